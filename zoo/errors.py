@@ -1,0 +1,116 @@
+"""Every error a user can cause: one sentence of cause, one of remedy.
+
+::
+
+    ZooError                    exit code 1: the job failed
+    ├── UsageError              exit code 2: the command was wrong
+    │   └── UnknownNameError    a name nobody registered, with the nearest known ones
+    ├── DataError               pictures, labels or dataset files
+    │   └── UnreadablePictureError   one picture that cannot be decoded
+    ├── PluginError             a plugin that breaks the contract of `zoo.hookspecs`
+    ├── TrainingError           a training that cannot go on
+    ├── WeightsError            pretrained weights that cannot be had
+    ├── ArtifactError           an exported file that is missing, damaged or foreign
+    ├── ExportError             an export that cannot be written
+    │   └── ParityError         an artifact that does not agree with its classifier
+    └── MissingExtraError       an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class ZooError(Exception):
+    """The root of all errors with a message for the user.
+
+    Args:
+        cause: one sentence that says what is wrong.
+        remedy: one sentence that says what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.cause} {self.remedy}"
+
+
+class UsageError(ZooError):
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not registered.
+
+    Args:
+        kind: what was looked up, in the singular (`backbone`).
+        name: what the user wrote.
+        known: the names that exist.
+        listing: the command or place that lists them all.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], listing: str) -> None:
+        near = nearest(name, known)
+        remedy = f"Did you mean {' or '.join(near)}? {listing}" if near else listing
+        super().__init__(f"There is no {kind} named '{name}'.", remedy)
+
+
+class DataError(ZooError):
+    pass
+
+
+class UnreadablePictureError(DataError):
+    pass
+
+
+class PluginError(ZooError):
+    pass
+
+
+class TrainingError(ZooError):
+    pass
+
+
+class WeightsError(ZooError):
+    pass
+
+
+class ArtifactError(ZooError):
+    pass
+
+
+class ExportError(ZooError):
+    pass
+
+
+class ParityError(ExportError):
+    pass
+
+
+class MissingExtraError(ZooError):
+    """A package of an extra that is not installed.
+
+    Args:
+        purpose: what cannot be done without it, as the start of a sentence (`Reading ONNX files`).
+        extra: the extra of `visionzoo` that brings it.
+    """
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs packages that are not installed.",
+            f"Install them with: pip install 'visionzoo[{extra}]'",
+        )
+
+
+def nearest(name: str, known: Iterable[str], most: int = 3) -> Sequence[str]:
+    """The known names closest to `name`, best first; those that merely contain it count too."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)
+    close += [key for key in sorted(lowered) if name.lower() in key and key not in close]
+    return [lowered[key] for key in close[:most]]

@@ -1,0 +1,81 @@
+"""The whole plugin surface.
+
+A plugin is a module named by an entry point of the group `zoo`; it marks functions with `hookimpl`. Hooks
+return descriptions (`zoo.specs`) and import nothing heavy: the factories inside them do, when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import typer
+
+    from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider
+
+PROJECT = "zoo"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def zoo_datasets() -> Iterable[DatasetSpec | Provider[DatasetSpec]]:  # type: ignore[empty-body]
+    """Datasets, or providers of them.
+
+    Example::
+
+        @hookimpl
+        def zoo_datasets():
+            yield DatasetSpec(name="shapes", load=load_shapes, native_size=32, licence="CC0")
+    """
+
+
+@hookspec
+def zoo_backbones() -> Iterable[BackboneSpec | Provider[BackboneSpec]]:  # type: ignore[empty-body]
+    """Networks, or providers of them.
+
+    Example::
+
+        @hookimpl
+        def zoo_backbones():
+            yield BackboneSpec(name="tiny", build=build_tiny, head="fc", stages=tiny_stages)
+    """
+
+
+@hookspec
+def zoo_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
+    """Artifact formats.
+
+    Example::
+
+        @hookimpl
+        def zoo_exporters():
+            yield ExporterSpec(name="mine", suffix=".mine", write=write, load=load, ...)
+    """
+
+
+@hookspec
+def zoo_loggers() -> Iterable[LoggerSpec]:  # type: ignore[empty-body]
+    """Destinations for metrics, chosen with `zoo train --loggers`.
+
+    Example::
+
+        @hookimpl
+        def zoo_loggers():
+            yield LoggerSpec(name="print", create=PrintLogger)
+    """
+
+
+@hookspec
+def zoo_commands(app: typer.Typer) -> None:
+    """Adds commands to `zoo`.
+
+    Example::
+
+        @hookimpl
+        def zoo_commands(app):
+            app.command("hello")(lambda: print("hello"))
+    """

@@ -1,0 +1,208 @@
+"""What plugins hand to the core: small frozen descriptions with lazy factories.
+
+Nothing here imports torch or numpy. A factory (`build`, `load`, `write`, …) imports what it needs when it
+is called, so that listing a thousand backbones costs nothing.
+
+Shapes: N pictures, H rows, W columns, K classes, S the side of the square that a network sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from zoo.data import Dataset
+
+Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessSpec:
+    """How raw pixels become a network's input; `zoo.preprocess.Preprocess` executes it.
+
+    Attributes:
+        image_size: side S of the square input, in pixels.
+        mean, std: per channel (red, green, blue), for pixels scaled to 0..1.
+        resize: `crop` cuts a centred square before it resizes, `squash` resizes the whole picture.
+        crop_fraction: side of that square relative to the shorter side, 0 < f <= 1.
+        channels: `rgb`, or `grey`: the luma (ITU-R BT.601) in all three channels.
+    """
+
+    image_size: int
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    resize: Literal["crop", "squash"] = "crop"
+    crop_fraction: float = 1.0
+    channels: Literal["rgb", "grey"] = "rgb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSpec:
+    """Pretrained weights and the preprocessing they were trained with.
+
+    Attributes:
+        name: as the publisher calls them (`IMAGENET1K_V1`).
+        load: returns the state dict for the network that `BackboneSpec.build` builds; entries of the head
+            (whose number of classes differs) are ignored. Raises OSError when they cannot be had.
+        ignore: prefixes of entries that the built network does not have (auxiliary heads).
+        licence: one line about who made them and under which terms they may be used.
+    """
+
+    name: str
+    load: Callable[[], Mapping[str, Tensor]]
+    image_size: int
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    crop_fraction: float = 1.0
+    ignore: tuple[str, ...] = ()
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A named part of a network: the qualified names of its modules and parameters."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSpec:
+    """A network by name.
+
+    Attributes:
+        build: takes the number of classes K; returns an `nn.Module` in training mode, randomly initialised,
+            from float32 `[N, 3, S, S]` to logits `[N, K]`. It holds exactly one head for K classes.
+        head: qualified name of the module whose output is the network's output: it takes the features and
+            returns the logits, and contains exactly one layer with parameters, a Linear or a 1x1 Conv2d,
+            with a bias.
+        stages: takes a built network; returns its stages from stem to head. Every parameter and buffer
+            belongs to exactly one stage; the last one is named `head` and is the module `head`.
+        weights: its pretrained weights, if there are any.
+        min_image_size: the smallest S it takes, in pixels.
+        fixed_image_size: True where S is `min_image_size` and nothing else (vision transformers).
+    """
+
+    name: str
+    build: Callable[[int], nn.Module]
+    head: str
+    stages: Callable[[nn.Module], Sequence[Stage]]
+    weights: WeightsSpec | None = None
+    min_image_size: int = 32
+    fixed_image_size: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRequest:
+    """What a dataset's loader is told.
+
+    Attributes:
+        root: folder that holds datasets, one sub-folder each as the publisher lays it out.
+        download: whether missing files may be fetched.
+    """
+
+    root: Path
+    download: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """Named, labelled pictures.
+
+    Attributes:
+        load: takes a `DatasetRequest`, returns a `zoo.data.Dataset`. Raises `DataError`.
+        native_size: side in pixels where all pictures are equally large squares, None for photos.
+        channels: `grey` where colour carries no meaning.
+        augment: the augmentation policy that fits (`zoo.augment.POLICIES`): digits are not flipped.
+        drawable: whether a person can draw a picture of it: white strokes on black, centred.
+        licence: one line about who made it and under which terms it may be used.
+        num_classes: for listings; None where only loading tells.
+    """
+
+    name: str
+    load: Callable[[DatasetRequest], Dataset]
+    native_size: int | None = None
+    channels: Literal["rgb", "grey"] = "rgb"
+    augment: str = "photos"
+    drawable: bool = False
+    licence: str = ""
+    homepage: str = ""
+    num_classes: int | None = None
+    description: str = ""
+
+
+class Runtime(Protocol):
+    """An artifact, loaded: uint8 pixels `[N, H, W, 3]` of any size in, float32 logits `[N, K]` out."""
+
+    def __call__(self, images: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterSpec:
+    """An artifact format.
+
+    Attributes:
+        suffix: of its files, with the dot; it is how a file finds its format.
+        write: takes a `zoo.classifier.Classifier` in eval mode on the CPU, and a path; writes one
+            self-contained file without a card.
+        write_card: puts the card (JSON text) into the file, which has none yet.
+        read_card: returns the card's JSON text, None where there is none; never runs the program in the file.
+            Raises `ArtifactError` where the file is not of this format.
+        content_hash: `sha256:…` of the content without the card: it proves integrity, not origin.
+        load: takes a path and a device (`cpu`, `cuda`); returns a `Runtime`.
+        tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
+    """
+
+    name: str
+    suffix: str
+    write: Callable[[nn.Module, Path], None]
+    write_card: Callable[[Path, str], None]
+    read_card: Callable[[Path], str | None]
+    content_hash: Callable[[Path], str]
+    load: Callable[[Path, str], Runtime]
+    tolerance: float = 1e-4
+    description: str = ""
+
+
+class Logger(Protocol):
+    """Receives one row of metrics per epoch."""
+
+    def log(self, row: Mapping[str, float | int | str]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggerSpec:
+    """A destination for metrics: `create` takes the run folder."""
+
+    name: str
+    create: Callable[[Path], Logger]
+    description: str = ""
+
+
+Spec = BackboneSpec | DatasetSpec | ExporterSpec | LoggerSpec
+T_co = TypeVar("T_co", BackboneSpec, DatasetSpec, covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider(Generic[T_co]):
+    """An open-ended namespace: `get` takes a name behind `prefix` and returns its spec, or None.
+
+    Attributes:
+        prefix: ends in a slash (`timm/`).
+        names: the names behind the prefix that a listing shows.
+    """
+
+    prefix: str
+    names: Callable[[], Iterable[str]]
+    get: Callable[[str], T_co | None]
