@@ -1,0 +1,111 @@
+"""A small third-party plugin, installed for the whole session: backbones that train in a blink."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PLUGIN = """
+from zoo.hookspecs import hookimpl
+from zoo.specs import BackboneSpec, Stage
+
+
+def build(num_classes):
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+        nn.Linear(64, num_classes),
+    )
+
+
+@hookimpl
+def zoo_backbones():
+    stages = (Stage("stem", ("0",)), Stage("body", ("1",)), Stage("head", ("2",)))
+    yield BackboneSpec(name="tiny", build=build, head="2", stages=lambda _: stages, min_image_size=8)
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_plugin(tmp_path_factory):
+    """Makes the backbone `tiny` known to this process and to those that it starts."""
+    from zoo.registry import registry
+
+    site = tmp_path_factory.mktemp("site")
+    (site / "zoo_tiny.py").write_text(PLUGIN)
+    metadata = site / "zoo_tiny-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-tiny\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[zoo]\ntiny = zoo_tiny\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
+        registry.cache_clear()
+        yield
+    registry.cache_clear()
+    sys.modules.pop("zoo_tiny", None)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test reads or writes the user's cache, or reaches for the network through torch hub."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def draw(label: int, rng: np.random.Generator, size: tuple[int, int] = (24, 24)) -> np.ndarray:
+    """A picture that shows its label: a bright bar, upright (0), level (1) or rising (2), on noise."""
+    picture = rng.integers(0, 80, (*size, 3), dtype=np.uint8)
+    rows, columns = np.indices(size)
+    offset = rng.integers(-3, 4)
+    distance = (
+        abs(columns - size[1] / 2 + offset),
+        abs(rows - size[0] / 2 + offset),
+        abs(rows / size[0] + columns / size[1] - 1) * min(size) / 1.5,
+    )[label]
+    picture[distance < min(size) / 8] = rng.integers(180, 256, 3)
+    return picture
+
+
+def write_folder(
+    root: Path, counts: dict[str, int], *, seed: int = 0, classes: tuple[str, ...] = ("bar", "line", "slope")
+) -> Path:
+    """A folder per split and class, `counts` pictures per class, PNGs of several sizes."""
+    rng = np.random.default_rng(seed)
+    sizes = [(24, 24), (24, 30), (36, 24)]
+    for split, count in counts.items():
+        for label, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                Image.fromarray(draw(label, rng, sizes[index % 3])).save(folder / f"{index:03}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory) -> Path:
+    """A folder of pictures that any network learns in seconds: 3 classes, 40 train, 6 val and 6 test each."""
+    return write_folder(tmp_path_factory.mktemp("data") / "bars", {"train": 40, "val": 6, "test": 6})
+
+
+@pytest.fixture(scope="session")
+def trained(bars, tmp_path_factory, tiny_plugin):
+    """A finished run of `tiny` on `bars`. Tests may add files to its folder, not change those that are there."""
+    from zoo.training import train
+
+    return train(
+        "tiny",
+        str(bars),
+        output=tmp_path_factory.mktemp("runs") / "bars",
+        epochs=6,
+        image_size=24,
+        batch_size=16,
+        augment="none",
+        learning_rate=0.01,
+    )

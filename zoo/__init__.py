@@ -1,0 +1,50 @@
+"""visionzoo: fine-tune an image classifier, export it, and trust what you deploy.
+
+The Python face is `train`, `export`, `load`, `backbones` and `datasets`; importing it costs nothing, each
+name loads what it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from zoo._version import __version__
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.artifact import Predictor, load
+    from zoo.exporting import Artifact, export
+    from zoo.registry import backbones, datasets
+    from zoo.runs import Run
+    from zoo.training import train
+
+_HOMES = {
+    "Artifact": "zoo.exporting",
+    "Predictor": "zoo.artifact",
+    "Run": "zoo.runs",
+    "backbones": "zoo.registry",
+    "datasets": "zoo.registry",
+    "export": "zoo.exporting",
+    "load": "zoo.artifact",
+    "train": "zoo.training",
+}
+
+__all__ = [
+    "Artifact",
+    "Predictor",
+    "Run",
+    "ZooError",
+    "__version__",
+    "backbones",
+    "datasets",
+    "export",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,66 @@
+"""The command `zoo`: one thin module per command, heavy imports inside the commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from zoo._version import __version__
+from zoo.cli import export, info, listing, plugins, predict, train
+from zoo.cli.console import fail, warn
+from zoo.errors import ZooError
+
+HELP = """Fine-tune an image classifier with one command, export it, and trust what you deploy.
+
+First steps:  zoo train resnet18 mnist   then   zoo export --onnx   then   zoo demo
+"""
+
+app = typer.Typer(
+    name="zoo",
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("export")(export.export)
+app.command("predict")(predict.predict)
+app.command("list")(listing.list_)
+app.command("info")(info.info)
+app.add_typer(plugins.app, name="plugins")
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"zoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs a command; a `ZooError` becomes its sentence and its exit code, never a traceback."""
+    from zoo.cli.tables import warn_problems
+    from zoo.registry import registry
+
+    try:
+        registry().add_commands(app, sys.argv[1:])
+        warn_problems(registry().problems)
+        app()
+    except ZooError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        warn("Interrupted.")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe (`zoo list | head`) may leave early: https://docs.python.org/3/library/signal.html
+        sys.stderr.close()
+        sys.exit(1)

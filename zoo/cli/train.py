@@ -1,0 +1,86 @@
+"""`zoo train`: its options are the fields of `zoo.recipe.Recipe`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from zoo.recipe import Recipe
+
+
+def train(**options: Any) -> None:
+    """Fine-tune a backbone on a dataset, a folder of pictures or a list file.
+
+    Examples:
+
+        zoo train resnet18 mnist
+
+        zoo train efficientnet_b0 ./photos --epochs 10
+
+        zoo train --recipe runs/NAME/recipe.toml --seed 1
+    """
+    from zoo.progress import Reporter
+    from zoo.training import train_recipe
+
+    output: Path | None = options.pop("output")
+    recipe_file: Path | None = options.pop("recipe")
+    as_json: bool = options.pop("json")
+    given = {name: value for name, value in options.items() if value is not None}
+    stored = Recipe.read(recipe_file) if recipe_file else {}
+    run = train_recipe(Recipe.make(**{**stored, **given}), output, Reporter())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"run": str(run.path), **run.info}))
+        return
+    figures = run.metrics
+    typer.echo(
+        f"\n{run.info['metrics_split']} accuracy {figures['top1']:.2%} on {figures['num_pictures']:,} pictures "
+        f"(weights of epoch {run.info['best_epoch']}, {run.info['training_seconds']:.0f} s of training)\n"
+        f"Run:    {run.path}\n"
+        f"Plots:  {run.path / 'curves.png'}, {run.path / 'confusion.png'}\n"
+        f"Next:   zoo export {run.path} --onnx --torchscript"
+    )
+
+
+def _signature() -> inspect.Signature:
+    """Typer reads a command's options from its signature; this one is made from the recipe's fields."""
+    hints = get_type_hints(Recipe, include_extras=True)
+    parameters = []
+    for field in dataclasses.fields(Recipe):
+        kind, help_text = get_args(hints[field.name])
+        required = field.default is dataclasses.MISSING
+        if required:
+            info: Any = typer.Argument(help=help_text, metavar=field.name.upper(), show_default=False)
+        else:
+            shown = str(field.default).lower() if field.default not in (None, "") else False
+            flag = "--" + field.name.replace("_", "-")
+            info = typer.Option(flag, help=help_text, show_default=shown)
+        # None means "not given", so that a recipe file can say otherwise.
+        annotation: Any = Annotated[kind | None, info]
+        parameters.append(
+            inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
+        )
+    extra: dict[str, tuple[Any, Any]] = {
+        "recipe": (
+            Annotated[
+                Path | None,
+                typer.Option("--recipe", help="Recipe file to start from; options given here win."),
+            ],
+            None,
+        ),
+        "output": (Annotated[Path | None, typer.Option("--output", help="Run folder to make.")], None),
+        "json": (Annotated[bool, typer.Option("--json", help="Print the run as JSON.")], False),
+    }
+    for name, (annotation, default) in extra.items():
+        kind_of = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters.append(inspect.Parameter(name, kind_of, default=default, annotation=annotation))
+    return inspect.Signature(parameters)
+
+
+train.__signature__ = _signature()  # type: ignore[attr-defined]
+train.__annotations__ = {name: p.annotation for name, p in train.__signature__.parameters.items()}  # type: ignore[attr-defined]

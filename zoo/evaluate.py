@@ -1,0 +1,49 @@
+"""The figures that count: the deployable classifier, on raw pictures, in fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from zoo.classifier import Classifier
+from zoo.data import Split
+from zoo.data.stream import batches_by_size, decode
+from zoo.errors import UnreadablePictureError
+
+BATCH_SIZE = 64
+
+
+def classify(
+    classifier: Classifier, split: Split, device: torch.device, advance: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Runs a classifier over a split.
+
+    Args:
+        classifier: in eval mode, fp32, on `device`.
+        advance: called with the number of pictures done since the last call.
+
+    Returns:
+        logits float32 `[N, K]` and labels int64 `[N]` of the readable pictures in the split's order, and
+        one sentence for each unreadable one.
+    """
+    rows: list[np.ndarray | None] = [None] * len(split)
+    unreadable: list[str] = []
+
+    def readable() -> Iterator[tuple[int, np.ndarray]]:
+        for index, picture in decode(split.pictures):
+            if isinstance(picture, UnreadablePictureError):
+                unreadable.append(picture.cause)
+                advance(1)
+            else:
+                yield index, picture
+
+    with torch.inference_mode():
+        for indices, batch in batches_by_size(readable(), BATCH_SIZE):
+            logits = classifier(torch.from_numpy(batch).to(device)).float().cpu().numpy()
+            for index, row in zip(indices, logits, strict=True):
+                rows[index] = row
+            advance(len(indices))
+    kept = [index for index, row in enumerate(rows) if row is not None]
+    return np.stack([row for row in rows if row is not None]), split.labels[kept], unreadable

@@ -1,0 +1,149 @@
+"""What a training will do, decided from the recipe, the data, the weights and the machine; and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from zoo.errors import UsageError
+from zoo.recipe import Recipe
+from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
+
+if TYPE_CHECKING:
+    from zoo.weights import WeightsReport
+
+SMALL_PIXELS = 96
+PHOTO_PIXELS = 160
+PHOTO_CROP = 0.875
+PRECISION_NAMES = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The recipe with every None and `auto` decided.
+
+    Attributes:
+        reasons: for choices that the user left open, a few words each.
+    """
+
+    strategy: str
+    epochs: int
+    preprocess: PreprocessSpec
+    augment: str
+    learning_rate: float
+    device: str
+    precision: str
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def make_plan(recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport) -> Plan:
+    """Decides what the recipe leaves open. Raises `UsageError` for what cannot go together."""
+    reasons: dict[str, str] = {}
+    strategy = recipe.strategy
+    if strategy is None:
+        strategy = "finetune" if weights.pretrained else "full"
+        reasons["strategy"] = "pretrained weights" if weights.pretrained else "no pretrained weights"
+    small = data.native_size is not None and data.native_size <= SMALL_PIXELS
+    size = recipe.image_size
+    if size is None:
+        size, reasons["image size"] = _default_size(backbone, data, weights)
+    _check_size(size, backbone)
+    epochs = recipe.epochs
+    if epochs is None:
+        epochs = {"head": 20, "finetune": 4}.get(strategy, 8 if small else 30)
+    if strategy == "head" and recipe.augment not in (None, "none"):
+        raise UsageError(
+            "The strategy head trains on features that are computed once, so pictures cannot vary.",
+            "Leave out --augment, or choose --strategy finetune.",
+        )
+    device, precision = _machine(recipe, reasons)
+    return Plan(
+        strategy=strategy,
+        epochs=epochs,
+        preprocess=_preprocess(recipe, data, weights, size, small=small),
+        augment="none" if strategy == "head" else recipe.augment or data.augment,
+        learning_rate=recipe.learning_rate or default_learning_rate(recipe.optimizer, strategy),
+        device=device,
+        precision=precision,
+        reasons=reasons,
+    )
+
+
+def default_learning_rate(optimizer: str, strategy: str) -> float:
+    """The peak learning rate of a strategy's epochs."""
+    if optimizer == "sgd":
+        return {"finetune": 5e-3}.get(strategy, 5e-2)
+    return {"head": 3e-3, "finetune": 3e-4}.get(strategy, 1e-3)
+
+
+def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport) -> tuple[int, str]:
+    if backbone.fixed_image_size:
+        return backbone.min_image_size, "the only size of this backbone"
+    if data.native_size is not None and data.native_size <= SMALL_PIXELS:
+        size, why = data.native_size, "the pictures' own"
+        if weights.pretrained:
+            size, why = SMALL_PIXELS, "small pictures with pretrained weights"
+    elif weights.spec is not None:
+        size, why = weights.spec.image_size, "the weights' own"
+    else:
+        size, why = PHOTO_PIXELS, "photos without pretrained weights"
+    if size < backbone.min_image_size:
+        return backbone.min_image_size, "the least that this backbone takes"
+    return size, why
+
+
+def _check_size(size: int, backbone: BackboneSpec) -> None:
+    if backbone.fixed_image_size and size != backbone.min_image_size:
+        raise UsageError(
+            f"{backbone.name} takes pictures of {backbone.min_image_size} pixels and no other size.",
+            f"Leave out --image-size, or choose another backbone (given: {size}).",
+        )
+    if size < backbone.min_image_size:
+        raise UsageError(
+            f"{backbone.name} needs pictures of at least {backbone.min_image_size} pixels, not {size}.",
+            f"Give --image-size {backbone.min_image_size} or more, or choose another backbone.",
+        )
+
+
+def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size: int, *, small: bool) -> PreprocessSpec:
+    if weights.spec is not None:
+        mean, std, crop = weights.spec.mean, weights.spec.std, weights.spec.crop_fraction
+    else:
+        mean, std, crop = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), PHOTO_CROP
+    return PreprocessSpec(
+        image_size=size,
+        mean=mean,
+        std=std,
+        resize=recipe.resize,
+        crop_fraction=1.0 if small or recipe.resize == "squash" else crop,
+        channels=data.channels,
+    )
+
+
+def _machine(recipe: Recipe, reasons: dict[str, str]) -> tuple[str, str]:
+    import torch
+
+    device = recipe.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        reasons["device"] = "a GPU was found" if device == "cuda" else "no GPU was found"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("PyTorch finds no CUDA GPU on this machine.", "Leave out --device, or give --device cpu.")
+    precision = recipe.precision
+    if precision == "auto":
+        fast = computes_bf16(device)
+        precision = "bf16" if fast else "fp16" if device == "cuda" else "fp32"
+        reasons["precision"] = f"this {device.upper()} {'computes' if fast else 'does not compute'} in bf16"
+    elif precision == "fp16" and device == "cpu":
+        raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.")
+    return device, precision
+
+
+def computes_bf16(device: str) -> bool:
+    """Whether the hardware multiplies in bfloat16, rather than emulating it."""
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
