@@ -20,6 +20,7 @@ app = typer.Typer(
     name="zoo",
     help=HELP,
     no_args_is_help=True,
+    rich_markup_mode=None,  # Typer's panels import rich.markdown: more CPU than all the rest of `zoo --help`
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -37,9 +37,7 @@ def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
         if not (Path(name).exists() or looks_like_path(name)):
             raise
         spec = dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
-    root = (
-        Path(recipe.data_root) if recipe.data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
-    )
+    root = Path(recipe.data_root) if recipe.data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
     return spec, spec.load(DatasetRequest(root=root))
 
 

@@ -94,9 +94,7 @@ def check_unreadable(store: Store, split: Split, share: float, classes: tuple[st
         )
     for label in np.unique(split.labels):
         if label not in store.labels:
-            raise DataError(
-                f"No picture of the class '{classes[label]}' can be read.", "Mend or remove that class."
-            )
+            raise DataError(f"No picture of the class '{classes[label]}' can be read.", "Mend or remove that class.")
 
 
 def gather(pixels: np.ndarray, indices: Tensor, device: torch.device) -> Tensor:

@@ -1,0 +1,123 @@
+"""List files: `path label` lines, or CSV and TSV with a header."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.data.listing import Listing, quoted, some
+from zoo.errors import DataError, UsageError
+
+PATH_COLUMNS = ("path", "file", "filename", "image")
+LABEL_COLUMNS = ("label", "class", "target", "category")
+TABLE_SUFFIXES = (".csv", ".tsv")
+# The label is quoted or without spaces; the path is whatever stands before it.
+_LINE = re.compile(r"""(?P<path>.+?)\s+(?P<label>"[^"]*"|'[^']*'|\S+)""")
+
+Row = tuple[int, str, str]
+
+
+def read_list(file: Path, encoding: str = "utf-8") -> Listing:
+    """The pictures that a list file names; their paths are relative to the folder of that file.
+
+    A `.csv` or `.tsv` file has a header with one column of `PATH_COLUMNS` and one of `LABEL_COLUMNS`. In any
+    other file a line is a path and, after the last whitespace, a label; either may be quoted; blank lines and
+    lines that begin with `#` are skipped. Backslashes separate folders on every platform.
+
+    Raises:
+        DataError: it is empty, not in `encoding`, has a malformed line, an unknown column or missing
+            pictures.
+        UsageError: there is no such encoding.
+    """
+    text = _decode(file, encoding)
+    try:
+        rows = list(_table(file, text) if file.suffix.lower() in TABLE_SUFFIXES else _lines(file, text))
+    except csv.Error as error:
+        raise DataError(f"'{file}' is not a table: {error}.", "Correct or remove that line.") from None
+    if not rows:
+        raise DataError(f"'{file}' lists no pictures.", "Write a line `path label` for each picture.")
+    located = [(number, path, _locate(file.parent, path)) for number, path, _ in rows]
+    missing = [f"'{path}' (line {number})" for number, path, found in located if found is None]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {len(rows)} pictures that '{file}' lists do not exist: {some(missing)}.",
+            f"Paths are relative to '{file.parent}'; correct them or remove their lines.",
+        )
+    return Listing(file, [found for _, _, found in located if found], [label for _, _, label in rows])
+
+
+def _decode(file: Path, encoding: str) -> str:
+    data = file.read_bytes()
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"'{file}' is not {encoding} text: byte {error.start} (in line {line}) does not decode.",
+            "Name its encoding with --encoding, for example --encoding cp1252.",
+        ) from None
+    except LookupError:
+        raise UsageError(f"There is no encoding named '{encoding}'.", "Try --encoding cp1252 or utf-16.") from None
+    return text.removeprefix("\ufeff")
+
+
+def _lines(file: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _LINE.fullmatch(stripped)
+        if match is None:
+            raise DataError(
+                f"Line {number} of '{file}' has no label: {stripped!r}.",
+                "Write `path label` on each line, or give the file the suffix .csv and a header.",
+            )
+        yield number, _unquoted(match["path"]), _unquoted(match["label"])
+
+
+def _table(file: Path, text: str) -> Iterator[Row]:
+    header = text.split("\n", 1)[0]
+    delimiter = max("\t,;", key=header.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = [name.strip() for name in next(rows, [])]
+    path, label = _columns(file, columns)
+    for row in rows:
+        if not any(field.strip() for field in row):
+            continue
+        if len(row) != len(columns) or not row[path].strip() or not row[label].strip():
+            raise DataError(
+                f"Line {rows.line_num} of '{file}' does not fill the columns {some(quoted(columns))}.",
+                "Correct or remove it.",
+            )
+        yield rows.line_num, row[path].strip(), row[label].strip()
+
+
+def _columns(file: Path, columns: list[str]) -> tuple[int, int]:
+    lowered = [name.lower() for name in columns]
+    paths = [i for i, name in enumerate(lowered) if name in PATH_COLUMNS]
+    labels = [i for i, name in enumerate(lowered) if name in LABEL_COLUMNS]
+    # A column that is not understood, such as `split`, may change what the others mean.
+    if len(paths) != 1 or len(labels) != 1 or len(columns) != 2:  # noqa: PLR2004
+        raise DataError(
+            f"The columns of '{file}' are {some(quoted(columns), most=10)}, and a list has two: "
+            f"one of {', '.join(PATH_COLUMNS)}, and one of {', '.join(LABEL_COLUMNS)}.",
+            "Rename the two columns in its first line, and remove all others.",
+        )
+    return paths[0], labels[0]
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
+
+
+def _locate(folder: Path, name: str) -> Path | None:
+    candidates = [folder / name, folder / name.replace("\\", os.sep)]
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except OSError:  # a name too long for the file system
+        return None

@@ -1,0 +1,91 @@
+"""A dataset given as a path: a folder or a list file, with further ones for val and test."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from zoo.data.folder import find_splits, read_folder, subfolders
+from zoo.data.listing import Listing, assemble, quoted, some
+from zoo.data.lists import read_list
+from zoo.data.types import Dataset
+from zoo.errors import DataError, UsageError
+from zoo.images import is_picture
+from zoo.specs import DatasetRequest, DatasetSpec
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a place is meant rather than a name: it has a separator, a leading dot or tilde, or exists."""
+    separators = {"/", "\\", os.sep}
+    return text.startswith((".", "~")) or any(mark in text for mark in separators) or Path(text).exists()
+
+
+def dataset_at(
+    path: Path | str,
+    *,
+    val: Path | str | None = None,
+    test: Path | str | None = None,
+    encoding: str = "utf-8",
+) -> DatasetSpec:
+    """The dataset that lies at a path; nothing is read before its `load` is called.
+
+    Args:
+        path: a folder (`train/` beside `val/` or `test/`, or a folder per class) or a list file.
+        val, test: folders with a folder per class, or list files, which take the place of the folder's own.
+        encoding: of the list files.
+
+    Raises:
+        UsageError: a path that does not exist, or a single picture.
+    """
+    given = {name: _existing(place) for name, place in (("", path), ("val", val), ("test", test)) if place}
+    places = {name: place for name, place in given.items() if name}
+    main = given[""]
+
+    def load(_: DatasetRequest) -> Dataset:
+        try:
+            return _load(main, places, encoding)
+        except OSError as error:
+            raise DataError(f"'{error.filename}' cannot be read: {error.strerror}.", "Check its permissions.") from None
+
+    return DatasetSpec(name=_safe_name(main), load=load, description=f"pictures at {main}")
+
+
+def _load(main: Path, places: dict[str, Path], encoding: str) -> Dataset:
+    own = {}
+    if main.is_dir():
+        train_folder, *others = find_splits(main)
+        own = {name: folder for name, folder in zip(("val", "test"), others, strict=True) if folder}
+        train = _note_unused(main, read_folder(train_folder), own)
+    else:
+        train = read_list(main, encoding)
+    parts = {name: _part(place, encoding) for name, place in {**own, **places}.items()}
+    return assemble(train, parts.get("val"), parts.get("test"), source=main)
+
+
+def _note_unused(main: Path, train: Listing, own: dict[str, Path]) -> Listing:
+    unused = [path.name for path in subfolders(main) if path not in (train.origin, *own.values())]
+    if train.origin == main or not unused:
+        return train
+    note = f"The folders {some(quoted(unused))} of '{main}' are not used."
+    return replace(train, notes=(*train.notes, note))
+
+
+def _part(place: Path, encoding: str) -> Listing:
+    return read_folder(place, training=False) if place.is_dir() else read_list(place, encoding)
+
+
+def _existing(place: Path | str) -> Path:
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise UsageError(f"'{place}' does not exist.", "Name a folder of pictures or a list file.")
+    if path.is_file() and is_picture(path):
+        raise UsageError(f"'{place}' is one picture.", "Name a folder of pictures or a list file.")
+    return path
+
+
+def _safe_name(path: Path) -> str:
+    whole = path.resolve()
+    name = whole.stem if whole.is_file() else whole.name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "pictures"

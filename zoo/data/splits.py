@@ -1,0 +1,31 @@
+"""A validation split where the publisher (or the folder) has none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zoo.data.types import Split
+
+
+def split_validation(train: Split, num_classes: int, fraction: float = 0.1, seed: int = 0) -> tuple[Split, Split]:
+    """Sets a seeded, stratified part of the training pictures aside.
+
+    Each class keeps at least one picture and, where it has two or more, gives at least one. The same pictures
+    are chosen on every platform.
+
+    Args:
+        num_classes: K; labels run from 0 to K - 1.
+        fraction: of each class that is set aside, rounded to the nearest picture, 0 < fraction < 1.
+        seed: of the choice.
+
+    Returns:
+        The remaining training split and the validation split, both in the order of `train`; the latter is
+        empty where no class has two pictures.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    chosen = np.zeros(len(train), dtype=bool)
+    for label in range(num_classes):
+        members = rng.permutation(np.flatnonzero(train.labels == label))
+        wanted = max(1, int(len(members) * fraction + 0.5))
+        chosen[members[: min(wanted, len(members) - 1)] if len(members) else members] = True
+    return train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))

@@ -1,0 +1,252 @@
+"""The one decoder: any picture file becomes RGB pixels, in training, `zoo predict` and the demo alike.
+
+Whatever a file holds, the result is uint8 `[H, W, 3]`, turned upright as its EXIF orientation says,
+transparency composited on white, 16-bit grey scaled to 8 bits. Colour profiles are ignored, as they were when
+the published weights were trained. Pillow's draft mode is not used: its pixels depend on the size asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from zoo.errors import UnreadablePictureError
+
+# Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+_SUFFIXES = "jpg jpeg jpe jfif png apng gif bmp webp tif tiff ppm pgm pbm pnm avif jp2"
+PICTURE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
+# 134 megapixels are 403 MB as RGB; medium-format cameras deliver 102.
+MAX_PIXELS = 2**27
+
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
+    8: np.rot90,
+}
+
+
+def read_picture(source: Path | str | bytes | BinaryIO) -> np.ndarray:
+    """Decodes one picture.
+
+    Args:
+        source: a path, the bytes of a file, or a file open for reading.
+
+    Returns:
+        uint8 `[H, W, 3]`, red, green, blue; the first frame of an animation.
+
+    Raises:
+        UnreadablePictureError: the file is missing, empty, damaged, no picture, or has more than
+            `MAX_PIXELS` pixels.
+    """
+    name = _name(source)
+    try:
+        with _quiet(), _opened(source) as file, Image.open(file, formats=_formats()) as image:
+            return _pixels(image)
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise UnreadablePictureError(
+            f"{name} cannot be read: {_reason(error, source)}.", "Replace it, or leave it out."
+        ) from None
+
+
+def as_picture(picture: Any) -> np.ndarray:
+    """A picture from whatever a program holds: a path, bytes, an open file, a PIL image, or an array.
+
+    Args:
+        picture: what `read_picture` takes; a `PIL.Image.Image`; or pixels `[H, W]`, `[H, W, 1]`, `[H, W, 3]`
+            or `[H, W, 4]` (composited on white) as uint8, uint16 (scaled), bool, or floats from 0 to 1.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+
+    Raises:
+        UnreadablePictureError: as `read_picture`, and for arrays of other shapes, types or values.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return read_picture(Path(picture))
+    if isinstance(picture, bytes) or hasattr(picture, "read"):
+        return read_picture(picture)
+    if isinstance(picture, Image.Image):
+        try:
+            with _quiet():
+                return _pixels(picture)
+        except Exception as error:  # as in read_picture: an image may still have to be decoded
+            raise UnreadablePictureError(
+                f"The picture cannot be read: {_reason(error, picture)}.", "Replace it, or leave it out."
+            ) from None
+    return _array_pixels(np.asarray(picture))
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Every picture in a folder and below it, by suffix, sorted; hidden files and folders are left out."""
+    return [path for path in find_files(folder) if is_picture(path)]
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Every file in a folder and below it, sorted; links are followed, hidden files and folders left out."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        # A link to a folder above would be walked forever.
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            found += [Path(parent, name) for name in files if not name.startswith(".")]
+        seen.add(real)
+    return sorted(found)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the suffix is one of `PICTURE_SUFFIXES`."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _opened(source: Path | str | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes):
+        yield BytesIO(source)
+    elif isinstance(source, Path | str):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        yield source
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _TooLargeError
+    image.load()
+    if image.mode == "F":
+        pixels = _from_float(np.asarray(image))
+    elif image.mode.startswith("I"):
+        # Files of 16 bits arrive as modes I;16, I;16B, and (PGM) as I with the same range of values.
+        pixels = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
+    elif image.has_transparency_data:
+        layer = image.convert("RGBA")
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(layer, mask=layer.getchannel("A"))
+        pixels = np.array(canvas)
+    else:
+        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    if pixels.ndim == 2:  # noqa: PLR2004
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    upright = _UPRIGHT.get(_orientation(image))
+    return np.ascontiguousarray(upright(pixels)) if upright else pixels
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        # After load(): Pillow turns TIFF files itself, and a PNG may keep its EXIF behind the pixels.
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # metadata that cannot be read turns nothing
+        return None
+
+
+def _from_float(values: np.ndarray) -> np.ndarray:
+    """Floats have no fixed range in files: up to 1 they are taken as 0..1, beyond as 0..255."""
+    values = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
+    scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
+    levels: np.ndarray = np.rint((values * scale).clip(0, 255))
+    return levels.astype(np.uint8)
+
+
+def _array_pixels(array: np.ndarray) -> np.ndarray:
+    shape = f"shape {list(array.shape)} and type {array.dtype}"
+    grey = array.ndim == 2  # noqa: PLR2004
+    if 0 in array.shape or not (grey or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):  # noqa: PLR2004
+        raise UnreadablePictureError(
+            f"An array of {shape} is no picture.", "Pass [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]."
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1:
+        array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise UnreadablePictureError(
+            f"The range of an array of {shape} is not known.", "Pass uint8, uint16, or floats from 0 to 1."
+        )
+    if grey or array.shape[2] == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    if array.shape[2] == 4:  # noqa: PLR2004
+        return _pixels(Image.fromarray(np.ascontiguousarray(array), "RGBA"))
+    return np.array(array)
+
+
+def _name(source: Path | str | bytes | BinaryIO) -> str:
+    if isinstance(source, Path | str):
+        return f"'{source}'"
+    name = getattr(source, "name", None)
+    return f"'{name}'" if isinstance(name, str) else "The picture"
+
+
+def _reason(error: Exception, source: object) -> str:
+    empty = (isinstance(source, bytes) and not source) or (
+        isinstance(source, Path | str) and Path(source).is_file() and Path(source).stat().st_size == 0
+    )
+    match error:
+        case _ if empty:
+            reason = "it is empty"
+        case UnidentifiedImageError():
+            reason = f"it is no picture of a known format ({', '.join(FORMATS)})"
+        case OSError(strerror=str(text)):
+            reason = text.lower()
+        case _TooLargeError() | Image.DecompressionBombError():
+            reason = f"it has more than {MAX_PIXELS:,} pixels"
+        case MemoryError():
+            reason = "there is not enough memory for it"
+        case _ if "truncated" in str(error).lower():
+            reason = "it is truncated"
+        case _:
+            reason = f"it is damaged ({str(error).strip().rstrip('.')})"
+    return reason
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_quiet_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Pillow's warnings about metadata and size; the filters are shared by all decoding threads."""
+    global _quiet_users, _quiet_filters  # noqa: PLW0603
+    with _quiet_lock:
+        if _quiet_users == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _quiet_users += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0:
+                _quiet_filters.__exit__(None, None, None)
