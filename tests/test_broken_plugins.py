@@ -1,0 +1,263 @@
+"""A plugin that breaks the contract: zoo starts, and names the plugin, the cause and the way out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoo.registry.discovery import discover
+
+FINE = """
+@hookimpl
+def zoo_backbones():
+    yield backbone("fine_tiny")
+"""
+HEADER = """
+from pathlib import Path
+Path(__file__).with_suffix(".imported").touch()
+from zoo.hookspecs import hookimpl
+from zoo.specs import *
+
+def backbone(name, **fields):
+    return BackboneSpec(**{"name": name, "build": print, "head": "fc", "stages": print} | fields)
+
+def exporter(name, suffix):
+    f = print
+    return ExporterSpec(name=name, suffix=suffix, write=f, write_card=f, read_card=f, content_hash=f, load=f)
+"""
+
+
+def hook(name: str, body: str, argument: str = "") -> str:
+    return f"@hookimpl\ndef {name}({argument}):\n    {body}\n"
+
+
+def backbones(*specs: str) -> str:
+    return hook("zoo_backbones", f"return [{', '.join(specs)}]")
+
+
+BROKEN = {
+    "missing-import": (
+        "import no_such_module_anywhere",
+        "raised ModuleNotFoundError: No module named 'no_such",
+    ),
+    "exits": ("raise SystemExit('bye')", "raised SystemExit: bye."),
+    "own-exception": ("class E(BaseException): pass\nraise E", "raised E."),
+    "syntax": ("def (", "raised SyntaxError: invalid syntax"),
+    "hook-raises": (
+        hook("zoo_datasets", "1 / 0"),
+        "Its hook zoo_datasets raised ZeroDivisionError: division by",
+    ),
+    "generator-raises": (
+        hook("zoo_backbones", "yield backbone('g'); exit('no')"),
+        "zoo_backbones raised SystemExit",
+    ),
+    "returns-none": (
+        hook("zoo_backbones", "pass"),
+        "zoo_backbones returned None, not an iterable of BackboneSpec",
+    ),
+    "returns-one": (
+        hook("zoo_backbones", "return backbone('one')"),
+        "returned a BackboneSpec, not an iterable",
+    ),
+    "returns-text": (
+        hook("zoo_datasets", "return 'mnist'"),
+        "returned a str, not an iterable of DatasetSpec",
+    ),
+    "yields-dict": (hook("zoo_datasets", "yield {}"), "returned a dict among the items, not a DatasetSpec"),
+    "wrong-spec": (
+        hook("zoo_datasets", "yield backbone('w')"),
+        "a BackboneSpec among the items, not a DatasetSpec",
+    ),
+    "misspelt": (
+        hook("zoo_backbone", "return []"),
+        "no hook named zoo_backbone; did you mean zoo_backbones?",
+    ),
+    "unmarked": ("def zoo_datasets(): return []", "zoo_datasets is not marked with zoo.hookspecs.hookimpl"),
+    "no-hooks": ("", "It implements no hook"),
+    "bad-argument": (hook("zoo_datasets", "return []", "folder"), "Argument(s) {'folder'} are declared"),
+    "duplicate": (
+        backbones("backbone('twice')", "backbone('twice')"),
+        "It registers the backbone 'twice' twice.",
+    ),
+    "duplicate-suffix": (
+        hook("zoo_exporters", "return [exporter('a', '.dup'), exporter('b', '.dup')]"),
+        "two exporters for the suffix '.dup'",
+    ),
+    "empty-name": (backbones("backbone('')"), "Its BackboneSpec has the name ''"),
+    "slash-name": (backbones("backbone('a/b')"), "Its BackboneSpec has the name 'a/b'"),
+    "number-name": (backbones("backbone(5)"), "Its BackboneSpec has the name 5"),
+    "not-callable": (backbones("backbone('n', build='torch')"), "has build='torch', which is not callable"),
+    "bad-size": (
+        backbones("backbone('s', min_image_size='32')"),
+        "has min_image_size='32', which is not a whole",
+    ),
+    "bad-weights": (
+        backbones("backbone('w', weights=WeightsSpec(name='W', load=print, image_size=224, std=(1, 0, 1)))"),
+        "has weights 'W' that has std=(1, 0, 1), which is not positive",
+    ),
+    "bad-suffix": (
+        hook("zoo_exporters", "yield exporter('x', 'onnx')"),
+        "has suffix='onnx', which is no dot",
+    ),
+    "bad-prefix": (
+        hook("zoo_backbones", "yield Provider(prefix='timm', names=list, get=print)"),
+        "the prefix 'timm'; a prefix is a name that ends in a slash",
+    ),
+    "replaces-callback": (
+        hook("zoo_commands", "app.callback()(lambda: None)", "app"),
+        "replaced the callback of zoo",
+    ),
+    "bad-command": (
+        hook("zoo_commands", "app.command('bad')(eval('lambda x: 0')); zoo_commands.__wrapped__", "app"),
+        "Its hook zoo_commands raised AttributeError",
+    ),
+    "bad-signature": (
+        "from typing import Annotated\nfrom typer import Argument, Option\n"
+        "def run(where: Annotated[str, Argument(), Option()]): pass\n"
+        + hook("zoo_commands", "app.command('bad')(run)", "app"),
+        "Its hook zoo_commands raised MultipleTyperAnnotationsError",
+    ),
+}
+
+
+def install(folder: Path, distribution: str, body: str) -> None:
+    """A distribution with one plugin, named as the distribution, as pip would leave it."""
+    module = f"plugin_{distribution}".replace("-", "_")
+    (folder / f"{module}.py").write_text(HEADER + body)
+    metadata = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[zoo]\n{distribution} = {module}\n")
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """All the broken plugins at once, and one that works."""
+    folder = tmp_path_factory.mktemp("site")
+    for distribution, (body, _) in BROKEN.items():
+        install(folder, distribution, body)
+    install(folder, "fine", FINE)
+    install(folder, "strange-value", "")
+    (folder / "strange_value-1.0.dist-info" / "entry_points.txt").write_text("[zoo]\nstrange-value = a b!\n")
+    install(folder, "no-metadata", FINE.replace("fine_tiny", "anonymous"))
+    (folder / "no_metadata-1.0.dist-info" / "METADATA").unlink()
+    return folder
+
+
+def run(
+    folder: Path, *arguments: str, code: int = 0, program: tuple[str, ...] = ("-m", "zoo"), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    for mark in folder.glob("*.imported"):
+        mark.unlink()
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **variables}
+    done = subprocess.run(
+        [sys.executable, *program, *arguments],
+        env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def statuses(broken):
+    done = run(broken, "plugins", "--json")
+    return {status["distribution"]: status for status in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("distribution", BROKEN)
+def test_each_fault_has_its_cause(statuses, distribution):
+    status = statuses[distribution]
+    assert (status["state"], status["version"]) == ("failed", "1.0")
+    assert not any(status["registers"].values())
+    (problem,) = status["problems"]
+    assert BROKEN[distribution][1] in problem["cause"]
+    assert f"pip uninstall {distribution}," in problem["remedy"]
+    assert f"ZOO_DISABLED_PLUGINS={distribution}" in problem["remedy"]
+
+
+def test_the_other_plugins_work(statuses):
+    assert statuses["fine"]["state"] == "loaded"
+    assert statuses["fine"]["registers"]["backbones"] == ["fine_tiny"]
+    assert statuses["unknown"]["registers"]["backbones"] == ["anonymous"]
+
+
+def test_an_entry_point_without_a_module(statuses):
+    assert "'strange-value = a b!' names neither" in statuses["strange-value"]["problems"][0]["cause"]
+
+
+@pytest.mark.parametrize("text", [b"[zoo]\nno equals sign\n", b"\xff\xfe[zoo]\nx = y\n"])
+def test_a_list_of_entry_points_that_cannot_be_read(tmp_path, monkeypatch, text):
+    install(tmp_path, "damaged", "")
+    install(tmp_path, "fine", FINE)
+    (tmp_path / "damaged-1.0.dist-info" / "entry_points.txt").write_bytes(text)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    names = {plugin.name: plugin.entry_point for plugin in discover()}
+    assert names["fine"] is not None
+    # Whether the second is for zoo at all, nobody can tell
+    assert names.get("damaged") is None
+    assert ("damaged" in names) == text.startswith(b"[zoo]")
+
+
+def test_zoo_list_works_and_names_plugin_cause_and_remedy(broken):
+    done = run(broken, "list", "backbones", "--search", "fine*")
+    assert "fine_tiny" in done.stdout
+    for distribution, (_, cause) in BROKEN.items():
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"Plugin '{distribution}' ")]
+        assert cause in line
+        assert f"pip uninstall {distribution}" in line
+
+
+def test_help_works_and_names_them(broken):
+    done = run(broken, "--help")
+    assert "predict" in done.stdout
+    assert "Plugin 'misspelt' of misspelt 1.0: There is no hook named zoo_backbone" in done.stderr
+
+
+def test_a_disabled_plugin_is_gone_and_not_imported(broken):
+    done = run(broken, "list", "backbones", ZOO_DISABLED_PLUGINS="exits,fine")
+    assert "fine_tiny" not in done.stdout
+    assert "Plugin 'exits'" not in done.stderr
+    assert "Plugin 'syntax'" in done.stderr
+    assert not (broken / "plugin_exits.imported").exists()
+
+
+def test_what_plugins_print_does_not_garble_json(tmp_path):
+    install(tmp_path, "chatty", "print('hello from chatty')" + FINE)
+    done = run(tmp_path, "list", "backbones", "--search", "fine*", "--json")
+    assert json.loads(done.stdout)["backbones"][0]["name"] == "fine_tiny"
+    assert "hello from chatty" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("predict", "model.onnx", "a.png"), ("info", "resnet18"), ("--version",)])
+def test_built_in_work_imports_no_third_party(broken, arguments):
+    script = "import sys; from zoo.cli import main; sys.argv[0] = 'zoo'\ntry: main()\nexcept SystemExit: pass"
+    (broken / "model.onnx").write_bytes(b"no model")
+    run(broken, *arguments, program=("-c", script))
+    assert list(broken.glob("*.imported")) == []
+
+
+def test_a_built_in_suffix_imports_no_third_party(broken):
+    script = "from zoo.registry import registry; print(registry().exporter_for('x.onnx').distribution)"
+    assert run(broken, program=("-c", script)).stdout == "visionzoo\n"
+    assert list(broken.glob("*.imported")) == []
+
+
+def test_help_imports_nothing_heavy():
+    heavy = {"torch", "torchvision", "gradio", "onnx", "onnxruntime", "matplotlib", "numpy", "PIL", "pydantic"}
+    script = f"""
+import sys
+from zoo.cli import main
+sys.argv = ["zoo", "--help"]
+try: main()
+except SystemExit: pass
+print("heavy:", sorted({heavy} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"

@@ -1,0 +1,5 @@
+"""`python -m zoo`: the command `zoo`."""
+
+from zoo.cli import main
+
+main()

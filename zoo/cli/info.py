@@ -1,0 +1,186 @@
+"""`zoo info`: the facts about a name or an artifact."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
+
+if TYPE_CHECKING:
+    from zoo.card import Card
+    from zoo.cli.shapes import StageShape
+    from zoo.registry import Registered
+
+    Facts = list[tuple[str, str]]
+
+
+def info(
+    subject: Annotated[str, typer.Argument(metavar="NAME|ARTIFACT", help="A registered name, or an exported file.")],
+    shapes: Annotated[
+        bool, typer.Option("--shapes", help="Build the backbone; print each stage's output and size.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a backbone, dataset, exporter or artifact is.
+
+    An artifact's card is read without loading the program in the file.
+    """
+    from zoo.cli.tables import warn_problems
+    from zoo.registry import registry
+
+    path = Path(subject)
+    if path.is_file():
+        _artifact(path, as_json)
+    else:
+        _names(subject, shapes, as_json)
+    warn_problems(registry().problems)
+
+
+def _artifact(path: Path, as_json: bool) -> None:
+    from zoo.card import Card
+    from zoo.cli.tables import print_facts
+    from zoo.errors import ArtifactError
+    from zoo.registry import registry
+
+    exporter = registry().exporter_for(path)
+    text = exporter.spec.read_card(path)
+    if text is None:
+        raise ArtifactError(f"{path} has no card.", "Export the model again with: zoo export")
+    card = Card.parse(text)
+    if as_json:
+        typer.echo(card.model_dump_json(indent=2))
+    else:
+        print_facts(_card_facts(card, path))
+
+
+def _card_facts(card: Card, path: Path) -> Facts:
+    spec = card.preprocess
+    names = ", ".join(card.classes[:10]) + (", …" if len(card.classes) > 10 else "")  # noqa: PLR2004
+    return [
+        ("artifact", f"{path} ({card.format}, {path.stat().st_size / 2**20:.1f} MiB)"),
+        ("name", card.name),
+        ("created", card.created),
+        ("classes", f"{len(card.classes)}: {names}"),
+        (
+            "input",
+            f"{card.input}, then {_preprocessing(spec.image_size, spec.mean, spec.std)}, {spec.resize}",
+        ),
+        ("backbone", f"{card.backbone} ({card.backbone_plugin}), weights: {card.weights}"),
+        ("weights licence", card.weights_licence),
+        ("dataset", f"{card.dataset.name}: {card.dataset.source}".removesuffix(": ")),
+        ("dataset licence", card.dataset.licence),
+        ("notes", "\n".join(card.dataset.notes)),
+        (f"metrics ({card.metrics_split})", _pairs(card.metrics)),
+        ("parity", _pairs(card.parity)),
+        ("versions", _pairs(card.versions)),
+        ("content hash", card.content_hash),
+    ]
+
+
+def _pairs(table: dict[str, Any]) -> str:
+    values = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in table.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items() if not isinstance(value, dict | list))
+
+
+def _preprocessing(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    numbers = (", ".join(f"{value:g}" for value in triple) for triple in (mean, std))
+    return "{0} x {0} pixels, mean ({1}), std ({2})".format(size, *numbers)
+
+
+def _names(name: str, shapes: bool, as_json: bool) -> None:
+    from zoo.cli.shapes import stage_shapes
+    from zoo.cli.tables import print_facts, print_json, record
+    from zoo.errors import UsageError
+
+    entries = _named(name)
+    if shapes and not any(isinstance(entry.spec, BackboneSpec) for entry in entries):
+        raise UsageError(f"'{name}' is not a backbone, so it has no stages.", "Leave --shapes out.")
+    records = []
+    for entry in entries:
+        records.append(record(entry, ask_provider=True))
+        if not as_json:
+            print_facts(_facts(entry))
+        if shapes and isinstance(entry.spec, BackboneSpec):
+            stages = stage_shapes(entry.spec)
+            records[-1]["stages"] = [asdict(stage) for stage in stages]
+            if not as_json:
+                _print_stages(entry.spec, stages)
+    if as_json:
+        print_json(records)
+
+
+def _named(name: str) -> list[Registered[Spec]]:
+    from zoo.errors import ArtifactError, UnknownNameError, UsageError
+    from zoo.registry import registry
+
+    try:
+        return registry().named(name)
+    except UnknownNameError:
+        with suppress(UsageError):
+            registry().exporter_for(name)
+            raise ArtifactError(f"There is no file at {name}.", "Make one with: zoo export") from None
+        raise
+
+
+def _print_stages(spec: BackboneSpec, table: list[StageShape]) -> None:
+    from zoo.cli.console import stdout
+    from zoo.cli.shapes import NUM_CLASSES, default_size
+    from zoo.cli.tables import print_table
+
+    size = default_size(spec)
+    stdout().print(f"\nstages, for pictures of {size} x {size} pixels and {NUM_CLASSES} classes:", markup=False)
+    rows = [(s.name, " x ".join(map(str, s.output or ())) or "-", f"{s.parameters:,}") for s in table]
+    rows.append(("total", "", f"{sum(stage.parameters for stage in table):,}"))
+    print_table(("stage", "output", "parameters"), rows)
+
+
+def _facts(entry: Registered[Spec]) -> Facts:
+    spec = entry.spec
+    return [
+        (entry.kind, entry.name),
+        ("description", spec.description),
+        ("plugin", f"{entry.plugin} of {entry.distribution} {entry.version}"),
+        *_spec_facts(spec),
+    ]
+
+
+def _spec_facts(spec: Spec) -> Facts:
+    match spec:
+        case BackboneSpec():
+            return _backbone_facts(spec)
+        case DatasetSpec():
+            size = spec.native_size
+            return [
+                ("classes", str(spec.num_classes or "")),
+                (
+                    "pictures",
+                    f"{size} x {size} pixels, {spec.channels}" if size else f"photos, {spec.channels}",
+                ),
+                ("augmentation", spec.augment),
+                ("drawable", "yes" if spec.drawable else ""),
+                ("licence", spec.licence),
+                ("homepage", spec.homepage),
+            ]
+        case ExporterSpec():
+            return [("suffix", spec.suffix), ("parity", f"within {spec.tolerance:g} of the logits' spread")]
+        case LoggerSpec():
+            return []
+
+
+def _backbone_facts(spec: BackboneSpec) -> Facts:
+    weights = spec.weights
+    only = " and no other" if spec.fixed_image_size else ""
+    facts = [("smallest size", f"{spec.min_image_size} pixels{only}"), ("head", spec.head)]
+    if weights is None:
+        return [("weights", "none"), *facts]
+    return [
+        ("weights", weights.name),
+        ("trained with", _preprocessing(weights.image_size, weights.mean, weights.std)),
+        ("weights licence", weights.licence),
+        *facts,
+    ]

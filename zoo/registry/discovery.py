@@ -1,0 +1,110 @@
+"""Which plugins are installed: the entry points of the group `zoo`, none of them imported."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint
+
+from zoo.hookspecs import PROJECT
+
+GROUP = PROJECT
+BUILTIN_DISTRIBUTION = "visionzoo"
+DISABLED_VARIABLE = "ZOO_DISABLED_PLUGINS"
+
+
+@dataclass(frozen=True, eq=False)
+class Plugin:
+    """An entry point and the distribution it came with.
+
+    Attributes:
+        entry_point: None where the distribution's list of entry points cannot be read.
+        disabled: named in the environment variable ZOO_DISABLED_PLUGINS, by distribution or by `name`.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    entry_point: EntryPoint | None
+    disabled: bool = False
+
+    @property
+    def builtin(self) -> bool:
+        return self.canonical_distribution == BUILTIN_DISTRIBUTION
+
+    @property
+    def canonical_distribution(self) -> str:
+        return canonical(self.distribution)
+
+    @property
+    def key(self) -> str:
+        return f"{self.distribution}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a plugin got wrong: one sentence of cause, one of remedy."""
+
+    plugin: Plugin
+    cause: str
+
+    @property
+    def remedy(self) -> str:
+        if self.plugin.builtin:
+            return "Repair it with: pip install --force-reinstall visionzoo"
+        name = self.plugin.distribution
+        return f"Remove it with: pip uninstall {name}, or leave it out with: {DISABLED_VARIABLE}={name}"
+
+    def __str__(self) -> str:
+        plugin = self.plugin
+        return f"Plugin '{plugin.name}' of {plugin.distribution} {plugin.version}: {self.cause} {self.remedy}"
+
+
+def canonical(distribution: str) -> str:
+    """Names of distributions are equal up to case and separators (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def discover(entry_points: Iterable[EntryPoint] | None = None) -> list[Plugin]:
+    """The plugins, built-ins first, then by distribution; the first of two copies counts.
+
+    Args:
+        entry_points: taken in place of those that are installed.
+    """
+    disabled = {canonical(name.strip()) for name in os.environ.get(DISABLED_VARIABLE, "").split(",")}
+    found = _installed() if entry_points is None else ((entry.dist, [entry]) for entry in entry_points)
+    plugins: dict[tuple[str, str], Plugin] = {}
+    for distribution, entries in found:
+        name, version = _identity(distribution)
+        named: list[tuple[str, EntryPoint | None]] = [(entry.name, entry) for entry in entries]
+        for short, entry in named or [(name, None)]:
+            off = not disabled.isdisjoint({canonical(name), canonical(short)})
+            plugins.setdefault((canonical(name), short), Plugin(short, name, version, entry, off))
+    return sorted(plugins.values(), key=lambda plugin: (not plugin.builtin, canonical(plugin.key)))
+
+
+def _installed() -> Iterator[tuple[Distribution, list[EntryPoint]]]:
+    """Distributions with entry points of the group; an empty list where those cannot be read.
+
+    Not `importlib.metadata.entry_points`: one malformed file of anybody's stops that, and it parses them all.
+    """
+    for distribution in importlib.metadata.distributions():
+        with suppress(Exception):
+            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            entries: list[EntryPoint] = []
+            with suppress(Exception):
+                entries = list(distribution.entry_points.select(group=GROUP))
+            yield distribution, entries
+
+
+def _identity(distribution: Distribution | None) -> tuple[str, str]:
+    try:
+        assert distribution is not None
+        return distribution.metadata["Name"] or "unknown", distribution.metadata["Version"] or ""
+    except Exception:
+        return "unknown", ""

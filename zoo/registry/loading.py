@@ -1,0 +1,200 @@
+"""Loading one plugin: whatever it does wrong becomes a `FaultyPluginError`, one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import pluggy
+
+from zoo import hookspecs
+from zoo.errors import nearest
+from zoo.registry.commands import command_name
+from zoo.registry.discovery import GROUP, Plugin
+from zoo.registry.validation import provider_fault, spec_fault
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
+
+if TYPE_CHECKING:
+    from typer.models import CommandInfo, TyperInfo
+
+S = TypeVar("S", bound=Spec)
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+AnyProvider = Provider[BackboneSpec] | Provider[DatasetSpec]
+
+
+class FaultyPluginError(Exception):
+    """What a plugin did wrong, as a sentence."""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[S_co]):
+    """A kind of thing that plugins bring, by its word and its hook."""
+
+    word: str
+    hook: str
+    spec: type[S_co]
+    provides: bool = False
+
+
+BACKBONE = Kind("backbone", "zoo_backbones", BackboneSpec, provides=True)
+DATASET = Kind("dataset", "zoo_datasets", DatasetSpec, provides=True)
+EXPORTER = Kind("exporter", "zoo_exporters", ExporterSpec)
+LOGGER = Kind("logger", "zoo_loggers", LoggerSpec)
+KINDS: tuple[Kind[Spec], ...] = (BACKBONE, DATASET, EXPORTER, LOGGER)
+COMMANDS = "zoo_commands"
+HOOKS = (*(kind.hook for kind in KINDS), COMMANDS)
+
+
+@dataclass
+class Contents:
+    """What a plugin registers, as far as its hooks were called.
+
+    Attributes:
+        module: what its entry point names.
+        hooks: those it implements and were not called yet.
+        specs, providers: by the word of their kind.
+    """
+
+    module: object
+    hooks: set[str]
+    specs: dict[str, dict[str, Spec]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
+    providers: dict[str, dict[str, AnyProvider]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
+    commands: dict[str, CommandInfo | TyperInfo] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, list[str]]:
+        """Names by kind, in the plural; a provider's names as its prefix and `…`."""
+        table = {
+            word: [*specs, *(f"{prefix}…" for prefix in self.providers[word])] for word, specs in self.specs.items()
+        }
+        return {f"{word}s": names for word, names in table.items()} | {"commands": list(self.commands)}
+
+
+@contextmanager
+def isolated(doing: str) -> Iterator[None]:
+    """Turns whatever a plugin raises into a `FaultyPluginError`; what it prints goes to stderr."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (FaultyPluginError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit too: no plugin may end zoo
+        text = " ".join(str(error).split())[:300].rstrip(".")
+        raise FaultyPluginError(f"{doing} raised {type(error).__name__}{': ' if text else ''}{text}.") from error
+
+
+class Loader:
+    """Imports plugins and calls their hooks, one plugin at a time."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+
+    def load(self, plugin: Plugin) -> Contents:
+        """Imports a plugin; calls none of its hooks. Raises `FaultyPluginError`."""
+        entry = plugin.entry_point
+        if entry is None:
+            raise FaultyPluginError(f"Its entry_points.txt has a section [{GROUP}] that cannot be read.")
+        if not entry.pattern.match(entry.value):
+            raise FaultyPluginError(
+                f"Its entry point '{entry.name} = {entry.value}' names neither a module nor an object."
+            )
+        with isolated(f"Importing {entry.value}"):
+            module = entry.load()
+        with isolated("Registering its hooks"):
+            self.manager.register(module, plugin.key)
+            return Contents(module, self._implemented(module))
+
+    def call(self, contents: Contents, hooks: Iterable[str]) -> None:
+        """Calls those of `hooks` that were not called yet, validates the results. Raises `FaultyPluginError`."""
+        for hook in hooks:
+            if hook not in contents.hooks:
+                continue
+            contents.hooks.remove(hook)
+            with isolated(f"Its hook {hook}"):
+                if hook == COMMANDS:
+                    self._collect_commands(contents)
+                for kind in KINDS:
+                    if kind.hook == hook:
+                        self._collect(kind, contents)
+
+    def _implemented(self, module: object) -> set[str]:
+        callers = self.manager.get_hookcallers(module) or []
+        for caller in callers:
+            required = [impl for impl in caller.get_hookimpls() if impl.plugin is module and not impl.optionalhook]
+            if required and not caller.has_spec():
+                near = nearest(caller.name, HOOKS, most=1)
+                hint = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}."
+                raise FaultyPluginError(f"There is no hook named {caller.name}; {hint}")
+        names = {caller.name for caller in callers}
+        for hook in HOOKS:
+            if hook not in names and callable(getattr(module, hook, None)):
+                raise FaultyPluginError(f"Its function {hook} is not marked with zoo.hookspecs.hookimpl.")
+        if not names:
+            raise FaultyPluginError(f"It implements no hook; the hooks are {', '.join(HOOKS)}.")
+        return names
+
+    def _call(self, hook: str, module: object, **arguments: object) -> list[object]:
+        others = self.manager.get_plugins() - {module}
+        results: list[object] = self.manager.subset_hook_caller(hook, others)(**arguments)
+        return results
+
+    def _collect(self, kind: Kind[Spec], contents: Contents) -> None:
+        expected = kind.spec.__name__
+        results = self._call(kind.hook, contents.module)
+        # pluggy leaves out a result that is None
+        for result in results or [None]:
+            if not isinstance(result, Iterable) or isinstance(result, str | bytes | Mapping):
+                raise FaultyPluginError(
+                    f"Its hook {kind.hook} returned {a_thing(result)}, not an iterable of {expected}."
+                )
+            for item in result:
+                if isinstance(item, Provider) and kind.provides:
+                    _add(contents.providers[kind.word], item.prefix, item, provider_fault(item), "prefix")
+                elif isinstance(item, kind.spec):
+                    _add(contents.specs[kind.word], item.name, item, spec_fault(item), kind.word)
+                else:
+                    raise FaultyPluginError(
+                        f"Its hook {kind.hook} returned {a_thing(item)} among the items, not a {expected}."
+                    )
+        suffixes = [spec.suffix for spec in contents.specs[kind.word].values() if isinstance(spec, ExporterSpec)]
+        if twice := {suffix for suffix in suffixes if suffixes.count(suffix) > 1}:
+            raise FaultyPluginError(f"It registers two exporters for the suffix '{min(twice)}'.")
+
+    def _collect_commands(self, contents: Contents) -> None:
+        from typer import Typer
+        from typer.main import get_group, solve_typer_info_defaults
+
+        app = Typer(add_completion=False)
+        self._call(COMMANDS, contents.module, app=app)
+        if app.registered_callback:
+            raise FaultyPluginError(
+                "Its hook zoo_commands replaced the callback of zoo; it may add commands and groups only."
+            )
+        if app.registered_commands or app.registered_groups:
+            get_group(app)  # Typer reads the signatures here, and must not fail on one when zoo starts
+        for command in app.registered_commands:
+            _add(contents.commands, command_name(command), command, None, "command")
+        for group in app.registered_groups:
+            # A group without a name would put its commands in place of those of zoo
+            name = solve_typer_info_defaults(group).name or ""
+            _add(contents.commands, name, group, None if name else "It adds a group without a name.", "command")
+
+
+T = TypeVar("T")
+
+
+def _add(table: dict[str, T], name: str, item: T, fault: str | None, word: str) -> None:
+    if fault:
+        raise FaultyPluginError(fault)
+    if name in table:
+        raise FaultyPluginError(f"It registers the {word} '{name}' twice.")
+    table[name] = item
+
+
+def a_thing(value: object) -> str:
+    """What a value is, for a sentence."""
+    noun = type(value).__name__
+    return "None" if value is None else f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"

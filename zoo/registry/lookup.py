@@ -1,0 +1,147 @@
+"""One plugin's answer to a name, its providers' included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Generic
+
+from zoo.errors import PluginError, ZooError
+from zoo.registry.discovery import Plugin, Problem, canonical
+from zoo.registry.loading import AnyProvider, Contents, FaultyPluginError, Kind, S, a_thing, isolated
+from zoo.registry.validation import PROVIDED_NAME, is_name, spec_fault
+
+
+@dataclass(frozen=True)
+class Registered(Generic[S]):
+    """A spec, and where it comes from.
+
+    Attributes:
+        kind: `backbone`, `dataset`, `exporter` or `logger`.
+        name: the shortest that finds it: the spec's own, or `distribution:name` where others have that too.
+        plugin: the name of the entry point.
+        provided: whether the name comes from a provider, which is asked for the spec when that is read.
+    """
+
+    kind: str
+    name: str
+    plugin: str
+    distribution: str
+    version: str
+    builtin: bool
+    resolve: Callable[[], S] = field(repr=False, compare=False)
+    provided: bool = False
+
+    @cached_property
+    def spec(self) -> S:
+        """The spec. Raises `PluginError` where its provider fails."""
+        return self.resolve()
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of a plugin.
+
+    Attributes:
+        state: `loaded`, `failed` or `disabled`.
+        registers: names by kind, in the plural; a provider's names as its prefix and `…`.
+        problems: a plugin that is loaded may have some too.
+    """
+
+    plugin: Plugin
+    state: str
+    registers: dict[str, list[str]]
+    problems: tuple[Problem, ...]
+
+
+def split(name: str) -> tuple[str | None, str]:
+    """`distribution:name` as the canonical distribution, None where there is none, and the name."""
+    distribution, colon, short = name.partition(":")
+    return (canonical(distribution), short) if colon else (None, name)
+
+
+def listed(hits: Iterable[Registered[S]]) -> str:
+    """The names of two or more, for a sentence."""
+    *names, last = (f"{hit.name} (plugin '{hit.plugin}')" for hit in hits)
+    return f"{', '.join(names)} and {last}"
+
+
+def get(kind: Kind[S], plugin: Plugin, contents: Contents, name: str) -> Registered[S] | None:
+    """What `name` is to a plugin. Raises `PluginError` where the provider of its prefix fails."""
+    spec = contents.specs[kind.word].get(name)
+    if isinstance(spec, kind.spec):
+        return _registered(kind, plugin, name, partial(_same, spec))
+    for prefix, provider in contents.providers[kind.word].items():
+        if name.startswith(prefix) and (provided := _ask(kind, plugin, provider, name)):
+            return _registered(kind, plugin, name, partial(_same, provided), provided=True)
+    return None
+
+
+def entries(
+    kind: Kind[S], plugin: Plugin, contents: Contents, note: Callable[[Plugin, str], None]
+) -> Iterator[Registered[S]]:
+    """All of a kind that a plugin brings; `note` takes what is wrong with its providers."""
+    for name, spec in contents.specs[kind.word].items():
+        if isinstance(spec, kind.spec):
+            yield _registered(kind, plugin, name, partial(_same, spec))
+    for prefix, provider in contents.providers[kind.word].items():
+        try:
+            names = _names(provider)
+        except FaultyPluginError as fault:
+            note(plugin, str(fault))
+            continue
+        for name in names:
+            resolve = partial(_resolve, kind, plugin, provider, prefix + name)
+            yield _registered(kind, plugin, prefix + name, resolve, provided=True)
+
+
+def _registered(
+    kind: Kind[S], plugin: Plugin, name: str, resolve: Callable[[], S], *, provided: bool = False
+) -> Registered[S]:
+    full = name if plugin.builtin else f"{plugin.distribution}:{name}"
+    source = (plugin.name, plugin.distribution, plugin.version, plugin.builtin)
+    return Registered(kind.word, full, *source, resolve, provided)
+
+
+def _same(spec: S) -> S:
+    return spec
+
+
+def _names(provider: AnyProvider) -> list[str]:
+    with isolated(f"Listing '{provider.prefix}'"):
+        names = list(dict.fromkeys(provider.names()))
+    for name in names:
+        if not is_name(name, PROVIDED_NAME):
+            raise FaultyPluginError(f"Its provider '{provider.prefix}' lists the illegal name {name!r}.")
+    return names
+
+
+def _ask(kind: Kind[S], plugin: Plugin, provider: AnyProvider, name: str) -> S | None:
+    """The spec behind a provider's prefix, named in full."""
+    try:
+        with isolated(f"Looking up '{name}'"):
+            spec = provider.get(name.removeprefix(provider.prefix))
+            return None if spec is None else replace(_checked(kind, spec, name, provider.prefix), name=name)
+    except FaultyPluginError as fault:
+        if isinstance(fault.__cause__, ZooError):
+            raise fault.__cause__ from None
+        raise PluginError(str(fault), Problem(plugin, str(fault)).remedy) from fault
+
+
+def _checked(kind: Kind[S], spec: object, name: str, prefix: str) -> S:
+    if not isinstance(spec, kind.spec):
+        raise FaultyPluginError(f"Looking up '{name}' returned {a_thing(spec)}, not a {kind.spec.__name__}.")
+    if fault := spec_fault(spec, PROVIDED_NAME):
+        raise FaultyPluginError(fault)
+    if spec.name not in (name, name.removeprefix(prefix)):
+        raise FaultyPluginError(f"Looking up '{name}' returned a spec with the name '{spec.name}'.")
+    return spec
+
+
+def _resolve(kind: Kind[S], plugin: Plugin, provider: AnyProvider, name: str) -> S:
+    spec = _ask(kind, plugin, provider, name)
+    if spec is None:
+        cause = f"The provider '{provider.prefix}' lists '{name}' and does not find it."
+        raise PluginError(cause, Problem(plugin, cause).remedy)
+    return spec

@@ -1,0 +1,122 @@
+"""Whether what a plugin returned is what `zoo.specs` promises; the faults are sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec, WeightsSpec
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+PROVIDED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@/-]*")
+PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/")
+SUFFIX = re.compile(r"(\.[a-z0-9]+)+")
+
+Check = Callable[[object], bool]
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or _is_int(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_triple(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))  # noqa: PLR2004
+
+
+# Keyed by annotation: resolving the annotations of zoo.specs would import torch.
+CHECKS: Mapping[str, tuple[str, Check]] = {
+    "str": ("text", _is_text),
+    "int": ("a whole number", _is_int),
+    "float": ("a number", _is_number),
+    "bool": ("True or False", lambda value: isinstance(value, bool)),
+    "int | None": ("a whole number or None", lambda value: value is None or _is_int(value)),
+    "Triple": ("a tuple of three numbers", _is_triple),
+    "tuple[str, ...]": (
+        "a tuple of text",
+        lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
+    ),
+    "WeightsSpec | None": ("a WeightsSpec or None", lambda value: isinstance(value, WeightsSpec | None)),
+    "Literal['rgb', 'grey']": ("'rgb' or 'grey'", lambda value: value in ("rgb", "grey")),
+    "Callable": ("callable", callable),
+}
+
+
+def check_for(annotation: str) -> tuple[str, Check]:
+    """The check of a field's annotation, as written in `zoo.specs`."""
+    return CHECKS["Callable" if annotation.startswith("Callable[") else annotation.replace('"', "'")]
+
+
+def is_name(value: object, legal: re.Pattern[str] = NAME) -> bool:
+    """Whether a value is text of the characters that `legal` allows."""
+    return isinstance(value, str) and legal.fullmatch(value) is not None
+
+
+def spec_fault(spec: Spec, legal: re.Pattern[str] = NAME) -> str | None:
+    """The first thing that is wrong with a spec; None where nothing is."""
+    kind = type(spec).__name__
+    if not is_name(spec.name, legal):
+        return f"Its {kind} has the name {spec.name!r}; a name is letters, digits and '.', '_', '+' or '-'."
+    return _fault(f"Its {kind} '{spec.name}'", spec)
+
+
+def provider_fault(provider: Provider[BackboneSpec] | Provider[DatasetSpec]) -> str | None:
+    """The first thing that is wrong with a provider; None where nothing is."""
+    if not is_name(provider.prefix, PREFIX):
+        return f"Its Provider has the prefix {provider.prefix!r}; a prefix is a name that ends in a slash."
+    if not all(map(callable, (provider.names, provider.get))):
+        return f"Its Provider '{provider.prefix}' has 'names' and 'get' that are not both callable."
+    return None
+
+
+def _fault(owner: str, spec: Spec | WeightsSpec) -> str | None:
+    for field in fields(spec):
+        expected, check = check_for(str(field.type))
+        value = getattr(spec, field.name)
+        if not check(value):
+            return f"{owner} has {field.name}={value!r}, which is not {expected}."
+        if isinstance(value, WeightsSpec) and (fault := _fault(f"{owner} has weights '{value.name}' that", value)):
+            return fault
+    return _value_fault(owner, spec)
+
+
+def _value_fault(owner: str, spec: Spec | WeightsSpec) -> str | None:
+    match spec:
+        case BackboneSpec():
+            rules = {
+                "head": (bool(spec.head), "empty"),
+                "min_image_size": (spec.min_image_size >= 1, "below 1"),
+            }
+        case WeightsSpec():
+            rules = {
+                "image_size": (spec.image_size >= 1, "below 1"),
+                "std": (min(spec.std) > 0, "not positive"),
+                "crop_fraction": (0 < spec.crop_fraction <= 1, "not above 0 and at most 1"),
+            }
+        case DatasetSpec():
+            rules = {
+                "native_size": (spec.native_size is None or spec.native_size >= 1, "below 1"),
+                "num_classes": (spec.num_classes is None or spec.num_classes > 1, "below 2"),
+            }
+        case ExporterSpec():
+            rules = {
+                "suffix": (
+                    SUFFIX.fullmatch(spec.suffix) is not None,
+                    "no dot and lower-case letters or digits",
+                ),
+                "tolerance": (spec.tolerance > 0, "not positive"),
+            }
+        case LoggerSpec():
+            rules = {}
+    for name, (holds, what) in rules.items():
+        if not holds:
+            return f"{owner} has {name}={getattr(spec, name)!r}, which is {what}."
+    return None
