@@ -28,6 +28,7 @@ from zoo.recipe import Recipe
 from zoo.runs import write_atomically
 from zoo.schedule import make_optimizer, make_scheduler
 from zoo.specs import Logger
+from zoo.trim import trimmed
 
 Row = dict[str, float | int | str]
 View = Callable[[Tensor], Tensor]
@@ -160,18 +161,18 @@ class Fitter:
     def _fit_network(self) -> None:
         """Every parameter, on augmented views."""
         self.network.requires_grad_(True)
-        self._run(
-            Phase(
-                name=self.plan.strategy,
-                model=self.network,
-                fabric=self.fabric,
-                train_views=self._augmented,
-                val_views=lambda indices: self._plain(self.val_store, indices),
-                epochs=self.plan.epochs,
-                learning_rate=self.plan.learning_rate,
-                keep=self._save_best,
-            )
+        phase = Phase(
+            name=self.plan.strategy,
+            model=self.network,
+            fabric=self.fabric,
+            train_views=self._augmented,
+            val_views=lambda indices: self._plain(self.val_store, indices),
+            epochs=self.plan.epochs,
+            learning_rate=self.plan.learning_rate,
+            keep=self._save_best,
         )
+        with trimmed(self.network, self._plain(self.val_store, torch.tensor([0]))):
+            self._run(phase)
 
     def _plain(self, store: Store, indices: Tensor) -> Tensor:
         with torch.inference_mode():
