@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from zoo_torchvision import datasets, sample
 
 from zoo.data import Dataset
 from zoo.specs import DatasetRequest
+from zoo_torchvision import datasets, sample
 
 COUNTS = {"train": 4000, "test": 1000}
 SEED = 0

@@ -14,9 +14,7 @@ def test_rows_are_true_classes():
 
 def test_figures_are_those_computed_by_hand():
     figures = summarise(LOGITS, LABELS)
-    losses = [
-        -np.log(np.exp(row)[label] / np.exp(row).sum()) for row, label in zip(LOGITS, LABELS, strict=True)
-    ]
+    losses = [-np.log(np.exp(row)[label] / np.exp(row).sum()) for row, label in zip(LOGITS, LABELS, strict=True)]
     assert figures["top1"] == 0.75
     assert figures["macro_recall"] == pytest.approx((1 + 1 + 0.5) / 3)
     assert figures["loss"] == pytest.approx(np.mean(losses))

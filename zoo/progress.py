@@ -39,8 +39,9 @@ class Reporter:
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Shows a bar while the context is open; its value advances the bar by a number of steps."""
+        """Shows a bar while the context is open; its value advances the bar by a number of steps. A log gets none."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        live = self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=not live) as progress:
             task = progress.add_task(what, total=total)
             yield lambda steps: progress.advance(task, steps)

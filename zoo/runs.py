@@ -20,6 +20,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,10 @@ class Run:
 
 def list_runs(folder: Path = RUNS) -> list[Run]:
     """The runs in a folder, newest first."""
-    found = [Run(file.parent) for file in folder.glob("*/run.json")]
+    found = []
+    for file in folder.glob("*/run.json"):
+        with suppress(UsageError):  # a damaged one must not hide the others
+            found.append(Run(file.parent))
     return sorted(found, key=lambda run: str(run.info.get("created", "")), reverse=True)
 
 

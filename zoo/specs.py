@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+# A card is data from a stranger: no reader takes more.
+MAX_CARD_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
