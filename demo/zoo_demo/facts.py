@@ -1,0 +1,60 @@
+"""What the page says of a model. A card is a stranger's text: everything from it is escaped here."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from zoo.card import Card
+
+SHOWN_CLASSES = 12
+SHOWN_CHARACTERS = 120
+
+
+def describe(card: Card) -> str:
+    """The head of the page, as HTML."""
+    shown = ", ".join(_text(name) for name in card.classes[:SHOWN_CLASSES])
+    more = f" and {len(card.classes) - SHOWN_CLASSES:,} more" if len(card.classes) > SHOWN_CLASSES else ""
+    rows = [
+        ("Accuracy", f"{_accuracy(card)} (loss {_number(card.metrics.get('loss'), '.4f')})"),
+        ("Parity", _parity(card)),
+        ("Backbone", f"{_text(card.backbone)}, weights: {_text(card.weights)}"),
+        ("Trained on", _text(f"{card.dataset.name}: {card.dataset.source}".removesuffix(": "))),
+        ("Made", f"{_text(card.created)} as {_text(card.format)} by {_text(card.backbone_plugin)}"),
+    ]
+    table = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in rows)
+    notes = "".join(f"<p class='note'>{_text(note, 1000)}</p>" for note in card.dataset.notes[:3])
+    return (
+        f"<h1>{_text(card.name)}</h1><p>Tells {len(card.classes):,} classes apart: {shown}{more}.</p>"
+        f"<details><summary>{_accuracy(card)}; {_agreement(card)}</summary><dl>{table}</dl>{notes}</details>"
+    )
+
+
+def _accuracy(card: Card) -> str:
+    share = _number(card.metrics.get("top1"), ".2%")
+    pictures = _counted(card.metrics.get("num_pictures"))
+    return f"{share} accuracy on {pictures} of the {_text(card.metrics_split)} split"
+
+
+def _agreement(card: Card) -> str:
+    return f"the file and the trained network agree to {_number(card.parity.get('max'), '.1e')}"
+
+
+def _parity(card: Card) -> str:
+    return (
+        f"logits differ by at most {_number(card.parity.get('max'), '.1e')} of their spread, "
+        f"{_number(card.parity.get('top1_agreement'), '.2%')} get the same class, "
+        f"on {_counted(card.parity.get('pictures'))}"
+    )
+
+
+def _counted(pictures: Any) -> str:
+    return f"{pictures:,} pictures" if isinstance(pictures, int) else "the pictures"
+
+
+def _number(value: Any, form: str) -> str:
+    return format(value, form) if isinstance(value, int | float) else "unknown"
+
+
+def _text(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    return escape(text if len(text) <= most else text[: most - 1] + "…")

@@ -1,0 +1,64 @@
+// Strokes are kept as points, fractions of the pad's side: the server draws them as the dataset would.
+const canvas = element.querySelector("canvas");
+const undo = element.querySelector("[data-do=undo]");
+const clear = element.querySelector("[data-do=clear]");
+const context = canvas.getContext("2d");
+const side = canvas.width;
+let strokes = [];
+let pointer = null;
+
+function point(event) {
+  const box = canvas.getBoundingClientRect();
+  const fraction = (value) => Math.round(value * 1e4) / 1e4;
+  return [fraction((event.clientX - box.left) / box.width), fraction((event.clientY - box.top) / box.height)];
+}
+
+function paint() {
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, side, side);
+  context.fillStyle = "#6b7280";
+  context.font = "28px system-ui, sans-serif";
+  context.textAlign = "center";
+  if (!strokes.length) context.fillText("Draw here", side / 2, side / 2);
+  context.strokeStyle = "#111827";
+  context.lineWidth = side * 0.05;
+  context.lineCap = context.lineJoin = "round";
+  for (const stroke of strokes) {
+    context.beginPath();
+    context.moveTo(stroke[0][0] * side, stroke[0][1] * side);
+    for (const [x, y] of stroke) context.lineTo(x * side, y * side);
+    context.stroke();
+  }
+  undo.disabled = clear.disabled = !strokes.length;
+}
+
+function send() {
+  props.value = JSON.stringify(strokes);
+  trigger(strokes.length ? "input" : "clear");
+}
+
+function finish(event) {
+  if (event.pointerId !== pointer) return;
+  pointer = null;
+  send();
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (pointer !== null || event.button !== 0) return;
+  event.preventDefault();
+  pointer = event.pointerId;
+  canvas.setPointerCapture(pointer);
+  strokes.push([point(event)]);
+  paint();
+});
+canvas.addEventListener("pointermove", (event) => {
+  if (event.pointerId !== pointer) return;
+  const moves = event.getCoalescedEvents?.() ?? [];
+  strokes.at(-1).push(...(moves.length ? moves : [event]).map(point));
+  paint();
+});
+canvas.addEventListener("pointerup", finish);
+canvas.addEventListener("pointercancel", finish);
+undo.addEventListener("click", () => { strokes.pop(); paint(); send(); });
+clear.addEventListener("click", () => { strokes = []; paint(); send(); });
+paint();

@@ -1,0 +1,115 @@
+"""The web server: one address, no requests to the outside, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from zoo.errors import MissingExtraError, UsageError, ZooError
+from zoo_demo.models import Model
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+FIRST_PORT = 7860
+PORTS = 100
+MAX_UPLOAD = "64mb"
+
+
+def free_port(host: str, port: int | None) -> int:
+    """`port`, or where it is None the first free one from 7860. Raises `UsageError`."""
+    candidates = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
+    for candidate in candidates:
+        if _is_free(host, candidate):
+            return candidate
+    if port is None:
+        raise UsageError(
+            f"The ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are in use.", "Name another one with --port."
+        )
+    raise UsageError(f"Port {port} is in use.", "Name another one with --port, or leave it out.")
+
+
+@contextmanager
+def running(models: Sequence[Model], host: str, port: int | None = None) -> Iterator[str]:
+    """Serves the page until the block ends; uploads live in a folder that goes then.
+
+    Args:
+        port: None for the first free one from 7860.
+
+    Yields:
+        The page's address.
+
+    Raises:
+        UsageError: the port is in use, or the host is not this machine's.
+    """
+    with tempfile.TemporaryDirectory(prefix="zoo-demo-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_RUN_HISTORY"] = "False"
+        _bypass_proxy(host)
+        try:
+            from zoo_demo import app
+        except ImportError:
+            raise MissingExtraError("The browser demo", "demo") from None
+        page = app.build(models)
+        # Late: Gradio takes seconds to import, in which another server may take a port that was free.
+        port = free_port(host, port)
+        try:
+            _, url, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                prevent_thread_lock=True,
+                inbrowser=False,
+                share=False,
+                quiet=True,
+                show_error=False,
+                max_file_size=MAX_UPLOAD,
+                enable_monitoring=False,
+                ssr_mode=False,
+                mcp_server=False,
+                pwa=False,
+                footer_links=["api"],
+                theme=app.theme(),
+                css_paths=app.STYLE,
+            )
+            yield url
+        except OSError:
+            raise ZooError(
+                f"The server cannot start at {host}, port {port}.", "Name another --host or --port."
+            ) from None
+        finally:
+            page.close(verbose=False)
+
+
+def wait_for_interrupt() -> None:
+    """Returns at Ctrl-C, or when the process is told to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if os.name == "posix":  # on Windows this option would allow two servers on one port
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"The demo cannot listen on {host}, port {port}: {reason}.", "Name another --host.") from None
+    return True
+
+
+def _bypass_proxy(host: str) -> None:
+    """Gradio asks its own server whether it runs, which a proxy in the environment would answer for it."""
+    names = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), *LOOPBACK, host]))
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = names

@@ -1,0 +1,72 @@
+"""Run by the tests of the demo in a process of its own: Gradio leaves sockets and event loops to the collector.
+
+    python demo_server.py LOG
+
+Serves two models that answer with a picture's strongest colour, the second one's card hostile. Prints the address;
+writes the SHA-256 of all bytes that reach the decoder to LOG, a line each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import numpy as np
+
+from zoo.artifact import Predictor
+from zoo.card import Card, DatasetCard
+from zoo.specs import PreprocessSpec
+
+NASTY = "<img src=x onerror=alert(1)>${alert(2)}{{alert}}`</script><script>alert(3)</script>"
+
+
+def card(**changes) -> Card:
+    fields = {
+        "name": "colours",
+        "format": "onnx",
+        "created": "2026-01-02T03:04:05+0000",
+        "classes": ("red", "green", "blue"),
+        "preprocess": PreprocessSpec(image_size=28),
+        "backbone": "means",
+        "backbone_plugin": "visionzoo 1.0",
+        "weights": "none",
+        "dataset": DatasetCard(name="colours", drawable=True),
+        "recipe": {},
+        "metrics": {"top1": 0.9871, "num_pictures": 1234},
+        "metrics_split": "test",
+        "parity": {"max": 1.2e-6, "top1_agreement": 1.0, "pictures": 300},
+        "versions": {},
+        "content_hash": "sha256:0",
+    }
+    return Card(**(fields | changes))
+
+
+def means(images: np.ndarray) -> np.ndarray:
+    """The mean of each colour as logits."""
+    return images.mean((1, 2), dtype=np.float32) / 25
+
+
+def main(log: str) -> None:
+    from zoo_demo import app, server
+    from zoo_demo.models import Model
+
+    decode = app.read_picture
+
+    def recording(data: bytes) -> np.ndarray:
+        with open(log, "a") as file:  # noqa: PTH123
+            print(hashlib.sha256(data).hexdigest(), file=file)
+        return decode(data)
+
+    app.read_picture = recording
+    server.MAX_UPLOAD = "1mb"
+    names = dict.fromkeys(("name", "format", "created", "backbone", "weights", "metrics_split"), NASTY)
+    dataset = DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))
+    hostile = card(**names, classes=(NASTY, "green", "blue"), dataset=dataset)
+    models = [Model(c.name, Predictor(c, means)) for c in (card(), hostile)]
+    with server.running(models, "127.0.0.1") as url:
+        print(url, flush=True)
+        server.wait_for_interrupt()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
