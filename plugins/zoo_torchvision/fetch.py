@@ -51,12 +51,12 @@ def download(
         DataError: `root` cannot be written.
     """
     dataset = torchvision_class(class_name)
-    reasons = [_unreachable(url) for url in urls]
+    reasons = [unreachable(url) for url in urls]
     if all(reasons):
         raise unavailable(name, f"could not be downloaded: {'; '.join(filter(None, reasons))}")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as staging, _read_timeout():
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as staging, read_timeout():
             for part in parts:
                 _fetch(name, dataset, part, staging)
             _move(Path(staging), root)
@@ -93,7 +93,7 @@ def _fetch(name: str, dataset: Any, part: Mapping[str, object], staging: str) ->
         raise unavailable(name, f"could not be downloaded: {text.rstrip('.')}") from None
 
 
-def _unreachable(url: str) -> str | None:
+def unreachable(url: str) -> str | None:
     """Why a server does not answer, None where it does (or where a proxy would).
 
     Checked before torchvision's own attempts, which know no timeout and try every address, mirror and scheme.
@@ -119,7 +119,7 @@ def _unreachable(url: str) -> str | None:
 
 
 @contextmanager
-def _read_timeout() -> Iterator[None]:
+def read_timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(READ_TIMEOUT_S)
     try:

@@ -1,0 +1,3 @@
+"""EfficientNet-Lite backbones for visionzoo."""
+
+from __future__ import annotations
