@@ -1,0 +1,175 @@
+"""`zoo predict`: every kind of picture, every kind of output, nothing heavy."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from typer.testing import CliRunner
+
+import zoo.cli.predict
+from zoo.artifact import load
+from zoo.cli import app
+from zoo.errors import ArtifactError, UsageError
+from zoo.exporting import export
+from zoo.images import read_picture
+
+
+@pytest.fixture(scope="module")
+def model(trained, tmp_path_factory) -> Path:
+    return export(trained, "onnx", tmp_path_factory.mktemp("predict") / "model.onnx").path
+
+
+def bar(height: int, width: int) -> np.ndarray:
+    """An upright bright bar on noise, which tells where up is."""
+    pixels = np.random.default_rng(0).integers(0, 80, (height, width, 3), dtype=np.uint8)
+    pixels[:, width * 3 // 8 : width * 5 // 8 + 1] = (250, 220, 190)
+    return pixels
+
+
+def save_all(folder: Path) -> dict[str, Path]:
+    """One file of every kind that shows the bar, by kind."""
+    folder.mkdir()
+    upright = Image.fromarray(bar(30, 24))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    upright.rotate(90, expand=True).save(folder / "exif.jpg", quality=95, exif=exif)
+    upright.convert("L").save(folder / "grey.png")
+    upright.quantize(64).save(folder / "palette.png")
+    upright.convert("RGBA").save(folder / "rgba.png")
+    upright.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    deep = np.asarray(upright.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(folder / "deep.png")
+    Image.fromarray(bar(1, 1)).save(folder / "dot.png")
+    Image.fromarray(bar(4000, 6000)).save(folder / "large.jpg", quality=80)
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def save_broken(folder: Path) -> dict[str, Path]:
+    folder.mkdir(exist_ok=True)
+    whole = folder / "whole.png"
+    Image.fromarray(bar(30, 24)).save(whole)
+    (folder / "truncated.png").write_bytes(whole.read_bytes()[:400])
+    whole.unlink()
+    (folder / "text.png").write_text("this is no picture")
+    (folder / "empty.png").touch()
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def run_zoo(*arguments: object):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def rows(*arguments: object) -> dict[str, dict]:
+    done = run_zoo(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return {Path(row["file"]).stem: row for row in json.loads(done.stdout)}
+
+
+def test_every_kind_of_picture(model, tmp_path):
+    files = save_all(tmp_path / "pictures")
+    found = rows(model, *files.values())
+    assert found.keys() == files.keys()
+    predictor = load(model)
+    for kind, path in files.items():
+        expected = predictor.predict([read_picture(path)])[0]
+        assert found[kind]["label"] == expected.label
+        assert found[kind]["probability"] == pytest.approx(expected.probability, abs=1e-5)
+    assert {found[kind]["label"] for kind in files if kind != "dot"} == {"bar"}
+
+
+@pytest.mark.parametrize("kind", ["truncated", "text", "empty"])
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_go_on(model, tmp_path, kind):
+    broken = save_broken(tmp_path / "broken")[kind]
+    good = tmp_path / "good.png"
+    Image.fromarray(bar(24, 24)).save(good)
+    done = run_zoo(model, broken, good, tmp_path / "absent.png", "--json")
+    assert done.exit_code == 1
+    assert [row["file"] for row in json.loads(done.stdout)] == [str(good)]
+    assert f"'{broken}' cannot be read" in done.stderr
+    assert "absent.png' cannot be read: no such file" in done.stderr
+    assert "2 of 3 pictures could not be read" in done.stderr
+
+
+def test_the_test_split_as_files_gives_the_runs_own_accuracy(model, trained, bars):
+    found = rows(model, bars / "test")
+    done = run_zoo(model, bars / "test", "--json")
+    right = [Path(row["file"]).parent.name == row["label"] for row in json.loads(done.stdout)]
+    assert len(right) == 18
+    assert sum(right) / len(right) == trained.metrics["top1"]
+    assert len(found) == 6  # stems repeat from class to class
+
+
+def test_folders_are_searched_to_the_bottom_and_order_is_kept(model, bars, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo.cli.predict, "CHUNK", 5)
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    Image.fromarray(bar(8, 8)).save(deep / "c.png")
+    done = run_zoo(model, tmp_path / "a", bars / "val" / "slope", "--json")
+    files = [row["file"] for row in json.loads(done.stdout)]
+    assert files == [str(deep / "c.png"), *map(str, sorted((bars / "val" / "slope").iterdir()))]
+
+
+def test_the_table_is_for_people(model, bars):
+    done = run_zoo(model, bars / "test" / "bar" / "000.png", "--top-k", 2)
+    assert done.exit_code == 0, done.output
+    head, row = done.stdout.splitlines()
+    assert head.split() == ["file", "class", "probability", "then"]
+    assert row.split()[:2] == [str(bars / "test" / "bar" / "000.png"), "bar"]
+    assert row.count("%") == 2
+
+
+def test_csv_is_for_programs(model, bars, tmp_path):
+    odd = tmp_path / 'a, "b".png'
+    Image.fromarray(bar(24, 24)).save(odd)
+    done = run_zoo(model, odd, "--csv", "--top-k", 2)
+    (row,) = csv.DictReader(StringIO(done.stdout))
+    assert row["file"] == str(odd)
+    assert list(row) == ["file", "label", "probability", "label_2", "probability_2"]
+    assert float(row["probability"]) > float(row["probability_2"])
+
+
+def test_more_classes_than_there_are(model, bars):
+    row = rows(model, bars / "test" / "bar" / "000.png", "--top-k", 99)["000"]
+    assert len(row["top"]) == 3
+    assert sum(entry["probability"] for entry in row["top"]) == pytest.approx(1)
+
+
+def test_nothing_readable_is_an_empty_list(model, tmp_path):
+    done = run_zoo(model, *save_broken(tmp_path / "broken").values(), "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (1, [])
+
+
+def test_wrong_commands(model, bars, tmp_path):
+    cases = [
+        ((model, tmp_path), UsageError, "no pictures in"),
+        ((model, bars, "--json", "--csv"), UsageError, "exclude each other"),
+        ((tmp_path / "absent.onnx", bars), ArtifactError, "does not exist"),
+        ((bars / "test" / "bar" / "000.png", bars), UsageError, "does not end like that of an artifact"),
+        ((model, bars, "--device", "abacus"), ArtifactError, "cannot run on 'abacus'"),
+    ]
+    for arguments, error, reason in cases:
+        done = run_zoo(*arguments)
+        assert isinstance(done.exception, error), done.output
+        assert reason in str(done.exception)
+
+
+def test_nothing_heavy_is_imported(model, bars):
+    code = (
+        "import sys\nfrom zoo.cli import main\n"
+        "sys.argv = ['zoo', 'predict', *sys.argv[1:]]\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted({'torch', 'gradio', 'onnx', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    arguments = [sys.executable, "-c", code, model, bars / "test" / "bar", "--csv"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
+    assert len(done.stdout.splitlines()) == 7

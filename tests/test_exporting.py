@@ -1,0 +1,244 @@
+"""From a run to an artifact: it agrees or it does not ship, and a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import zoo.exporting
+from zoo import parity
+from zoo.artifact import load, read_card
+from zoo.cli import app
+from zoo.errors import ExportError, ParityError, UnknownNameError, UsageError
+from zoo.exporting import Artifact, export, reference_of
+from zoo.registry import registry
+
+
+@pytest.fixture(scope="module")
+def reference(trained) -> parity.Reference:
+    return reference_of(trained)
+
+
+@pytest.fixture(scope="module")
+def content(reference, tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("content") / "model.onnx"
+    registry().exporter("onnx").spec.write(reference.classifier, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def change(monkeypatch):
+    """Changes functions of the built-in ONNX exporter in this process."""
+    real = registry().exporter("onnx")
+
+    def apply(**changes) -> None:
+        spec = dataclasses.replace(real.spec, **changes)
+        changed = dataclasses.replace(real, resolve=lambda: spec)
+        monkeypatch.setattr(type(registry()), "exporter", lambda self, name: changed)
+
+    return apply
+
+
+@pytest.fixture
+def ship(trained, reference, content, change):
+    """Exports the run; the seconds that torch needs to write the content are saved."""
+    change(write=lambda classifier, path: path.write_bytes(content))
+
+    def ship(output: Path | None, **options) -> Artifact:
+        return export(trained, "onnx", output, reference=reference, **options)
+
+    return ship
+
+
+def test_an_artifact_holds_what_was_evaluated(trained, ship, place):
+    said = []
+    artifact = ship(place / "model.onnx", progress=said.append)
+    assert list(place.iterdir()) == [artifact.path] == [place / "model.onnx"]
+    assert artifact.path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    assert artifact.card == read_card(artifact.path)
+    assert artifact.card.parity == artifact.report
+    assert artifact.report["real_pictures"] == 18
+    assert artifact.report["max"] < 1e-5
+    assert any("final file" in message for message in said)
+    _, split = trained.evaluation_split()
+    logits = load(artifact.path).logits([split.pictures[index] for index in range(len(split))])
+    assert (logits.argmax(axis=1) == split.labels).mean() == trained.metrics["top1"]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_the_place_is_the_runs_export_folder_unless_named(trained, ship):
+    target = trained.path / "export" / "model.onnx"
+    try:
+        assert ship(None).path == target
+        with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
+            ship(None)
+        before = target.stat().st_ino
+        ship(None, overwrite=True)
+        assert target.stat().st_ino != before
+    finally:
+        target.unlink()
+
+
+def test_a_missing_suffix_is_added(ship, place):
+    assert ship(place / "v1.2").path == place / "v1.2.onnx"
+
+
+def test_unknown_formats_are_named(trained):
+    with pytest.raises(UnknownNameError, match="onnx"):
+        export(trained, "onx")
+
+
+def test_places_that_cannot_be(ship, place):
+    (place / "file").touch()
+    with pytest.raises(UsageError, match="is a folder"):
+        ship(place)
+    with pytest.raises(UsageError, match="no folder"):
+        ship(place / "absent" / "model.onnx")
+    with pytest.raises(UsageError, match="no folder"):
+        ship(place / "file" / "model.onnx")
+
+
+def test_a_folder_that_cannot_be_written(ship, place, monkeypatch):
+    # Tests may run as root, whom no permission stops.
+    def refuse(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(ExportError, match=r"model\.onnx' cannot be written: permission denied"):
+        ship(place / "model.onnx")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_read_only_folder(ship, place):
+    place.chmod(0o500)
+    with pytest.raises(ExportError, match="permission denied"):
+        ship(place / "model.onnx")
+
+
+def write_other(classifier, path):
+    """Writes a network whose first bias is not the classifier's."""
+    from zoo_exporters import onnx
+
+    other = copy.deepcopy(classifier)
+    with torch.no_grad():
+        other.network[2].bias[0] += 1
+    onnx.write(other, path)
+
+
+def full_disk(classifier, path):
+    path.write_bytes(b"half of it")
+    raise OSError(28, "No space left on device")
+
+
+def interrupted(classifier, path):
+    path.write_bytes(b"half of it")
+    raise KeyboardInterrupt
+
+
+def spoils_the_hash(path, text):
+    from zoo_exporters import onnx
+
+    onnx.write_card(path, text.replace("sha256:", "sha256:0"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "reason"),
+    [
+        ({"write": write_other}, ParityError, "does not agree"),
+        ({"write": full_disk}, ExportError, "no space left"),
+        ({"write": interrupted}, KeyboardInterrupt, "^$"),
+        ({"write_card": spoils_the_hash}, ParityError, "does not match its card"),
+        ({"write_card": lambda path, text: None}, ParityError, "no card"),
+    ],
+    ids=["parity", "disk", "interrupt", "hash", "card"],
+)
+def test_a_failure_leaves_what_was_there(ship, place, content, change, *, changes, error, reason):
+    target = place / "model.onnx"
+    target.write_bytes(b"before")
+    change(**{"write": lambda classifier, path: path.write_bytes(content)} | changes)
+    with pytest.raises(error, match=reason):
+        ship(target, overwrite=True)
+    assert list(place.iterdir()) == [target]
+    assert target.read_bytes() == b"before"
+
+
+def test_what_appears_meanwhile_is_not_overwritten(ship, place):
+    target = place / "model.onnx"
+
+    def appear(message: str) -> None:
+        if "final file" in message:
+            target.write_bytes(b"somebody else's")
+
+    with pytest.raises(UsageError, match="exists already"):
+        ship(target, progress=appear)
+    assert list(place.iterdir()) == [target]
+    assert target.read_bytes() == b"somebody else's"
+
+
+def run_zoo(*arguments: object):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+def test_the_command_writes_both_formats(trained, place):
+    done = run_zoo(trained.path, "--onnx", "--torchscript", "--output", place / "bars")
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in place.iterdir()} == {"bars.onnx", "bars.pt"}
+    assert f"Exporting {trained.path}" in done.stderr
+    for word in ("bars.onnx", "bars.pt", "MiB", "of spread", "100.00%", "18 of them test", "zoo predict", "zoo demo"):
+        assert word in done.stdout
+    again = run_zoo(trained.path, "--torchscript", "--output", place / "bars")
+    assert isinstance(again.exception, UsageError)
+
+
+def test_one_place_that_is_taken_stops_the_command_before_it_starts(trained, place, monkeypatch):
+    (place / "bars.pt").touch()
+    monkeypatch.setattr(zoo.exporting, "reference_of", lambda *_: pytest.fail("it started"))
+    done = run_zoo(trained.path, "--onnx", "--torchscript", "--output", place / "bars")
+    assert isinstance(done.exception, UsageError)
+    assert "bars.pt" in str(done.exception)
+
+
+@pytest.mark.usefixtures("ship")
+def test_the_newest_run_is_taken_and_named(trained, place, monkeypatch):
+    (place / "runs").mkdir()
+    (place / "runs" / "mine").symlink_to(trained.path)
+    monkeypatch.chdir(place)
+    done = run_zoo("--format", "onnx", "--output", "model", "--json")
+    assert done.exit_code == 0, done.output
+    assert "Exporting runs/mine" in done.stderr
+    (row,) = json.loads(done.stdout)
+    assert (row["path"], row["format"]) == ("model.onnx", "onnx")
+    assert row["bytes"] == (place / "model.onnx").stat().st_size
+    assert row["parity"]["top1_agreement"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [((), "No format was chosen.*--onnx, --torchscript"), (("--onnx",), "no run under")],
+    ids=["format", "run"],
+)
+def test_wrong_commands(place, monkeypatch, arguments, reason):
+    monkeypatch.chdir(place)
+    done = run_zoo(*arguments)
+    assert isinstance(done.exception, UsageError)
+    with pytest.raises(UsageError, match=reason):
+        raise done.exception
