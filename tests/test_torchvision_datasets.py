@@ -481,7 +481,7 @@ class Publisher:
 @pytest.fixture
 def publisher(monkeypatch):
     monkeypatch.setattr(fetch, "torchvision_class", lambda _: Publisher)
-    monkeypatch.setattr(fetch, "_unreachable", lambda _: None)
+    monkeypatch.setattr(fetch, "unreachable", lambda _: None)
     return Publisher
 
 
@@ -533,7 +533,7 @@ def test_downloads_ask_the_real_classes_for_the_right_parts(tmp_path, monkeypatc
         asked.append(request.full_url)
         raise URLError("refused")
 
-    monkeypatch.setattr(fetch, "_unreachable", lambda _: None)
+    monkeypatch.setattr(fetch, "unreachable", lambda _: None)
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     for name, spec in SPECS.items():
         source = spec.load.args[1]

@@ -65,7 +65,7 @@ class Recipe:
     ] = "cosine"
     label_smoothing: Annotated[float, "Share of the target spread over all classes, 0 to below 1."] = 0.0
     early_stopping: Annotated[
-        int | None, "Stop after this many epochs without a better validation accuracy. Default: never."
+        int | None, "Stop after this many epochs without a lower validation loss. Default: never."
     ] = None
     precision: Annotated[
         Precision, "Number format of training; `auto` takes bf16 where the hardware computes in it."

@@ -6,7 +6,7 @@
         recipe.toml          the options, as given; `zoo train --recipe` takes it
         run.json             what was chosen, found and measured
         metrics.csv          one row per epoch
-        best.safetensors     the network's weights with the best validation accuracy
+        best.safetensors     the network's weights with the lowest validation loss
         last.ckpt            weights, optimiser, schedule and random state of the last epoch
         curves.png           loss, accuracy and learning rate
         confusion.png        the confusion matrix of the final evaluation
