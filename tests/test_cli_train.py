@@ -89,7 +89,7 @@ def test_ctrl_c_keeps_the_best_epoch(bars, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Interrupted" in errors
+    assert f"Interrupted. {output} keeps the best epoch so far" in errors
     assert "Traceback" not in errors
     info = json.loads((output / "run.json").read_text())
     assert info["status"] == "interrupted"

@@ -85,6 +85,14 @@ def _umask() -> int:
     return mask
 
 
+def test_the_card_names_no_folder_of_its_maker(trained, ship, place, bars):
+    card = ship(place / "model.onnx").card
+    assert trained.recipe.dataset == str(bars)
+    assert card.recipe["dataset"] == card.dataset.source == "bars"
+    assert card.recipe["epochs"] == trained.recipe.epochs
+    assert str(bars.parent) not in card.model_dump_json()
+
+
 def test_the_place_is_the_runs_export_folder_unless_named(trained, ship):
     target = trained.path / "export" / "model.onnx"
     try:

@@ -8,9 +8,10 @@ afterwards, and nothing else.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,14 +164,24 @@ def _card(run: Run, exporter: ExporterSpec, report: dict[str, Any], content_hash
         backbone_plugin=info["backbone_plugin"],
         weights=info["weights"]["name"],
         weights_licence=info["weights"]["licence"],
-        dataset=DatasetCard(**info["dataset"]),
-        recipe=asdict(run.recipe),
+        dataset=DatasetCard(**info["dataset"] | {"source": _last_name(info["dataset"]["source"])}),
+        recipe=_shareable(run.recipe.options()),
         metrics=run.metrics,
         metrics_split=info.get("metrics_split", ""),
         parity=report,
         versions=info["versions"] | _versions(),
         content_hash=content_hash,
     )
+
+
+def _shareable(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without the folders of the machine that trained: a card goes where the file goes."""
+    places = {name: _last_name(options[name]) for name in ("dataset", "val", "test", "weights") if name in options}
+    return {name: value for name, value in (options | places).items() if name != "data_root"}
+
+
+def _last_name(place: str) -> str:
+    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
 
 
 def _versions() -> dict[str, str]:

@@ -97,6 +97,10 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run
         started = time.perf_counter()
         try:
             fitter.fit()
+        except KeyboardInterrupt:
+            if fitter.rows:
+                reporter.warn(f"Interrupted. {folder} keeps the best epoch so far, {fitter.best.epoch}.")
+            raise
         finally:
             if fitter.rows:
                 info |= {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +41,6 @@ def newest_artifact(runs: Path = RUNS) -> Path:
 
 def load_models(paths: Sequence[Path], device: str = "cpu") -> list[Model]:
     """Loads artifacts and runs each once: the first visitor does not wait for it. Raises as `zoo.load`."""
-    # From 1.29 on, onnxruntime reports its use to its maker: https://github.com/microsoft/onnxruntime/pull/27379
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     models: list[Model] = []
     for path in paths:
         predictor = load(path, device)

@@ -118,6 +118,8 @@ def content_hash(path: Path) -> str:
 
 def load(path: Path, device: str) -> Runtime:
     """See `zoo.specs.ExporterSpec`; imports onnxruntime and no torch."""
+    # From 1.29 on, onnxruntime reports its use to its maker: https://github.com/microsoft/onnxruntime/pull/27379
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError:

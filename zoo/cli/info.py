@@ -42,16 +42,10 @@ def info(
 
 
 def _artifact(path: Path, as_json: bool) -> None:
-    from zoo.card import Card
+    from zoo.artifact import read_card
     from zoo.cli.tables import print_facts
-    from zoo.errors import ArtifactError
-    from zoo.registry import registry
 
-    exporter = registry().exporter_for(path)
-    text = exporter.spec.read_card(path)
-    if text is None:
-        raise ArtifactError(f"{path} has no card.", "Export the model again with: zoo export")
-    card = Card.parse(text)
+    card = read_card(path)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
     else:
