@@ -15,7 +15,6 @@ from zoo.data.stream import batches_by_size
 from zoo.errors import ArtifactError, UsageError, ZooError
 from zoo.images import as_picture
 from zoo.metrics import log_softmax
-from zoo.registry import registry
 from zoo.specs import Runtime
 
 if TYPE_CHECKING:
@@ -156,6 +155,8 @@ def _read(path: Path) -> tuple[ExporterSpec, Card]:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ArtifactError(f"'{path}' {what}.", "Name a file that `zoo export` wrote.")
+    from zoo.registry import registry
+
     exporter = registry().exporter_for(path).spec
     text = exporter.read_card(path)
     if text is None:

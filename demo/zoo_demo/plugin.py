@@ -31,7 +31,10 @@ def demo(
     ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs: cpu or cuda.")] = "cpu",
 ) -> None:
-    """Try a model in the browser: upload pictures or, for digits and letters, draw them."""
+    """Try a model in the browser.
+
+    Upload pictures or, for digits and letters, draw them.
+    """
     from zoo.cli.console import stderr, stdout, warn
     from zoo_demo.models import load_models, newest_artifact
     from zoo_demo.server import LOOPBACK, free_port, running, wait_for_interrupt

@@ -13,7 +13,13 @@ from zoo.errors import ZooError
 
 HELP = """Fine-tune an image classifier with one command, export it, and trust what you deploy.
 
-First steps:  zoo train resnet18 mnist   then   zoo export --onnx   then   zoo demo
+First steps:
+
+    zoo train resnet18 mnist
+
+    zoo export --onnx
+
+    zoo demo
 """
 
 app = typer.Typer(

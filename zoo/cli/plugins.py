@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from zoo.registry import Status
 
-app = typer.Typer(help="Plugins: what is installed, what each registers, and why one fails.")
+app = typer.Typer(help="Show the plugins, and why one fails.")
 SHOWN = 6
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

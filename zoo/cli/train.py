@@ -13,7 +13,7 @@ from zoo.recipe import Recipe
 
 
 def train(**options: Any) -> None:
-    """Fine-tune a backbone on a dataset, a folder of pictures or a list file.
+    """Fine-tune a backbone on pictures, and write a run folder.
 
     Examples:
 
@@ -23,15 +23,22 @@ def train(**options: Any) -> None:
 
         zoo train --recipe runs/NAME/recipe.toml --seed 1
     """
-    from zoo.progress import Reporter
-    from zoo.training import train_recipe
+    from zoo.data.prepare import find_dataset
+    from zoo.registry import registry
 
     output: Path | None = options.pop("output")
     recipe_file: Path | None = options.pop("recipe")
     as_json: bool = options.pop("json")
     given = {name: value for name, value in options.items() if value is not None}
     stored = Recipe.read(recipe_file) if recipe_file else {}
-    run = train_recipe(Recipe.make(**{**stored, **given}), output, Reporter())
+    recipe = Recipe.make(**{**stored, **given})
+    registry().backbone(recipe.backbone)
+    find_dataset(recipe)
+    # Late: a wrong name must not wait for torch.
+    from zoo.progress import Reporter
+    from zoo.training import train_recipe
+
+    run = train_recipe(recipe, output, Reporter())
     if as_json:
         import json
 
@@ -57,9 +64,9 @@ def _signature() -> inspect.Signature:
         if required:
             info: Any = typer.Argument(help=help_text, metavar=field.name.upper(), show_default=False)
         else:
-            shown = str(field.default).lower() if field.default not in (None, "") else False
-            flag = "--" + field.name.replace("_", "-")
-            info = typer.Option(flag, help=help_text, show_default=shown)
+            if field.default not in (None, "", False):
+                help_text += f" Default: {field.default}."
+            info = typer.Option("--" + field.name.replace("_", "-"), help=help_text, show_default=False)
         # None means "not given", so that a recipe file can say otherwise.
         annotation: Any = Annotated[kind | None, info]
         parameters.append(

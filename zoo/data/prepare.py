@@ -14,8 +14,8 @@ from zoo.specs import DatasetRequest, DatasetSpec
 VALIDATION_SHARE = 0.1
 
 
-def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
-    """Loads what `recipe.dataset` names: a registered dataset, else a folder or a list file.
+def find_dataset(recipe: Recipe) -> DatasetSpec:
+    """What `recipe.dataset` names: a registered dataset, else a folder or a list file.
 
     A folder in the working directory that is called like a dataset is written `./mnist`.
     """
@@ -25,18 +25,23 @@ def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
     name = recipe.dataset
     try:
         if name.startswith((".", "/", "~")):
-            spec = dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
-        else:
-            spec = registry().dataset(name).spec
-            if recipe.val or recipe.test:
-                raise UsageError(
-                    f"'{name}' is a dataset with splits of its own.",
-                    "Leave out --val and --test, or write a folder of that name as ./" + name,
-                )
+            return dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
+        spec = registry().dataset(name).spec
     except UnknownNameError:
-        if not (Path(name).exists() or looks_like_path(name)):
+        if not looks_like_path(name):
             raise
-        spec = dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
+        return dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
+    if recipe.val or recipe.test:
+        raise UsageError(
+            f"'{name}' is a dataset with splits of its own.",
+            f"Leave out --val and --test, or write a folder of that name as ./{name}",
+        )
+    return spec
+
+
+def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
+    """Finds and loads the recipe's dataset."""
+    spec = find_dataset(recipe)
     root = Path(recipe.data_root) if recipe.data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
     return spec, spec.load(DatasetRequest(root=root))
 
