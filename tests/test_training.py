@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 import zoo
-from zoo.errors import DataError, TrainingError, UnknownNameError, UsageError
+from zoo.errors import ArtifactError, DataError, TrainingError, UnknownNameError, UsageError
 from zoo.evaluate import classify
-from zoo.runs import Run, latest_run, list_runs
+from zoo.metrics import summarise
+from zoo.recipe import Recipe
+from zoo.runs import Run, create_folder, latest_run, list_runs
 
 from .conftest import write_folder
 
@@ -58,11 +60,19 @@ def test_final_figures_are_those_of_the_deployable_classifier(trained):
     assert trained.metrics["top1"] == (logits.argmax(1) == labels).mean()
 
 
-def test_the_best_epoch_is_the_one_that_is_kept(trained):
-    table = rows(trained)
-    losses = [float(row["val_loss"]) for row in table]
-    assert trained.info["best_epoch"] == 1 + losses.index(min(losses))
-    assert [row["epoch"] for row in table] == [str(number) for number in range(1, 7)]
+def test_the_best_epoch_is_the_one_that_is_kept(bars, tmp_path):
+    run = train(bars, tmp_path, epochs=12, learning_rate=0.05, schedule="step", seed=3)
+    losses = [float(row["val_loss"]) for row in rows(run)]
+    best = 1 + losses.index(min(losses))
+    assert run.info["best_epoch"] == best < 12
+    logits, labels, _ = classify(run.classifier(), run.dataset().val, torch.device("cpu"), lambda _: None)
+    assert summarise(logits, labels)["loss"] == pytest.approx(min(losses), rel=0.02)
+    assert min(losses) < 0.98 * losses[-1]
+
+
+def test_rows_are_numbered_and_last_ckpt_is_the_last(trained):
+    assert [row["epoch"] for row in rows(trained)] == [str(number) for number in range(1, 7)]
+    assert torch.load(trained.path / "last.ckpt", weights_only=True)["epoch"] == 6
 
 
 def test_one_seed_gives_one_result(bars, tmp_path):
@@ -94,7 +104,7 @@ def test_the_stored_head_gives_the_validation_accuracy_of_the_whole_network(bars
     logits, labels, _ = classify(run.classifier(), dataset.val, torch.device("cpu"), lambda _: None)
     best = rows(run)[run.info["best_epoch"] - 1]
     assert (logits.argmax(1) == labels).mean() == pytest.approx(float(best["val_top1"]))
-    assert zoo.metrics.summarise(logits, labels)["loss"] == pytest.approx(float(best["val_loss"]), abs=0.02)
+    assert summarise(logits, labels)["loss"] == pytest.approx(float(best["val_loss"]), abs=0.02)
 
 
 def test_finetune_trains_the_head_first_and_then_everything(bars, tmp_path):
@@ -134,22 +144,43 @@ def test_a_bare_folder_gives_a_tenth_to_validation(tmp_path):
     assert run.metrics["num_pictures"] == 6
 
 
-def test_a_diverging_loss_stops_the_run_and_keeps_the_best(bars, tmp_path):
-    with pytest.raises(TrainingError, match="infinite or undefined"):
-        train(bars, tmp_path, epochs=5, optimizer="sgd", learning_rate=1000.0, schedule="onecycle")
+def test_a_loss_that_diverges_at_once_leaves_nothing(bars, tmp_path):
+    with pytest.raises(TrainingError, match=r"in epoch 1\. Nothing is kept"):
+        train(bars, tmp_path, epochs=5, optimizer="sgd", learning_rate=1000.0, schedule="step")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("what", ["train", "val"])
+def test_a_diverging_loss_stops_the_run_and_keeps_the_best(bars, tmp_path, monkeypatch, what):
+    from torch.nn import functional as F
+
+    real, calls = F.cross_entropy, []
+
+    def diverging(logits, labels, **options):
+        calls.append(logits.requires_grad)
+        nan = calls.count(False) == 2 and logits.requires_grad == (what == "train")
+        return real(logits, labels, **options) * (float("nan") if nan else 1)
+
+    monkeypatch.setattr("zoo.fit.F.cross_entropy", diverging)
+    with pytest.raises(TrainingError, match=f"in epoch {2 if what == 'val' else 3}. Epoch [12] is kept"):
+        train(bars, tmp_path, epochs=5)
+    run = Run(tmp_path / "run")
+    assert run.info["status"] == "failed"
+    assert len(rows(run)) == (1 if what == "val" else 2)
+    assert run.classifier().classes == ("bar", "line", "slope")
 
 
 def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
-    from zoo.fit import Fitter
+    from zoo.journal import Journal
 
-    record = Fitter._record
+    save = Journal.save_last
 
-    def interrupt(self, *args, **options):
-        record(self, *args, **options)
+    def interrupt(self, state):
+        save(self, state)
         if len(self.rows) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Fitter, "_record", interrupt)
+    monkeypatch.setattr(Journal, "save_last", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path, epochs=5)
     run = Run(tmp_path / "run")
@@ -166,16 +197,33 @@ def test_an_interrupt_before_the_first_epoch_leaves_nothing(bars, tmp_path, monk
     assert not (tmp_path / "run").exists()
 
 
-def test_unreadable_pictures_are_named_counted_and_left_out(bars, tmp_path):
+def test_unreadable_pictures_are_named_counted_and_left_out(bars, tmp_path, capsys):
     data = shutil.copytree(bars, tmp_path / "data")
     (data / "train" / "bar" / "000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="1 of 120 pictures cannot be read") as error:
         train(data, tmp_path, max_unreadable=0.0)
     assert "000.png" in error.value.cause
-    assert "--max-unreadable" in error.value.remedy
+    assert "--max-unreadable 0.01" in error.value.remedy
     assert not (tmp_path / "run").exists()
-    run = train(data, tmp_path, max_unreadable=0.1)
-    assert run.info["status"] == "finished"
+    (data / "test" / "line" / "001.png").write_bytes(b"")
+    run = train(data, tmp_path, max_unreadable=0.1, progress=True)
+    said = capsys.readouterr().err
+    assert said.count("Left out: ") == 2
+    assert "000.png" in said
+    assert "001.png" in said
+    assert len(run.info["unreadable"]) == 2
+    assert run.metrics["num_pictures"] == 17
+
+
+def test_too_many_unreadable_test_pictures_stop_the_final_figures(bars, tmp_path):
+    data = shutil.copytree(bars, tmp_path / "data")
+    for picture in (data / "test").rglob("*.png"):
+        picture.write_bytes(b"")
+    with pytest.raises(DataError, match="18 of 18 pictures cannot be read"):
+        train(data, tmp_path)
+    with pytest.raises(TrainingError, match="No test picture can be read"):
+        train(data, tmp_path / "again", max_unreadable=1.0)
+    assert Run(tmp_path / "run").info["status"] == "trained"
 
 
 def test_a_class_without_a_readable_picture_stops(bars, tmp_path):
@@ -231,6 +279,49 @@ def test_the_newest_run_with_a_checkpoint_is_the_latest(trained, tmp_path):
     (tmp_path / "broken" / "best.safetensors").unlink()
     assert [run.name for run in list_runs(tmp_path)] == ["broken", "new", "old"]
     assert latest_run(tmp_path).name == "new"
+
+
+def test_names_that_mean_something_to_plots_and_consoles_are_only_names(tmp_path, capsys):
+    names = ("$1_$5", "[bold]", "猫")
+    run = train(write_folder(tmp_path / "data", {"train": 10, "val": 2}, classes=names), tmp_path, progress=True)
+    assert "3: $1_$5, [bold], 猫" in capsys.readouterr().err
+    assert (run.path / "confusion.png").exists()
+
+
+def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        zoo.train("tiny", bars, output=tmp_path / "mine", image_size=16)
+    assert not list((tmp_path / "mine").iterdir())
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.runs.time.strftime", lambda _: "now")
+    recipe = Recipe.make(backbone="tiny", dataset="bars")
+    assert create_folder(recipe, None) != create_folder(recipe, None)
+
+
+def test_a_run_is_found_again_from_another_folder(bars, tmp_path, monkeypatch):
+    monkeypatch.chdir(bars.parent)
+    run = zoo.train("tiny", "./bars", output=tmp_path / "run", epochs=1, image_size=16)
+    monkeypatch.chdir(tmp_path)
+    assert len(run.dataset().test) == 18
+
+
+def test_weights_of_a_run_bring_their_preprocessing(trained, bars, tmp_path):
+    run = train(bars, tmp_path, weights=str(trained.path / "best.safetensors"), image_size=None, epochs=1)
+    assert run.preprocess == trained.preprocess
+    assert run.info["plan"]["strategy"] == "finetune"
+    assert run.info["weights"]["name"] == "best.safetensors"
+
+
+def test_damaged_weights_are_named(trained, tmp_path):
+    run = Run(shutil.copytree(trained.path, tmp_path / "run"))
+    (run.path / "best.safetensors").write_bytes(b"abc")
+    with pytest.raises(ArtifactError, match="weights of the run run cannot be read"):
+        run.classifier()
 
 
 def test_a_folder_without_a_run_says_so(tmp_path):

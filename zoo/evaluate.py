@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -39,11 +40,23 @@ def classify(
             else:
                 yield index, picture
 
-    with torch.inference_mode():
+    with torch.inference_mode(), _exact(device):
         for indices, batch in batches_by_size(readable(), BATCH_SIZE):
-            logits = classifier(torch.from_numpy(batch).to(device)).float().cpu().numpy()
-            for index, row in zip(indices, logits, strict=True):
+            answers = classifier(torch.from_numpy(batch).to(device)).float().cpu().numpy()
+            for index, row in zip(indices, answers, strict=True):
                 rows[index] = row
             advance(len(indices))
     kept = [index for index, row in enumerate(rows) if row is not None]
-    return np.stack([row for row in rows if row is not None]), split.labels[kept], unreadable
+    found = [row for row in rows if row is not None]
+    logits = np.stack(found) if found else np.empty((0, len(classifier.classes)), np.float32)
+    return logits, split.labels[kept], unreadable
+
+
+@contextmanager
+def _exact(device: torch.device) -> Iterator[None]:
+    """fp32 that is fp32: on a GPU, cuDNN rounds to TF32 unless told otherwise."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield

@@ -111,7 +111,11 @@ def destination(run: Run, exporter: ExporterSpec, output: Path | str | None, *, 
     """Where the artifact goes. Raises `UsageError`, before any work, where it cannot go there."""
     if output is None:
         target = run.path / "export" / f"model{exporter.suffix}"
-        target.parent.mkdir(exist_ok=True)
+        try:
+            target.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ExportError(f"'{target.parent}' cannot be made: {reason}.", "Name another --output.") from None
     else:
         target = Path(output)
         if target.is_dir():

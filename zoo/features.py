@@ -51,8 +51,8 @@ def compute_features(
                 advance(len(batch))
     finally:
         hook.remove()
-    # A plain copy: tensors made in inference mode cannot take part in a backward pass.
-    return torch.cat(caught).clone()
+    # Outside inference mode, so that the result can take part in a backward pass.
+    return torch.cat(caught)
 
 
 def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:

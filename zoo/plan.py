@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SMALL_PIXELS = 96
 PHOTO_PIXELS = 160
 PHOTO_CROP = 0.875
+WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 PRECISION_NAMES = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -31,6 +32,7 @@ class Plan:
     preprocess: PreprocessSpec
     augment: str
     learning_rate: float
+    weight_decay: float
     device: str
     precision: str
     reasons: dict[str, str] = field(default_factory=dict)
@@ -47,7 +49,7 @@ def make_plan(recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights
     size = recipe.image_size
     if size is None:
         size, reasons["image size"] = _default_size(backbone, data, weights)
-    _check_size(size, backbone)
+    check_size(size, backbone)
     epochs = recipe.epochs
     if epochs is None:
         epochs = {"head": 20, "finetune": 4}.get(strategy, 8 if small else 30)
@@ -56,13 +58,15 @@ def make_plan(recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights
             "The strategy head trains on features that are computed once, so pictures cannot vary.",
             "Leave out --augment, or choose --strategy finetune.",
         )
-    device, precision = _machine(recipe, reasons)
+    device, precision, machine_reasons = choose_machine(recipe)
+    reasons |= machine_reasons
     return Plan(
         strategy=strategy,
         epochs=epochs,
         preprocess=_preprocess(recipe, data, weights, size, small=small),
         augment="none" if strategy == "head" else recipe.augment or data.augment,
         learning_rate=recipe.learning_rate or default_learning_rate(recipe.optimizer, strategy),
+        weight_decay=WEIGHT_DECAY[recipe.optimizer] if recipe.weight_decay is None else recipe.weight_decay,
         device=device,
         precision=precision,
         reasons=reasons,
@@ -86,13 +90,14 @@ def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsRep
     elif weights.spec is not None:
         size, why = weights.spec.image_size, "the weights' own"
     else:
-        size, why = PHOTO_PIXELS, "photos without pretrained weights"
+        size, why = PHOTO_PIXELS, "photos, and no weights that ask for another size"
     if size < backbone.min_image_size:
         return backbone.min_image_size, "the least that this backbone takes"
     return size, why
 
 
-def _check_size(size: int, backbone: BackboneSpec) -> None:
+def check_size(size: int, backbone: BackboneSpec) -> None:
+    """Raises `UsageError` where the backbone does not take pictures of S = `size` pixels."""
     if backbone.fixed_image_size and size != backbone.min_image_size:
         raise UsageError(
             f"{backbone.name} takes pictures of {backbone.min_image_size} pixels and no other size.",
@@ -120,9 +125,11 @@ def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size:
     )
 
 
-def _machine(recipe: Recipe, reasons: dict[str, str]) -> tuple[str, str]:
+def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
+    """Device, precision, and why. Raises `UsageError` for what this machine does not have."""
     import torch
 
+    reasons: dict[str, str] = {}
     device = recipe.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -136,7 +143,7 @@ def _machine(recipe: Recipe, reasons: dict[str, str]) -> tuple[str, str]:
         reasons["precision"] = f"this {device.upper()} {'computes' if fast else 'does not compute'} in bf16"
     elif precision == "fp16" and device == "cpu":
         raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.")
-    return device, precision
+    return device, precision, reasons
 
 
 def computes_bf16(device: str) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MAX_LABELLED_CLASSES = 30
+MAX_LABEL = 18
 
 
 def plot_curves(rows: Sequence[Mapping[str, float | int | str]], path: Path) -> None:
@@ -33,7 +39,7 @@ def plot_curves(rows: Sequence[Mapping[str, float | int | str]], path: Path) -> 
         _mark_phases(axes, rows)
     loss.legend()
     accuracy.legend()
-    figure.savefig(path, dpi=120, format="png")
+    _save(figure, path)
 
 
 def _mark_phases(axes: object, rows: Sequence[Mapping[str, float | int | str]]) -> None:
@@ -57,13 +63,24 @@ def plot_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
-    axes.set(title=title, xlabel="predicted", ylabel="true")
+    axes.set(title=title.replace("$", r"\$"), xlabel="predicted", ylabel="true")
     if labelled:
-        names = [name if len(name) <= 18 else name[:17] + "…" for name in classes]  # noqa: PLR2004
+        names = [_label(name) for name in classes]
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
         for row, column in np.argwhere(counts > 0):
             colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004
-            text = str(counts[row, column])
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8, parse_math=False)
-    figure.savefig(path, dpi=120, format="png")
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    _save(figure, path)
+
+
+def _label(name: str) -> str:
+    short = name if len(name) <= MAX_LABEL else name[: MAX_LABEL - 1] + "…"
+    return short.replace("$", r"\$")  # two of them would mean mathematics
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with warnings.catch_warnings():
+        # Names in scripts that matplotlib's font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(path, dpi=120, format="png")

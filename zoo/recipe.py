@@ -57,7 +57,10 @@ class Recipe:
         float | None,
         "Peak learning rate. Default: adamw and adam 0.001 (head 0.003, finetune 0.0003), sgd 0.05 (finetune 0.005).",
     ] = None
-    weight_decay: Annotated[float, "Weight decay; biases and normalisation layers have none."] = 0.05
+    weight_decay: Annotated[
+        float | None,
+        "Weight decay; biases and normalisation layers have none. Default: adamw 0.05, sgd 0.0005, adam 0.",
+    ] = None
     schedule: Annotated[
         Literal["cosine", "onecycle", "step"],
         "Course of the learning rate: `cosine` (a short warm-up, then a cosine to 0), `onecycle`, or `step` (a "
@@ -116,7 +119,7 @@ class Recipe:
 
 _RANGES: dict[str, tuple[float, float, str]] = {
     "epochs": (1, 100_000, "from 1 to 100,000"),
-    "batch_size": (1, 65_536, "from 1 to 65,536"),
+    "batch_size": (2, 65_536, "from 2 to 65,536"),
     "image_size": (1, 4_096, "from 1 to 4,096"),
     "learning_rate": (1e-12, 1e3, "above 0"),
     "weight_decay": (0, 10, "from 0 to 10"),

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UsageError
+from zoo.errors import ArtifactError, UsageError
 from zoo.recipe import Recipe
 from zoo.specs import PreprocessSpec
 
@@ -52,6 +52,13 @@ class Run:
             ) from None
         self.recipe = Recipe.make(**Recipe.read(self.path / "recipe.toml"))
 
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe, info: dict[str, Any]) -> Run:
+        """Writes recipe.toml and run.json into an empty folder."""
+        write_text(path / "recipe.toml", recipe.toml())
+        write_text(path / "run.json", _json(info))
+        return cls(path)
+
     @property
     def name(self) -> str:
         return self.path.resolve().name
@@ -72,19 +79,20 @@ class Run:
 
     def classifier(self) -> Classifier:
         """The best checkpoint: fp32, in eval mode, on the CPU."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from zoo.classifier import Classifier
         from zoo.registry import registry
 
-        weights = self.path / "best.safetensors"
-        if not weights.exists():
-            raise UsageError(
-                f"The run {self.name} has no checkpoint: it ended before its first epoch did.",
-                "Train again with `zoo train`.",
-            )
         network = registry().backbone(self.info["backbone"]).spec.build(len(self.classes))
-        network.load_state_dict(load_file(weights))
+        try:
+            network.load_state_dict(load_file(self.path / "best.safetensors"))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+            raise ArtifactError(
+                f"The weights of the run {self.name} cannot be read: {reason}.", "Train again with `zoo train`."
+            ) from None
         return Classifier(self.preprocess, network, self.classes).eval()
 
     def dataset(self) -> Dataset:
@@ -101,7 +109,11 @@ class Run:
 
     def save_info(self) -> None:
         """Writes `info` to run.json."""
-        write_text(self.path / "run.json", json.dumps(self.info, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.path / "run.json", _json(self.info))
+
+
+def _json(info: dict[str, Any]) -> str:
+    return json.dumps(info, indent=2, ensure_ascii=False) + "\n"
 
 
 def list_runs(folder: Path = RUNS) -> list[Run]:
@@ -121,24 +133,44 @@ def latest_run(folder: Path = RUNS) -> Run:
     raise UsageError(f"There is no run under {folder}/.", "Make one, for example: zoo train resnet18 mnist")
 
 
-def create_folder(recipe: Recipe, output: Path | None) -> Path:
-    """Makes the folder of a new run. Raises `UsageError` where it exists already or cannot be made."""
+def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, bool]:
+    """Finds the folder of a new run, and says whether it had to be made.
+
+    Raises `UsageError` where it holds files already or cannot be written.
+    """
     if output is None:
         dataset = re.sub(r"[^\w.-]+", "-", Path(recipe.dataset).stem).strip("-.") or "pictures"
-        name = f"{recipe.backbone}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
-        output = RUNS / re.sub(r"[^\w.-]+", "-", name)
+        name = re.sub(r"[^\w.-]+", "-", f"{recipe.backbone}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
+        return _make(RUNS / name, exist_ok=False), True
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise UsageError(f"The folder {output} is not empty.", "Name another one with --output.")
+    made = not output.exists()
+    return _make(output, exist_ok=True), made
+
+
+def _make(folder: Path, *, exist_ok: bool) -> Path:
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".writable"
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+        probe = folder / ".writable"
         probe.touch()
         probe.unlink()
+    except FileExistsError:  # another run began in the same second
+        return _make(folder.with_name(folder.name + "x"), exist_ok=exist_ok)
     except OSError as error:
+        reason = (error.strerror or str(error)).lower()
         raise UsageError(
-            f"The folder {output} cannot be written: {error.strerror}.", "Name another one with --output."
+            f"The folder {folder} cannot be written: {reason}.", "Name another one with --output."
         ) from None
-    return output
+    return folder
+
+
+def remove_unfinished(folder: Path, *, made: bool) -> None:
+    """Removes what a run wrote that ended before its first epoch, and the folder where the run had made it."""
+    with suppress(OSError):  # an error is on its way already
+        for name in ("recipe.toml", "run.json", "metrics.csv", "curves.png"):
+            (folder / name).unlink(missing_ok=True)
+        if made:
+            folder.rmdir()
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:

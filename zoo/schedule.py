@@ -15,21 +15,21 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from zoo.recipe import Recipe
-
 WARMUP_SHARE = 0.05
 
 
-def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-    """The recipe's optimiser; biases and normalisation layers (one dimension) do not decay."""
+def make_optimizer(
+    name: str, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """`adamw`, `adam` or `sgd`; biases and normalisation layers (one dimension) do not decay."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    if recipe.optimizer == "sgd":
+    if name == "sgd":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=True)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return kind(groups, lr=learning_rate, fused=True)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import WeightsError
+from zoo.errors import WeightsError, ZooError
+from zoo.runs import Run
 from zoo.specs import BackboneSpec, WeightsSpec
 
 if TYPE_CHECKING:
@@ -82,7 +83,23 @@ def _load_file(network: nn.Module, spec: BackboneSpec, path: Path) -> WeightsRep
     state = read_state_dict(path)
     kept = _fit(network, spec, state, source=f"The file {path}", keep_head=True)
     note = "" if kept else f"The head starts from random weights: {path.name} has none of this shape."
-    return WeightsReport(name=path.name, pretrained=True, note=note, spec=spec.weights)
+    return WeightsReport(name=path.name, pretrained=True, note=note, spec=_trained_with(path) or spec.weights)
+
+
+def _trained_with(path: Path) -> WeightsSpec | None:
+    """The preprocessing that weights of a run were trained with: run.json lies beside them."""
+    try:
+        seen = Run(path.parent).preprocess
+    except ZooError:
+        return None
+    return WeightsSpec(
+        name=path.name,
+        load=lambda: read_state_dict(path),
+        image_size=seen.image_size,
+        mean=seen.mean,
+        std=seen.std,
+        crop_fraction=seen.crop_fraction,
+    )
 
 
 def read_state_dict(path: Path) -> Mapping[str, Tensor]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import signal
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from zoo.errors import MissingExtraError
 from zoo.recipe import Recipe
 
 
@@ -36,8 +38,13 @@ def train(**options: Any) -> None:
     find_dataset(recipe)
     # Late: a wrong name must not wait for torch.
     from zoo.progress import Reporter
-    from zoo.training import train_recipe
 
+    try:
+        from zoo.training import train_recipe
+    except ImportError:
+        raise MissingExtraError("Training", "train") from None
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends a job loses no epoch
     run = train_recipe(recipe, output, Reporter())
     if as_json:
         import json

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -19,24 +21,45 @@ def find_dataset(recipe: Recipe) -> DatasetSpec:
 
     A folder in the working directory that is called like a dataset is written `./mnist`.
     """
-    from zoo.data.location import dataset_at, looks_like_path
-    from zoo.registry import registry
+    from zoo.data.location import dataset_at
 
-    name = recipe.dataset
-    try:
-        if name.startswith((".", "/", "~")):
-            return dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
-        spec = registry().dataset(name).spec
-    except UnknownNameError:
-        if not looks_like_path(name):
-            raise
-        return dataset_at(name, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
+    spec = _registered(recipe.dataset)
+    if spec is None:
+        return dataset_at(recipe.dataset, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
     if recipe.val or recipe.test:
         raise UsageError(
-            f"'{name}' is a dataset with splits of its own.",
-            f"Leave out --val and --test, or write a folder of that name as ./{name}",
+            f"'{spec.name}' is a dataset with splits of its own.",
+            f"Leave out --val and --test, or write a folder of that name as ./{spec.name}",
         )
     return spec
+
+
+def _registered(name: str) -> DatasetSpec | None:
+    """The dataset of that name, None where it is a path. Raises `UnknownNameError` where it is neither."""
+    from zoo.data.location import looks_like_path
+    from zoo.registry import registry
+
+    if name.startswith((".", "/", "~")):
+        return None
+    try:
+        return registry().dataset(name).spec
+    except UnknownNameError:
+        if looks_like_path(name):
+            return None
+        raise
+
+
+def anchored(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths: its run works from any working directory."""
+    places = {name: getattr(recipe, name) for name in ("val", "test", "data_root")}
+    if _registered(recipe.dataset) is None:
+        places["dataset"] = recipe.dataset
+    if recipe.weights not in ("auto", "pretrained", "none"):
+        places["weights"] = recipe.weights
+    absolute: dict[str, Any] = {
+        name: str(Path(place).expanduser().absolute()) for name, place in places.items() if place
+    }
+    return replace(recipe, **absolute)
 
 
 def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:

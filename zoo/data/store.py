@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import torch
 from torch import Tensor
 
@@ -84,17 +87,14 @@ def build_store(
     return Store(pixels[:count], more[:count], split.labels[kept], remaining, tuple(unreadable))
 
 
-def check_unreadable(store: Store, split: Split, share: float, classes: tuple[str, ...]) -> None:
-    """Raises `DataError` where more pictures than `share` are unreadable, or a class lost all of its own."""
-    lost = len(store.unreadable)
-    if lost > share * len(split):
+def check_unreadable(unreadable: Sequence[str], total: int, share: float) -> None:
+    """Raises `DataError` where more than `share` of `total` pictures are unreadable."""
+    if len(unreadable) > share * total:
+        enough = math.ceil(100 * len(unreadable) / total) / 100
         raise DataError(
-            f"{lost} of {len(split)} pictures cannot be read, the first: {store.unreadable[0]}",
-            f"Mend or remove them, or allow more with --max-unreadable {min(1.0, 1.1 * lost / len(split)):.2f}.",
+            f"{len(unreadable)} of {total} pictures cannot be read, the first: {unreadable[0]}",
+            f"Mend or remove them, or allow more with --max-unreadable {enough:.2f}",
         )
-    for label in np.unique(split.labels):
-        if label not in store.labels:
-            raise DataError(f"No picture of the class '{classes[label]}' can be read.", "Mend or remove that class.")
 
 
 def gather(pixels: np.ndarray, indices: Tensor, device: torch.device) -> Tensor:
@@ -111,8 +111,15 @@ def _resized(preprocess: Preprocess, picture: np.ndarray) -> np.ndarray:
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:
-    if np.prod(shape) <= RAM_BUDGET_BYTES:
+    size = int(np.prod(shape))
+    if size <= RAM_BUDGET_BYTES:
         return np.empty(shape, dtype=np.uint8)
-    # An unlinked file: the pages go back to the disk under memory pressure and vanish with the process.
-    with tempfile.TemporaryDirectory(prefix="visionzoo-") as folder:
+    cache = platformdirs.user_cache_path("visionzoo", ensure_exists=True)
+    if shutil.disk_usage(cache).free < size:
+        raise DataError(
+            f"The decoded pictures need {size / 2**30:.1f} GiB, more than is free at {cache}.",
+            "Give a smaller --image-size, or move the cache with XDG_CACHE_HOME.",
+        )
+    # An unlinked file: its pages go back to the disk under memory pressure and vanish with the process.
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
         return np.memmap(Path(folder) / "pixels", dtype=np.uint8, mode="w+", shape=shape)

@@ -12,6 +12,8 @@ import numpy as np
 from zoo.data.types import Pictures
 from zoo.errors import UnreadablePictureError
 
+# Each worker holds pictures that are decoded ahead.
+MAX_WORKERS = 8
 # Bounds what waits in memory: 64 million pixels are 192 MB of uint8.
 MAX_WAITING_PIXELS = 64 * 2**20
 
@@ -21,7 +23,8 @@ def decode(pictures: Pictures) -> Iterator[tuple[int, np.ndarray | UnreadablePic
 
     Threads decode ahead: Pillow releases the interpreter's lock.
     """
-    workers = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(MAX_WORKERS, cores)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[int, object]] = deque()
         indices = iter(range(len(pictures)))
@@ -31,7 +34,7 @@ def decode(pictures: Pictures) -> Iterator[tuple[int, np.ndarray | UnreadablePic
             if index is not None:
                 waiting.append((index, pool.submit(_read, pictures, index)))
 
-        for _ in range(4 * workers):
+        for _ in range(2 * workers):
             submit()
         while waiting:
             index, future = waiting.popleft()
