@@ -1,6 +1,6 @@
 # Everything runs in .venv, which is made on first use and again when the dependencies change.
 PYTHON ?= python3
-RUN ?= runs/mnist
+RUN ?= runs/resnet18-mnist
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 

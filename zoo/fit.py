@@ -98,6 +98,10 @@ class Fitter:
         mean, std = standardisation(train)
         train, val = standardise(train, mean, std), standardise(val, mean, std)
         learner = deepcopy(head)
+        if isinstance(learner, nn.Linear):
+            # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
+            nn.init.zeros_(learner.weight)
+            nn.init.zeros_(learner.bias)
         kept: list[dict[str, Tensor]] = []
         rate = self.plan.learning_rate
         if self.plan.strategy != "head":

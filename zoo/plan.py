@@ -77,7 +77,7 @@ def default_learning_rate(optimizer: str, strategy: str) -> float:
     """The peak learning rate of a strategy's epochs."""
     if optimizer == "sgd":
         return {"finetune": 5e-3}.get(strategy, 5e-2)
-    return {"head": 3e-3, "finetune": 3e-4}.get(strategy, 1e-3)
+    return {"finetune": 3e-4}.get(strategy, 1e-3)
 
 
 def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport) -> tuple[int, str]:

@@ -55,7 +55,7 @@ class Recipe:
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], "The optimiser; sgd has Nesterov momentum 0.9."] = "adamw"
     learning_rate: Annotated[
         float | None,
-        "Peak learning rate. Default: adamw and adam 0.001 (head 0.003, finetune 0.0003), sgd 0.05 (finetune 0.005).",
+        "Peak learning rate. Default: adamw and adam 0.001 (finetune 0.0003), sgd 0.05 (finetune 0.005).",
     ] = None
     weight_decay: Annotated[
         float | None,
