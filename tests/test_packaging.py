@@ -1,5 +1,6 @@
 """The wheel that users install."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -51,6 +52,8 @@ def test_no_extra_for_serving_asks_for_torch():
     assert not [line for line in light if "torch" in line]
 
 
+# Nothing of this process's settings, PYTHONPATH above all.
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
 SERVE = """
 import sys, zoo
 predictor = zoo.load(sys.argv[1])
@@ -72,9 +75,11 @@ def test_an_install_to_serve_has_no_torch(wheel, trained, bars, tmp_path):
     listed = subprocess.run([python, "-m", "pip", "list"], check=True, capture_output=True, text=True).stdout
     assert "torch" not in listed.replace("zoo_torchvision", "")
     picture = next((bars / "test" / "line").iterdir())
-    done = subprocess.run([python, "-c", SERVE, artifact, picture], check=True, capture_output=True, text=True, env={})
+    done = subprocess.run(
+        [python, "-c", SERVE, artifact, picture], check=True, capture_output=True, text=True, env=ENVIRONMENT
+    )
     assert done.stdout.strip() == "line"
     said = subprocess.run(
-        [python, "-m", "zoo", "predict", artifact, picture], check=True, capture_output=True, text=True, env={}
+        [python, "-m", "zoo", "predict", artifact, picture], check=True, capture_output=True, text=True, env=ENVIRONMENT
     )
     assert "line" in said.stdout
