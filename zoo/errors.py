@@ -108,6 +108,11 @@ class MissingExtraError(ZooError):
         )
 
 
+def reason_of(error: OSError) -> str:
+    """What the operating system says, to stand behind a colon in a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
 def nearest(name: str, known: Iterable[str], most: int = 3) -> Sequence[str]:
     """The known names closest to `name`, best first; those that merely contain it count too."""
     lowered = {candidate.lower(): candidate for candidate in known}

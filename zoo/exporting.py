@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.card import Card, DatasetCard
-from zoo.errors import ExportError, UsageError
+from zoo.errors import ExportError, UsageError, reason_of
 from zoo.registry import registry
 
 if TYPE_CHECKING:
@@ -114,8 +114,9 @@ def destination(run: Run, exporter: ExporterSpec, output: Path | str | None, *, 
         try:
             target.parent.mkdir(exist_ok=True)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ExportError(f"'{target.parent}' cannot be made: {reason}.", "Name another --output.") from None
+            raise ExportError(
+                f"'{target.parent}' cannot be made: {reason_of(error)}.", "Name another --output."
+            ) from None
     else:
         target = Path(output)
         if target.is_dir():
@@ -141,9 +142,8 @@ def _temporary(target: Path) -> Iterator[Path]:
         path.touch()
         yield path
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise ExportError(
-            f"'{target}' cannot be written: {reason}.", "Free the place, or name another --output."
+            f"'{target}' cannot be written: {reason_of(error)}.", "Free the place, or name another --output."
         ) from None
     finally:
         path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ArtifactError, UsageError
+from zoo.errors import ArtifactError, UsageError, reason_of
 from zoo.recipe import Recipe
 from zoo.specs import PreprocessSpec
 
@@ -157,9 +157,8 @@ def _make(folder: Path, *, exist_ok: bool) -> Path:
     except FileExistsError:  # another run began in the same second
         return _make(folder.with_name(folder.name + "x"), exist_ok=exist_ok)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise UsageError(
-            f"The folder {folder} cannot be written: {reason}.", "Name another one with --output."
+            f"The folder {folder} cannot be written: {reason_of(error)}.", "Name another one with --output."
         ) from None
     return folder
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from zoo.errors import MissingExtraError, UsageError, ZooError
+from zoo.errors import MissingExtraError, UsageError, ZooError, reason_of
 from zoo_demo.models import Model
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -104,8 +104,9 @@ def _is_free(host: str, port: int) -> bool:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return False
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"The demo cannot listen on {host}, port {port}: {reason}.", "Name another --host.") from None
+        raise UsageError(
+            f"The demo cannot listen on {host}, port {port}: {reason_of(error)}.", "Name another --host."
+        ) from None
     return True
 
 
