@@ -6,11 +6,15 @@ so the kept head takes the raw features: W' = W / std, b' = b - W (mean / std).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.data.store import map_file
 from zoo.errors import PluginError
 
 
@@ -25,34 +29,52 @@ def head_layer(head: nn.Module) -> nn.Linear | nn.Conv2d:
     return layers[0]
 
 
-def compute_features(
-    network: nn.Module,
-    head: nn.Module,
-    batches: Iterable[Tensor],
-    advance: Callable[[int], None],
-) -> Tensor:
-    """Runs the network once over all pictures and keeps what enters its head.
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the frozen prefix makes of every picture, computed once.
+
+    Attributes:
+        train: float32 `[V, N, ...]`, V augmented views of N training pictures.
+        val: float32 `[M, ...]`.
+        place: `memory` or `file`.
+    """
+
+    train: Tensor
+    val: Tensor
+    place: str
+
+    @property
+    def num_bytes(self) -> int:
+        return 4 * (self.train.numel() + self.val.numel())
+
+
+def allocate(train: tuple[int, ...], val: tuple[int, ...], budget: int) -> Features | None:
+    """Room for features of these shapes.
 
     Args:
-        network: in eval mode.
-        head: the module in it whose input is wanted.
-        batches: preprocessed pictures, float32 `[n, 3, S, S]`.
-        advance: called with each batch's n.
+        budget: bytes of memory; what needs more goes to a file.
 
     Returns:
-        float32 `[N, F]`, or `[N, F, h, w]` for a convolutional head, on the pictures' device.
+        None where the budget is 0 or the disk has no room.
     """
-    caught: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
-    try:
-        with torch.inference_mode():
-            for batch in batches:
-                network(batch)
-                advance(len(batch))
-    finally:
-        hook.remove()
-    # Outside inference mode, so that the result can take part in a backward pass.
-    return torch.cat(caught)
+    if not budget:
+        return None
+    if 4 * (math.prod(train) + math.prod(val)) <= budget:
+        return Features(torch.empty(train), torch.empty(val), "memory")
+    mapped = [map_file(shape, np.float32) for shape in (train, val)]
+    if mapped[0] is None or mapped[1] is None:
+        return None
+    return Features(torch.from_numpy(mapped[0]), torch.from_numpy(mapped[1]), "file")
+
+
+def compute(prefix: nn.Module, batches: Iterable[Tensor], out: Tensor, advance: Callable[[int], None]) -> None:
+    """Fills `out`, float32 `[N, ...]`, with what `prefix` makes of N pictures, float32 `[n, 3, S, S]` a batch."""
+    done = 0
+    with torch.inference_mode():
+        for batch in batches:
+            out[done : done + len(batch)].copy_(prefix(batch))
+            done += len(batch)
+            advance(len(batch))
 
 
 def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:

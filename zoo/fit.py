@@ -5,61 +5,37 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.augment import POLICIES, augment
-from zoo.data.store import Store, gather
+from zoo.augment import make_policy
+from zoo.data.store import Store
 from zoo.errors import TrainingError
-from zoo.features import compute_features, fold, standardisation, standardise
-from zoo.journal import Clock, Journal, Row
-from zoo.plan import PRECISION_NAMES, Plan, default_learning_rate
-from zoo.preprocess import Preprocess
+from zoo.journal import TIMED_STEPS, Clock, Journal, Row
+from zoo.learner import Learner
+from zoo.mixing import make_mixer
+from zoo.phase import Phase, PhaseMaker
+from zoo.plan import PRECISION_NAMES, Plan
 from zoo.recipe import Recipe
-from zoo.schedule import make_optimizer, make_scheduler
+from zoo.specs import Stage
 from zoo.trim import trimmed
+from zoo.views import EVALUATION_BATCH_SIZE, Views, chunks
 
-View = Callable[[Tensor], Tensor]
-
-EVALUATION_BATCH_SIZE = 256
-HEAD_EPOCHS = 20
 CHECKED_STEPS = 50  # between two looks at the loss, each of which waits for the device
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """One stretch of training: which module learns, from which views, for how long.
-
-    Attributes:
-        model: takes what the views return, gives logits.
-        train_views, val_views: take indices into a store, int64 `[n]`; return the model's inputs.
-        keep: called when an epoch is the best so far.
-        checkpoints: whether each epoch writes last.ckpt.
-    """
-
-    name: str
-    model: nn.Module
-    fabric: Fabric
-    train_views: View
-    val_views: View
-    epochs: int
-    learning_rate: float
-    keep: Callable[[], None]
-    checkpoints: bool = True
 
 
 class Fitter:
     """Trains a network on stored pictures.
 
     Args:
+        stages: from stem to head.
         stores: of the training and the validation split.
+        class_weights: of the K classes in the loss, None for equal ones.
         journal: receives the rows and the checkpoints.
+        deadline: by `time.perf_counter`, when training must end.
     """
 
     def __init__(
@@ -68,194 +44,178 @@ class Fitter:
         plan: Plan,
         *,
         network: nn.Module,
-        head_name: str,
+        stages: Sequence[Stage],
         stores: tuple[Store, Store],
+        num_classes: int,
+        class_weights: Sequence[float] | None,
         journal: Journal,
+        deadline: float = math.inf,
     ) -> None:
-        self.recipe, self.plan, self.journal = recipe, plan, journal
-        self.train_store, self.val_store = stores
-        self.fabric = Fabric(accelerator=plan.device, devices=1, precision=PRECISION_NAMES[plan.precision])  # type: ignore[arg-type]
-        self.fp32 = Fabric(accelerator=plan.device, devices=1, precision="32-true")
-        self.device = self.fabric.device
+        self.recipe, self.plan, self.journal, self.deadline = recipe, plan, journal, deadline
+        self.labels, self.val_labels = (torch.from_numpy(store.labels) for store in stores)
+        fabric = Fabric(accelerator=plan.device, devices=1, precision=PRECISION_NAMES[plan.precision])  # type: ignore[arg-type]
+        self.device = fabric.device
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head_name = head_name
-        self.preprocess = Preprocess(self.train_store.preprocess).to(self.device)
         self.order = torch.Generator().manual_seed(recipe.seed)
         self.chance = torch.Generator().manual_seed(recipe.seed + 1)
+        policy = make_policy(recipe, plan.augment) if plan.varied else None
+        self.views = Views(*stores, policy, self.chance, self.device)
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.device)
+        self.mix = make_mixer(recipe, num_classes)
+        self.phases = PhaseMaker(
+            recipe,
+            plan,
+            network=self.network,
+            stages=stages,
+            views=self.views,
+            fabric=fabric,
+            mixes=self.mix is not None,
+            reporter=journal.reporter,
+        )
+        if recipe.dropout:
+            head = self.network.get_submodule(stages[-1].members[0])
+            head.register_forward_pre_hook(
+                lambda layer, inputs: (F.dropout(inputs[0], recipe.dropout, layer.training), *inputs[1:])
+            )
 
     def fit(self) -> None:
-        """Runs the strategy's phases. Raises `TrainingError` where the loss is no longer a number."""
-        if self.plan.strategy in ("head", "finetune"):
-            self._fit_head(self.plan.epochs if self.plan.strategy == "head" else HEAD_EPOCHS)
-        if self.plan.strategy in ("full", "finetune"):
-            self._fit_network()
+        """Runs the strategy's steps. Raises `TrainingError` where the loss is no longer a number."""
+        for step in self.plan.steps:
+            if self.late(0) and self.journal.rows:
+                break
+            phase = self.phases.make(step)
+            if self.recipe.compile:
+                self._run(phase)
+            else:
+                with trimmed(self.network, self.views.example()):
+                    self._run(phase)
 
-    def _fit_head(self, epochs: int) -> None:
-        """The head alone, on features that are computed once and standardised."""
-        network, head = self.network, self.network.get_submodule(self.head_name)
-        network.eval()
-        train, val = self._features(head, self.train_store), self._features(head, self.val_store)
-        mean, std = standardisation(train)
-        train, val = standardise(train, mean, std), standardise(val, mean, std)
-        learner = deepcopy(head)
-        if isinstance(learner, nn.Linear):
-            # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
-            nn.init.zeros_(learner.weight)
-            nn.init.zeros_(learner.bias)
-        kept: list[dict[str, Tensor]] = []
-        rate = self.plan.learning_rate
-        if self.plan.strategy != "head":
-            rate = default_learning_rate(self.recipe.optimizer, "head")
-        phase = Phase(
-            name="head",
-            model=learner,
-            fabric=self.fp32,
-            train_views=lambda indices: train[indices.to(self.device)],
-            val_views=lambda indices: val[indices.to(self.device)],
-            epochs=epochs,
-            learning_rate=rate,
-            keep=lambda: kept.append(deepcopy(learner.state_dict())),
-            checkpoints=False,
-        )
-        try:
-            self._run(phase)
-        finally:
-            if kept:
-                head.load_state_dict(kept[-1])
-                fold(head, mean, std)
-                self.journal.save_best(network)
-                self.journal.save_last({"phase": "head", "network": network.state_dict()})
+    def batches_per_epoch(self) -> int:
+        whole, rest = divmod(len(self.labels), self.recipe.batch_size)
+        return whole + (rest > 1)  # BatchNorm has no statistics of a single picture
 
-    def _features(self, head: nn.Module, store: Store) -> Tensor:
-        with self.journal.reporter.bar("Computing features", len(store)) as advance, self.fabric.autocast():
-            chunks = _chunks(torch.arange(len(store)), EVALUATION_BATCH_SIZE)
-            batches = (self._plain(store, indices) for indices in chunks)
-            return compute_features(self.network, head, batches, advance)
-
-    def _fit_network(self) -> None:
-        """Every parameter, on augmented views."""
-        self.network.requires_grad_(True)
-        phase = Phase(
-            name=self.plan.strategy,
-            model=self.network,
-            fabric=self.fabric,
-            train_views=self._augmented,
-            val_views=lambda indices: self._plain(self.val_store, indices),
-            epochs=self.plan.epochs,
-            learning_rate=self.plan.learning_rate,
-            keep=lambda: self.journal.save_best(self.network),
-        )
-        with trimmed(self.network, self._plain(self.val_store, torch.tensor([0]))):
-            self._run(phase)
-
-    def _plain(self, store: Store, indices: Tensor) -> Tensor:
-        with torch.inference_mode():
-            views: Tensor = self.preprocess(gather(store.pixels, indices, self.device))
-        return views.contiguous(memory_format=torch.channels_last)
-
-    def _augmented(self, indices: Tensor) -> Tensor:
-        policy = POLICIES[self.plan.augment]
-        if policy is None:
-            return self._plain(self.train_store, indices).clone()
-        pixels = gather(self.train_store.wide, indices, self.device)
-        views = augment(pixels, policy, self.preprocess.size, self.chance)
-        normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
-        return normal
+    def late(self, seconds: float) -> bool:
+        """Whether the time budget ends within so many seconds."""
+        return time.perf_counter() + seconds >= self.deadline
 
     def _run(self, phase: Phase) -> None:
-        whole, rest = divmod(len(self.train_store), self.recipe.batch_size)
-        steps = whole + (rest > 1)
-        optimizer = make_optimizer(
-            self.recipe.optimizer, phase.model.parameters(), phase.learning_rate, self.plan.weight_decay
-        )
-        scheduler = make_scheduler(self.recipe.schedule, optimizer, phase.epochs, steps)
-        model, wrapped = phase.fabric.setup(phase.model, optimizer)
-        clock = Clock(steps * phase.epochs, self.journal.reporter) if phase.checkpoints else None
+        learner = Learner(self.recipe, phase, self.plan.weight_decay, self.batches_per_epoch())
+        clock = None if phase.brief else Clock(self.batches_per_epoch() * phase.epochs, self.journal.reporter)
+        best = learner.state()
         since_best = 0
-        for epoch in range(1, phase.epochs + 1):
-            rate = optimizer.param_groups[0]["lr"]
-            started = time.perf_counter()
-            with self.journal.reporter.bar(f"{phase.name} {epoch}/{phase.epochs}", steps) as advance:
-                ticking = clock.before(advance) if clock else advance
-                figures = self._epoch(phase, model, wrapped, scheduler, ticking)
-            seconds = time.perf_counter() - started
-            row: Row = {
-                "phase": phase.name,
-                "learning_rate": rate,
-                **figures,
-                **self._validate(phase, model),
-                "seconds": round(seconds, 3),
-                "images_per_second": round(len(self.train_store) / seconds, 1),
-            }
-            better = self.journal.add(row)
-            since_best = 0 if better else since_best + 1
-            if better:
-                phase.keep()
-            if phase.checkpoints:
-                self.journal.save_last(self._state(phase, optimizer, scheduler))
-            if since_best == self.recipe.early_stopping:
-                self.journal.reporter.say(f"Stopped early: no lower validation loss in {since_best} epochs.")
+        try:
+            for epoch in range(1, phase.epochs + 1):
+                row = self._epoch(phase, learner, epoch, clock)
+                better = self.journal.add(row)
+                since_best = 0 if better else since_best + 1
+                if better and phase.brief:
+                    best = learner.state()
+                elif better:
+                    self.journal.save_best(phase.state(learner.state()))
+                if not phase.brief:
+                    self._checkpoint(phase, learner)
+                learner.course.end_epoch(float(row[self.journal.monitored]))
+                if since_best == self.recipe.early_stopping:
+                    self.journal.reporter.say(f"Stopped early: nothing better in {since_best} epochs.")
+                    break
+                if self.late(0):
+                    self.journal.reporter.say(f"The time budget of {self.recipe.time_budget} is used up.")
+                    break
+        finally:
+            if phase.brief and self.journal.rows:
+                phase.finish(best)
+                self.journal.save_best(self.network.state_dict())
+                self._checkpoint(phase, learner)
+
+    def _epoch(self, phase: Phase, learner: Learner, epoch: int, clock: Clock | None) -> Row:
+        rate, batches, started = learner.learning_rate, self.batches_per_epoch(), time.perf_counter()
+        with self.journal.reporter.bar(f"{phase.name} {epoch}/{phase.epochs}", batches) as advance:
+            figures = self._train(phase, learner, epoch, clock.before(advance) if clock else advance)
+        seconds = time.perf_counter() - started
+        return {
+            "phase": phase.name,
+            "learning_rate": rate,
+            **figures,
+            **self._validate(phase, learner),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(len(self.labels) / seconds, 1),
+        }
+
+    def _train(self, phase: Phase, learner: Learner, epoch: int, advance: Callable[[int], None]) -> Row:
+        losses: list[Tensor] = []
+        correct, seen = torch.zeros((), device=self.device), 0
+        batches, started = self.batches_per_epoch(), time.perf_counter()
+        learner.train()
+        for number, indices in enumerate(chunks(self._drawn(), self.recipe.batch_size), start=1):
+            if number > batches or (self.late(self._reserve(started, number)) and number > 1):
                 break
-
-    def _epoch(
-        self, phase: Phase, model: nn.Module, optimizer: Any, scheduler: Any, advance: Callable[[int], None]
-    ) -> Row:
-        labels = torch.from_numpy(self.train_store.labels)
-        total_loss = torch.zeros((), device=self.device)
-        correct = torch.zeros((), device=self.device)
-        seen = 0
-        model.train()
-        order = torch.randperm(len(labels), generator=self.order)
-        for step, indices in enumerate(_chunks(order, self.recipe.batch_size), start=1):
-            if len(indices) == 1:
-                break  # BatchNorm has no statistics of a single picture
-            target = labels[indices].to(self.device)
-            logits = model(phase.train_views(indices))
-            loss = F.cross_entropy(logits.float(), target, label_smoothing=self.recipe.label_smoothing)
-            optimizer.zero_grad()
-            phase.fabric.backward(loss)
-            optimizer.step()
-            scheduler.step()
-            total_loss += loss.detach() * len(indices)
-            correct += (logits.argmax(1) == target).sum()
+            inputs, target = phase.train_inputs(indices, epoch), self.labels[indices].to(self.device)
+            if self.mix and phase.mixes:
+                inputs, target = self.mix(inputs, target)
+            logits = learner.model(phase.prefix(inputs))
+            loss = F.cross_entropy(
+                logits.float(), target, self.class_weights, label_smoothing=self.recipe.label_smoothing
+            )
+            learner.backward(loss, step=number % self.recipe.accumulate == 0 or number == batches)
+            losses.append(loss.detach() * len(indices))
+            correct += (logits.argmax(1) == (target if target.ndim == 1 else target.argmax(1))).sum()
             seen += len(indices)
-            if step % CHECKED_STEPS == 0:
-                self._check(float(total_loss), phase)
+            if number % CHECKED_STEPS == 0:
+                self._check(losses, phase)
+            if number == TIMED_STEPS and epoch == 1 and not phase.brief:
+                self._fit_into_budget(learner, started, number)
             advance(1)
-        self._check(float(total_loss), phase)
-        return {"train_loss": float(total_loss) / seen, "train_top1": float(correct) / seen}
+        return {"train_loss": self._check(losses, phase) / seen, "train_top1": float(correct) / seen}
 
-    def _validate(self, phase: Phase, model: nn.Module) -> Row:
-        labels = torch.from_numpy(self.val_store.labels)
-        model.eval()
-        with torch.inference_mode():
-            batches = _chunks(torch.arange(len(labels)), EVALUATION_BATCH_SIZE)
-            logits = torch.cat([model(phase.val_views(indices)).float().cpu() for indices in batches])
-        loss = float(F.cross_entropy(logits, labels))
-        self._check(loss, phase)
-        return {"val_loss": loss, "val_top1": float((logits.argmax(1) == labels).float().mean())}
+    def _drawn(self) -> Tensor:
+        """The order of an epoch's pictures, int64 `[N]`."""
+        if self.recipe.sampling == "natural":
+            return torch.randperm(len(self.labels), generator=self.order)
+        share = 1 / torch.bincount(self.labels).double()[self.labels]
+        return torch.multinomial(share, len(self.labels), replacement=True, generator=self.order)
 
-    def _check(self, loss: float, phase: Phase) -> None:
-        if math.isfinite(loss):
-            return
+    def _validate(self, phase: Phase, learner: Learner) -> Row:
+        learner.judged.eval()
+        with torch.inference_mode(), phase.fabric.autocast():
+            batches = chunks(torch.arange(len(self.val_labels)), EVALUATION_BATCH_SIZE)
+            inputs = (phase.prefix(phase.val_inputs(indices)) for indices in batches)
+            logits = torch.cat([learner.judged(each).float().cpu() for each in inputs])
+        loss = F.cross_entropy(logits, self.val_labels)
+        self._check([loss], phase)
+        return {"val_loss": float(loss), "val_top1": float((logits.argmax(1) == self.val_labels).float().mean())}
+
+    def _check(self, losses: Sequence[Tensor], phase: Phase) -> float:
+        """The sum of the losses. Raises `TrainingError` where one of them is not finite."""
+        values = torch.stack(list(losses))
+        if bool(values.isfinite().all()):
+            return float(values.sum())
+        step = int((~values.isfinite()).nonzero()[0]) + 1
+        where = "validation" if len(values) == 1 and self.batches_per_epoch() > 1 else f"step {step}"
         best = self.journal.best.epoch
         kept = f"Epoch {best} is kept." if best else "Nothing is kept, for no epoch had ended."
         raise TrainingError(
-            f"The loss became infinite or undefined in epoch {len(self.journal.rows) + 1}. {kept}",
-            f"Give a --learning-rate below {phase.learning_rate:g}.",
+            f"The loss became infinite or undefined in epoch {len(self.journal.rows) + 1}, {where}. {kept}",
+            f"Give a --learning-rate below {max(rate for _, rate in phase.groups):g}.",
         )
 
-    def _state(self, phase: Phase, optimizer: torch.optim.Optimizer, scheduler: Any) -> dict[str, Any]:
-        return {
-            "phase": phase.name,
-            "network": self.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-            "order": self.order.get_state(),
-            "chance": self.chance.get_state(),
-        }
+    def _reserve(self, started: float, number: int) -> float:
+        """Seconds to keep for a validation, from the pace of this epoch's batches."""
+        pace = (time.perf_counter() - started) / max(1, number - 1)
+        return pace * len(self.val_labels) / self.recipe.batch_size
 
+    def _fit_into_budget(self, learner: Learner, started: float, number: int) -> None:
+        if self.deadline < math.inf:
+            now = time.perf_counter()
+            pace = (now - started) / number * self.recipe.accumulate
+            learner.course.shorten(int((self.deadline - now) / pace))
 
-def _chunks(indices: Tensor, size: int) -> Sequence[Tensor]:
-    chunks: tuple[Tensor, ...] = torch.split(indices, size)
-    return chunks
+    def _checkpoint(self, phase: Phase, learner: Learner) -> None:
+        self.journal.save_last(
+            {
+                "phase": phase.name,
+                "network": self.network.state_dict(),
+                **learner.training_state(),
+                "order": self.order.get_state(),
+                "chance": self.chance.get_state(),
+            }
+        )

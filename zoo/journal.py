@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
+from zoo.errors import PluginError, ZooError
 from zoo.progress import Reporter
 from zoo.runs import write_atomically
-from zoo.specs import Logger
+from zoo.specs import Logger, LoggerSpec
 
 Row = dict[str, float | int | str]
 
+MONITORED = {"loss": "val_loss", "accuracy": "val_top1"}
 TIMED_STEPS = 10
 LONG_SECONDS = 20 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best epoch so far, by validation loss: a few hundred pictures tell losses apart better than accuracies."""
+    """The best epoch so far, and its validation figure."""
 
     epoch: int = 0
-    loss: float = math.inf
+    value: float = math.nan
 
 
 class Journal:
@@ -38,34 +39,54 @@ class Journal:
     Attributes:
         rows: one per finished epoch.
         best: the epoch whose weights best.safetensors holds.
+        monitored: the column of the rows that chooses it: `val_loss`, because a few hundred pictures tell losses
+            apart better than accuracies, or `val_top1`.
     """
 
-    def __init__(self, folder: Path, loggers: Sequence[Logger], reporter: Reporter) -> None:
-        self.folder, self.loggers, self.reporter = folder, loggers, reporter
+    def __init__(self, folder: Path, reporter: Reporter, monitor: str = "loss") -> None:
+        self.folder, self.reporter = folder, reporter
+        self.monitored = MONITORED[monitor]
+        self.loggers: dict[str, Logger] = {}
         self.rows: list[Row] = []
         self.best = Best()
+
+    def open(self, name: str, spec: LoggerSpec) -> None:
+        """Starts a logger. Raises `PluginError` where it cannot start, or the error that it has for the user."""
+        try:
+            self.loggers[name] = spec.create(self.folder)
+        except ZooError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"The logger '{name}' cannot start: {_said(error)}.", "Leave it out of --loggers."
+            ) from error
 
     def add(self, row: Row) -> bool:
         """Numbers an epoch's row, writes it everywhere, and tells whether it is the best so far."""
         row = {"epoch": len(self.rows) + 1, **row}
         self.rows.append(row)
-        better = float(row["val_loss"]) < self.best.loss
+        value = float(row[self.monitored])
+        sign = -1 if self.monitored == "val_loss" else 1
+        better = not self.best.epoch or sign * value > sign * self.best.value
         if better:
-            self.best = Best(len(self.rows), float(row["val_loss"]))
-        write_atomically(self.folder / "metrics.csv", self._write_rows)
-        for logger in self.loggers:
-            logger.log(row)
+            self.best = Best(len(self.rows), value)
+        for name, logger in list(self.loggers.items()):
+            try:
+                logger.log(row)
+            except Exception as error:  # a figure less is no reason to lose a training
+                del self.loggers[name]
+                self.reporter.warn(f"The logger '{name}' failed and gets no further epochs: {_said(error)}.")
         self.reporter.say(
             f"{row['phase']:>8} {row['epoch']:>3}   loss {row['train_loss']:.4f}   train {row['train_top1']:7.2%}   "
             f"val {row['val_top1']:7.2%}{' *' if better else '  '}  {row['images_per_second']:>8,.0f} pictures/s"
         )
         return better
 
-    def save_best(self, network: nn.Module) -> None:
-        """Writes best.safetensors."""
+    def save_best(self, network: Mapping[str, Tensor]) -> None:
+        """Writes best.safetensors: a network's state dict."""
         from safetensors.torch import save_file
 
-        state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        state = {name: value.detach().cpu().contiguous() for name, value in network.items()}
         write_atomically(self.folder / "best.safetensors", lambda path: save_file(state, path))
 
     def save_last(self, state: Mapping[str, Any]) -> None:
@@ -74,14 +95,17 @@ class Journal:
         write_atomically(self.folder / "last.ckpt", lambda path: torch.save(whole, path))
 
     def close(self) -> None:
-        for logger in self.loggers:
-            logger.close()
+        """Ends every logger, also where one of them raises."""
+        while self.loggers:
+            name, logger = self.loggers.popitem()
+            try:
+                logger.close()
+            except Exception as error:  # as in add
+                self.reporter.warn(f"The logger '{name}' failed at its end: {_said(error)}.")
 
-    def _write_rows(self, path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ").removesuffix(".")
 
 
 class Clock:

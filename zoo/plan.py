@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
 from zoo.recipe import Recipe
-from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
+from zoo.recipe_check import channels
+from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
+from zoo.steps import GRADUAL_EPOCHS, HEAD_EPOCHS, Step, default_learning_rate, first_stage, make_steps
 
 if TYPE_CHECKING:
     from zoo.weights import WeightsReport
@@ -16,6 +19,9 @@ SMALL_PIXELS = 96
 PHOTO_PIXELS = 160
 PHOTO_CROP = 0.875
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
+VIEWS = 4
+# The options that vary training pictures beside, or in place of, a named policy.
+PARTS = ("rotate", "translate", "zoom", "shear", "flip", "jitter", "grey")
 PRECISION_NAMES = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -24,6 +30,9 @@ class Plan:
     """The recipe with every None and `auto` decided.
 
     Attributes:
+        varied: whether training pictures are augmented: by the policy `augment`, or by single options.
+        views: how many augmented views of a picture are stored where features are.
+        steps: what trains when.
         reasons: for choices that the user left open, a few words each.
     """
 
@@ -31,14 +40,19 @@ class Plan:
     epochs: int
     preprocess: PreprocessSpec
     augment: str
+    varied: bool
+    views: int
     learning_rate: float
     weight_decay: float
+    steps: tuple[Step, ...]
     device: str
     precision: str
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def make_plan(recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport) -> Plan:
+def make_plan(
+    recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport, stages: Sequence[Stage]
+) -> Plan:
     """Decides what the recipe leaves open. Raises `UsageError` for what cannot go together."""
     reasons: dict[str, str] = {}
     strategy = recipe.strategy
@@ -50,34 +64,38 @@ def make_plan(recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights
     if size is None:
         size, reasons["image size"] = _default_size(backbone, data, weights)
     check_size(size, backbone)
-    epochs = recipe.epochs
-    if epochs is None:
-        epochs = {"head": 20, "finetune": 4}.get(strategy, 8 if small else 30)
-    if strategy == "head" and recipe.augment not in (None, "none"):
-        raise UsageError(
-            "The strategy head trains on features that are computed once, so pictures cannot vary.",
-            "Leave out --augment, or choose --strategy finetune.",
-        )
+    first = first_stage(recipe, backbone, stages)
+    epochs = (
+        recipe.epochs
+        or {
+            "head": HEAD_EPOCHS,
+            "finetune": 4,
+            "gradual": (len(stages) - first) * GRADUAL_EPOCHS,
+            "full": 8 if small else 30,
+        }[strategy]
+    )
     device, precision, machine_reasons = choose_machine(recipe)
-    reasons |= machine_reasons
+    augment = recipe.augment or ("none" if strategy == "head" else data.augment)
+    varied = augment != "none" or any(getattr(recipe, name) is not None for name in PARTS)
+    if recipe.views and recipe.views > 1 and not varied:
+        raise UsageError(
+            "Several views of a picture are alike without augmentation.", "Add --augment, or leave out --views."
+        )
+    learning_rate = recipe.learning_rate or default_learning_rate(recipe.optimizer, strategy)
     return Plan(
         strategy=strategy,
         epochs=epochs,
         preprocess=_preprocess(recipe, data, weights, size, small=small),
-        augment="none" if strategy == "head" else recipe.augment or data.augment,
-        learning_rate=recipe.learning_rate or default_learning_rate(recipe.optimizer, strategy),
+        augment=augment,
+        varied=varied,
+        views=recipe.views or (VIEWS if varied and strategy != "finetune" else 1),
+        learning_rate=learning_rate,
         weight_decay=WEIGHT_DECAY[recipe.optimizer] if recipe.weight_decay is None else recipe.weight_decay,
+        steps=make_steps(recipe, strategy, epochs, learning_rate, first=first, stages=stages),
         device=device,
         precision=precision,
-        reasons=reasons,
+        reasons=reasons | machine_reasons,
     )
-
-
-def default_learning_rate(optimizer: str, strategy: str) -> float:
-    """The peak learning rate of a strategy's epochs."""
-    if optimizer == "sgd":
-        return {"finetune": 5e-3}.get(strategy, 5e-2)
-    return {"finetune": 3e-4}.get(strategy, 1e-3)
 
 
 def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport) -> tuple[int, str]:
@@ -117,8 +135,8 @@ def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size:
         mean, std, crop = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), PHOTO_CROP
     return PreprocessSpec(
         image_size=size,
-        mean=mean,
-        std=std,
+        mean=channels(recipe, "mean") or mean,
+        std=channels(recipe, "std") or std,
         resize=recipe.resize,
         crop_fraction=1.0 if small or recipe.resize == "squash" else crop,
         channels=data.channels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -36,6 +36,13 @@ class Reporter:
         table.add_column(overflow="fold")
         for name, value in rows.items():
             table.add_row(name, Text(value))
+        self.console.print(table)
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Aligned columns."""
+        table = Table(*headers, box=None, header_style="cyan")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
         self.console.print(table)
 
     @contextmanager

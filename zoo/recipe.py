@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from zoo.errors import UsageError, nearest
+from zoo.errors import UsageError
 
-Strategy = Literal["head", "finetune", "full"]
+Strategy = Literal["head", "finetune", "gradual", "full"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -29,8 +29,15 @@ class Recipe:
     encoding: Annotated[str, "Text encoding of list files."] = "utf-8"
     strategy: Annotated[
         Strategy | None,
-        "What trains: `head` only the last layer, `finetune` the head first and then everything gently, "
-        "`full` everything from the start. Default: finetune with pretrained weights, full without.",
+        "What trains: `head` only the last layer; `finetune` the head first, then everything, gently towards the "
+        "stem; `gradual` one stage after the other, from the head; `full` everything from the start. "
+        "Default: finetune with pretrained weights, full without.",
+    ] = None
+    freeze_until: Annotated[
+        str | None, "First stage that trains; those before it stay frozen. `zoo info BACKBONE` names the stages."
+    ] = None
+    unfreeze_at: Annotated[
+        str | None, "For gradual: epochs at which one more stage trains, such as 3,5,7. Default: spread evenly."
     ] = None
     weights: Annotated[
         str,
@@ -39,37 +46,88 @@ class Recipe:
     epochs: Annotated[
         int | None,
         "Passes over the training pictures. Default: 20 over stored features for head, 4 for finetune, "
-        "8 (pictures up to 96 pixels) or 30 (photos) for full.",
+        "2 per stage for gradual, 8 (pictures up to 96 pixels) or 30 (photos) for full.",
+    ] = None
+    time_budget: Annotated[
+        str | None, "End training within this time (90s, 10m, 1.5h); the learning rate falls accordingly."
     ] = None
     batch_size: Annotated[int, "Pictures per step."] = 64
+    accumulate: Annotated[int, "Batches whose gradients are added up before the optimiser steps."] = 1
     image_size: Annotated[
         int | None,
         "Side in pixels of what the network sees. Default: the weights' own for photos (160 without), 96 for small "
         "pictures with pretrained weights, their native size without.",
     ] = None
     resize: Annotated[Literal["crop", "squash"], "`crop` keeps the centre square, `squash` the whole picture."] = "crop"
+    mean: Annotated[str | None, "Of pixels in 0..1: one number, or red,green,blue. Default: the weights' own."] = None
+    std: Annotated[str | None, "Likewise the standard deviation; --mean 0 --std 1 does not normalise."] = None
     augment: Annotated[
         Literal["none", "light", "digits", "photos"] | None,
-        "Random variation of the training pictures. Default: the dataset's own policy.",
+        "Random variation of the training pictures. Default: the dataset's own policy, none for head.",
     ] = None
-    optimizer: Annotated[Literal["adamw", "adam", "sgd"], "The optimiser; sgd has Nesterov momentum 0.9."] = "adamw"
+    rotate: Annotated[float | None, "Rotation to either side in degrees, in place of the policy's."] = None
+    translate: Annotated[float | None, "Shift to either side as a share of the side, likewise."] = None
+    zoom: Annotated[str | None, "Range of the factor on what is in the picture, such as 0.9,1.1, likewise."] = None
+    shear: Annotated[float | None, "Shear to either side in degrees, likewise."] = None
+    flip: Annotated[Literal["none", "horizontal", "vertical", "both"] | None, "Mirrors half of them, likewise."] = None
+    jitter: Annotated[float | None, "Change of brightness, contrast and saturation, 0 to 1, likewise."] = None
+    grey: Annotated[float | None, "Share of the pictures that lose their colours, likewise."] = None
+    mixup: Annotated[float, "Alpha of MixUp, which blends pairs of pictures and labels; 0 is off, 0.2 usual."] = 0.0
+    cutmix: Annotated[float, "Alpha of CutMix, which pastes a part of another picture; 0 is off, 1 usual."] = 0.0
+    sampling: Annotated[
+        Literal["natural", "balanced"], "`balanced` draws each class equally often, with replacement."
+    ] = "natural"
+    class_weights: Annotated[
+        str | None, "Weights of classes in the loss: `balanced` (inverse to their frequency), or cat=2,dog=0.5."
+    ] = None
+    views: Annotated[
+        int | None, "Augmented views of each picture whose features are stored. Default: 4 with augmentation."
+    ] = None
+    cache_budget: Annotated[
+        str,
+        "Memory for the stored features of frozen stages; more goes to a file. 0 stores none and computes them anew "
+        "in each epoch.",
+    ] = "4GiB"
+    optimizer: Annotated[Literal["adamw", "adam", "sgd"], "The optimiser."] = "adamw"
     learning_rate: Annotated[
         float | None,
-        "Peak learning rate. Default: adamw and adam 0.001 (finetune 0.0003), sgd 0.05 (finetune 0.005).",
+        "Peak learning rate. Default: adamw and adam 0.001 (finetune 0.0003), sgd 0.05 (finetune 0.005). "
+        "`zoo lr-find` suggests one.",
     ] = None
+    layer_decay: Annotated[
+        float | None,
+        "Factor on the learning rate from each stage to the one before it. Default: 0.7 for finetune and gradual, "
+        "else 1.",
+    ] = None
+    momentum: Annotated[float, "Momentum of sgd."] = 0.9
+    nesterov: Annotated[bool, "Nesterov's momentum for sgd."] = True
     weight_decay: Annotated[
         float | None,
         "Weight decay; biases and normalisation layers have none. Default: adamw 0.05, sgd 0.0005, adam 0.",
     ] = None
     schedule: Annotated[
-        Literal["cosine", "onecycle", "step"],
-        "Course of the learning rate: `cosine` (a short warm-up, then a cosine to 0), `onecycle`, or `step` (a "
-        "tenth after each third of the epochs).",
+        Literal["constant", "cosine", "onecycle", "step", "multistep", "plateau"],
+        "Course of the learning rate: `cosine` to 0, `onecycle` (up and down), `step` and `multistep` (times gamma "
+        "every --step-epochs or at --milestones), `plateau` (times gamma after --patience epochs that bring nothing).",
     ] = "cosine"
-    label_smoothing: Annotated[float, "Share of the target spread over all classes, 0 to below 1."] = 0.0
-    early_stopping: Annotated[
-        int | None, "Stop after this many epochs without a lower validation loss. Default: never."
+    warmup_epochs: Annotated[
+        float | None, "Epochs in which the learning rate rises. Default: a twentieth for cosine, else 0."
     ] = None
+    step_epochs: Annotated[int | None, "Epochs between two steps of `step`. Default: a third of them."] = None
+    milestones: Annotated[str | None, "Epochs after which `multistep` steps, such as 10,15."] = None
+    gamma: Annotated[float, "Factor of each step."] = 0.1
+    patience: Annotated[int, "Epochs that `plateau` waits."] = 2
+    label_smoothing: Annotated[float, "Share of the target spread over all classes, 0 to below 1."] = 0.0
+    dropout: Annotated[float, "Share of the head's input that is left out in each step of training."] = 0.0
+    clip_norm: Annotated[float | None, "Largest norm of the gradient; longer ones are scaled down."] = None
+    ema: Annotated[
+        float | None, "Decay of an average over the weights of all steps, such as 0.999; the average is what is kept."
+    ] = None
+    monitor: Annotated[
+        Literal["loss", "accuracy"], "Validation figure that chooses the checkpoint and ends or slows a training."
+    ] = "loss"
+    early_stopping: Annotated[int | None, "Stop after this many epochs that bring nothing. Default: never."] = None
+    compile: Annotated[bool, "Compile the network with torch.compile; needs a C++ compiler."] = False
     precision: Annotated[
         Precision, "Number format of training; `auto` takes bf16 where the hardware computes in it."
     ] = "auto"
@@ -80,30 +138,29 @@ class Recipe:
         str | None, "Folder that holds the named datasets. Default: the cache folder of this user."
     ] = None
     max_unreadable: Annotated[float, "Largest share of unreadable pictures to go on with."] = 0.01
-    loggers: Annotated[str, "Further destinations for the metrics: names of plugins' loggers, with commas."] = ""
+    loggers: Annotated[str, "Destinations for the metrics of each epoch, with commas: see `zoo list loggers`."] = "csv"
 
     @classmethod
     def make(cls, **options: Any) -> Recipe:
         """Validates options. Raises `UsageError` for an unknown name or an impossible value."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in options:
-            if name not in known:
-                near = nearest(name, known)
-                raise UsageError(
-                    f"A recipe has no option '{name}'.",
-                    f"Did you mean {' or '.join(near)}?" if near else f"The options are: {', '.join(known)}.",
-                )
-        return _validate(options)
+        from zoo.recipe_check import check_names, validate
+
+        check_names(options, [field.name for field in dataclasses.fields(cls)])
+        return validate(cls, options)
 
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
-        """The options in a TOML file, not yet validated."""
+        """The options in a TOML file: known names, values not yet validated."""
+        from zoo.recipe_check import check_lines
+
         try:
-            options = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            options = tomllib.loads(text)
         except FileNotFoundError:
             raise UsageError(f"There is no recipe at {path}.", "Each run holds one: RUN_FOLDER/recipe.toml.") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise UsageError(f"The recipe {path} cannot be read: {error}.", "Mend the file.") from None
+        check_lines(path, text, options, [field.name for field in dataclasses.fields(cls)])
         return options
 
     def options(self) -> dict[str, Any]:
@@ -115,41 +172,3 @@ class Recipe:
         import tomli_w
 
         return tomli_w.dumps(self.options())
-
-
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "epochs": (1, 100_000, "from 1 to 100,000"),
-    "batch_size": (2, 65_536, "from 2 to 65,536"),
-    "image_size": (1, 4_096, "from 1 to 4,096"),
-    "learning_rate": (1e-12, 1e3, "above 0"),
-    "weight_decay": (0, 10, "from 0 to 10"),
-    "label_smoothing": (0, 0.999, "from 0 to below 1"),
-    "early_stopping": (1, 100_000, "from 1 to 100,000"),
-    "max_unreadable": (0, 1, "from 0 to 1"),
-    "seed": (0, 2**32 - 1, "from 0 to 4294967295"),
-}
-
-
-def _validate(options: dict[str, Any]) -> Recipe:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        recipe = TypeAdapter(Recipe).validate_python(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        if first["type"] == "missing":
-            raise UsageError(f"A training needs a {name}.", "Write: zoo train BACKBONE DATASET") from None
-        raise UsageError(
-            f"The option {name} cannot be {first['input']!r}: {first['msg'].lower()}.",
-            f"See `zoo train --help` for {_flag(name)}.",
-        ) from None
-    for name, (low, high, words) in _RANGES.items():
-        value = getattr(recipe, name)
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"The option {name} cannot be {value}.", f"Give {_flag(name)} a value {words}.")
-    return recipe
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

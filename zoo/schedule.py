@@ -2,54 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    OneCycleLR,
-    SequentialLR,
-    StepLR,
-)
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, OneCycleLR, ReduceLROnPlateau
+
+from zoo.recipe import Recipe
+from zoo.recipe_check import epochs_of
 
 WARMUP_SHARE = 0.05
 
-
-def make_optimizer(
-    name: str, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """`adamw`, `adam` or `sgd`; biases and normalisation layers (one dimension) do not decay."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=True)
-    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=learning_rate, fused=True)
+Group = tuple[Sequence[nn.Parameter], float]
 
 
-def make_scheduler(name: str, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int) -> LRScheduler:
-    """A scheduler that steps once per optimiser step.
+def make_optimizer(recipe: Recipe, groups: Sequence[Group], weight_decay: float) -> torch.optim.Optimizer:
+    """`adamw`, `adam` or `sgd`.
 
-    `onecycle` is Smith's (https://arxiv.org/abs/1708.07120).
+    Args:
+        groups: parameters and their peak learning rate.
+        weight_decay: of weights; biases and normalisation layers (one dimension) do not decay.
     """
-    steps = epochs * steps_per_epoch
-    if name == "onecycle":
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps + 1)
-    if name == "step":
-        return StepLR(optimizer, step_size=max(1, steps // 3), gamma=0.1)
-    warmup = max(1, round(WARMUP_SHARE * steps))
-    return SequentialLR(
-        optimizer,
-        [
-            LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup),
-            CosineAnnealingLR(optimizer, T_max=max(1, steps - warmup)),
-        ],
-        milestones=[warmup],
-    )
+    options = []
+    for parameters, learning_rate in groups:
+        for decays in (True, False):
+            chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decays]
+            if chosen:
+                options.append({"params": chosen, "lr": learning_rate, "weight_decay": weight_decay if decays else 0.0})
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(options, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(options, fused=True)
+
+
+class Course:
+    """The learning rate over the optimiser steps of one phase.
+
+    Args:
+        epochs, steps_per_epoch: of the phase, in optimiser steps.
+    """
+
+    def __init__(self, recipe: Recipe, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int) -> None:
+        self.recipe, self.total, self.steps_per_epoch = recipe, epochs * steps_per_epoch, steps_per_epoch
+        warmup = WARMUP_SHARE * epochs if recipe.schedule == "cosine" else 0.0
+        warmup = min(epochs, warmup if recipe.warmup_epochs is None else recipe.warmup_epochs)
+        self.warmup = max(int(recipe.schedule == "cosine"), round(warmup * steps_per_epoch))
+        self.plateau: ReduceLROnPlateau | None = None
+        self.taken = 0
+        if recipe.schedule == "onecycle":
+            # Smith and Topin, https://arxiv.org/abs/1708.07120
+            rising = self.warmup / self.total if recipe.warmup_epochs else 0.3
+            peaks = [group["lr"] for group in optimizer.param_groups]
+            self.scheduler: Any = OneCycleLR(optimizer, peaks, total_steps=self.total + 1, pct_start=rising)
+        elif recipe.schedule == "plateau":
+            # Not a closed form: both of these multiply the rate that they find.
+            self.scheduler = LinearLR(optimizer, 1 / (self.warmup + 1), total_iters=self.warmup)
+            self.plateau = ReduceLROnPlateau(
+                optimizer,
+                mode="min" if recipe.monitor == "loss" else "max",
+                factor=recipe.gamma,
+                patience=recipe.patience,
+            )
+        else:
+            self.step_epochs = recipe.step_epochs or max(1, epochs / 3)
+            self.milestones = epochs_of("milestones", recipe.milestones)
+            self.scheduler = LambdaLR(optimizer, self._factor)
+
+    def step(self) -> None:
+        """After each step of the optimiser."""
+        self.taken += 1
+        if self.recipe.schedule != "onecycle" or self.taken <= self.total:
+            self.scheduler.step()
+
+    def end_epoch(self, monitored: float) -> None:
+        """After each epoch, with its validation figure."""
+        if self.plateau:
+            self.plateau.step(monitored)
+
+    def shorten(self, total: int) -> None:
+        """Makes a cosine end after `total` steps."""
+        self.total = min(self.total, max(self.taken + 1, total))
+
+    def state_dict(self) -> dict[str, Any]:
+        plateau = self.plateau.state_dict() if self.plateau else None
+        own = {key: value for key, value in self.scheduler.state_dict().items() if key != "lr_lambdas"}
+        return {"scheduler": own, "plateau": plateau, "taken": self.taken, "total": self.total}
+
+    def _factor(self, step: int) -> float:
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        epoch = step / self.steps_per_epoch
+        if self.recipe.schedule == "step":
+            return float(self.recipe.gamma ** int(epoch / self.step_epochs + 1e-9))
+        if self.recipe.schedule == "multistep":
+            return float(self.recipe.gamma ** sum(epoch >= milestone for milestone in self.milestones))
+        if self.recipe.schedule == "constant":
+            return 1.0
+        done = (step - self.warmup) / max(1, self.total - self.warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoo.data.prepare import final_split
+from zoo.plan import PARTS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from zoo.data import Dataset, Split
     from zoo.plan import Plan
     from zoo.recipe import Recipe
-    from zoo.specs import DatasetSpec
+    from zoo.specs import DatasetSpec, Stage
     from zoo.weights import WeightsReport
 
 SHOWN_CLASSES = 8
+STAGE_HEADERS = ("stage", "parameters", "trains in", "learning rate")
 
 
 def summary(
@@ -37,8 +39,7 @@ def summary(
     final_name, final = final_split(dataset, recipe.seed)
     validation = "the dataset's own" if dataset.val is not None else "a tenth of the training pictures"
     tested = f"{len(final):,} test" if final_name == "test" else "no test split: final figures on validation"
-    total = f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
-    trains = {"head": f"the head, of {total}", "finetune": f"first the head, then all {total}", "full": f"all {total}"}
+    total = sum(parameter.numel() for parameter in network.parameters())
     more = ", …" if len(dataset.classes) > SHOWN_CLASSES else ""
     return {
         "backbone": f"{recipe.backbone}, weights: {weights.name}",
@@ -47,9 +48,41 @@ def summary(
         "pictures": f"{len(splits[0]):,} training, {len(splits[1]):,} validation ({validation}), {tested}",
         "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
         "strategy": f"{plan.strategy}{because('strategy')}",
-        "trains": trains[plan.strategy],
-        "epochs": f"{plan.epochs}, {recipe.batch_size} pictures a step, augmentation: {plan.augment}",
+        "parameters": f"{total:,}",
+        "epochs": f"{plan.epochs}, {recipe.batch_size * recipe.accumulate} pictures a step",
+        "augmentation": _augmentation(recipe, plan),
         "optimizer": f"{recipe.optimizer}, learning rate {plan.learning_rate:g}, {recipe.schedule}",
         "device": f"{plan.device}{because('device')}",
         "precision": f"{plan.precision}{because('precision')}",
     }
+
+
+def _augmentation(recipe: Recipe, plan: Plan) -> str:
+    given = {name: getattr(recipe, name) for name in (*PARTS, "mixup", "cutmix")}
+    return ", ".join([plan.augment, *(f"{name} {value}" for name, value in given.items() if value)])
+
+
+def stage_rows(plan: Plan, stages: Sequence[Stage], network: nn.Module) -> list[tuple[str, str, str, str]]:
+    """For each stage its name, parameters, the epochs in which it trains, and its learning rate."""
+    parameters = dict(network.named_parameters())
+    rows = []
+    for index, stage in enumerate(stages):
+        inside = tuple(f"{member}." for member in stage.members)
+        count = sum(p.numel() for name, p in parameters.items() if name in stage.members or name.startswith(inside))
+        rows.append((stage.name, f"{count:,}", *_course(plan, index)))
+    return rows
+
+
+def _course(plan: Plan, stage: int) -> tuple[str, str]:
+    """When a stage trains, and how fast."""
+    begin, spans, rates = 1, list[tuple[int, int]](), list[str]()
+    for step in plan.steps:
+        end = begin + step.epochs - 1
+        if stage >= step.first:
+            spans.append((spans.pop()[0] if spans and spans[-1][1] == begin - 1 else begin, end))
+            rates.append(f"{step.learning_rates[stage - step.first]:.2g}")
+        begin = end + 1
+    if not spans:
+        return "frozen", "-"
+    words = ", ".join(f"epochs {first} to {last}" if first < last else f"epoch {first}" for first, last in spans)
+    return words, ", then ".join(dict.fromkeys(rates))

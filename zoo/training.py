@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -27,10 +28,12 @@ from zoo.plan import Plan, check_size, choose_machine, make_plan
 from zoo.plots import plot_confusion, plot_curves
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
+from zoo.recipe_check import class_weights as weights_of_classes
+from zoo.recipe_check import seconds
 from zoo.registry import Registered, registry
 from zoo.runs import Run, create_folder, remove_unfinished, write_atomically
 from zoo.specs import BackboneSpec, DatasetSpec
-from zoo.summary import summary
+from zoo.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.weights import WeightsReport, load_weights
 
 RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
@@ -65,9 +68,10 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run
         check_size(recipe.image_size, backbone.spec)
     choose_machine(recipe)
     folder, made = create_folder(recipe, output)
-    journal = Journal(folder, [], reporter)
+    journal = Journal(folder, reporter, recipe.monitor)
     try:
-        journal.loggers = [logger.spec.create(folder) for logger in loggers]
+        for logger in loggers:
+            journal.open(logger.name, logger.spec)
         with _deterministic(recipe):
             return _train(recipe, backbone, journal)
     except KeyboardInterrupt:
@@ -82,7 +86,7 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run
 
 
 def _train(recipe: Recipe, backbone: Registered[BackboneSpec], journal: Journal) -> Run:
-    reporter, folder = journal.reporter, journal.folder
+    reporter, folder, started = journal.reporter, journal.folder, time.perf_counter()
     data, dataset = load_dataset(recipe)
     for note in dataset.notes:
         reporter.warn(note)
@@ -92,15 +96,29 @@ def _train(recipe: Recipe, backbone: Registered[BackboneSpec], journal: Journal)
     weights = load_weights(network, backbone.spec, recipe.weights)
     if weights.note:
         reporter.warn(weights.note)
-    plan = make_plan(recipe, backbone.spec, data, weights)
+    stages = backbone.spec.stages(network)
+    plan = make_plan(recipe, backbone.spec, data, weights, stages)
+    counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
+    class_weights = weights_of_classes(recipe.class_weights, counts)
     run = Run.create(folder, recipe, _describe(plan, backbone, data, dataset, weights))
     facts = summary(recipe, plan, weights=weights, data=data, dataset=dataset, splits=splits, network=network)
     reporter.facts(
         "Training", {"backbone": f"{backbone.name}, weights: {weights.name}", **facts, "writes to": f"{folder}"}
     )
+    reporter.table(STAGE_HEADERS, stage_rows(plan, stages, network))
     stores = _stores(recipe, plan, dataset, splits, reporter)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
-    fitter = Fitter(recipe, plan, network=network, head_name=backbone.spec.head, stores=stores, journal=journal)
+    fitter = Fitter(
+        recipe,
+        plan,
+        network=network,
+        stages=stages,
+        stores=stores,
+        num_classes=len(dataset.classes),
+        class_weights=class_weights,
+        journal=journal,
+        deadline=started + (seconds(recipe.time_budget) or math.inf),
+    )
     _fit(fitter, run, journal)
     return _finish(run, dataset, fitter.device, reporter)
 
@@ -145,7 +163,7 @@ def _stores(
 ) -> tuple[Store, Store]:
     stores = []
     with reporter.bar("Decoding", sum(len(split) for split in splits)) as advance:
-        for split, augmented in zip(splits, (plan.augment != "none", False), strict=True):
+        for split, augmented in zip(splits, (plan.varied, False), strict=True):
             stores.append(build_store(split, plan.preprocess, augmented=augmented, advance=lambda: advance(1)))
     for split, store in zip(splits, stores, strict=True):
         for sentence in store.unreadable:

@@ -111,15 +111,23 @@ def _resized(preprocess: Preprocess, picture: np.ndarray) -> np.ndarray:
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape))
-    if size <= RAM_BUDGET_BYTES:
+    if int(np.prod(shape)) <= RAM_BUDGET_BYTES:
         return np.empty(shape, dtype=np.uint8)
-    cache = platformdirs.user_cache_path("visionzoo", ensure_exists=True)
-    if shutil.disk_usage(cache).free < size:
+    mapped = map_file(shape, np.uint8)
+    if mapped is None:
+        cache = platformdirs.user_cache_path("visionzoo")
         raise DataError(
-            f"The decoded pictures need {size / 2**30:.1f} GiB, more than is free at {cache}.",
+            f"The decoded pictures need {np.prod(shape) / 2**30:.1f} GiB, more than is free at {cache}.",
             "Give a smaller --image-size, or move the cache with XDG_CACHE_HOME.",
         )
+    return mapped
+
+
+def map_file(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray | None:
+    """An array in a file of the cache folder, None where there is no room for it."""
+    cache = platformdirs.user_cache_path("visionzoo", ensure_exists=True)
+    if shutil.disk_usage(cache).free < int(np.prod(shape)) * np.dtype(dtype).itemsize:
+        return None
     # An unlinked file: its pages go back to the disk under memory pressure and vanish with the process.
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        return np.memmap(Path(folder) / "pixels", dtype=np.uint8, mode="w+", shape=shape)
+        return np.memmap(Path(folder) / "array", dtype=dtype, mode="w+", shape=shape)

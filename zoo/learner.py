@@ -1,0 +1,104 @@
+"""What learns in one phase: model, optimiser, schedule and the average of the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from zoo.errors import TrainingError
+from zoo.phase import Phase, State
+from zoo.recipe import Recipe
+from zoo.schedule import Course, make_optimizer
+
+
+class Learner:
+    """A phase while it trains.
+
+    Args:
+        batches: per epoch.
+
+    Attributes:
+        model: takes what the phase's prefix gives, returns logits.
+    """
+
+    def __init__(self, recipe: Recipe, phase: Phase, weight_decay: float, batches: int) -> None:
+        self.recipe, self.phase = recipe, phase
+        self.optimizer = make_optimizer(recipe, phase.groups, weight_decay)
+        self.course = Course(recipe, self.optimizer, phase.epochs, -(-batches // recipe.accumulate))
+        self.average = make_average(phase.model, recipe.ema)
+        module: Any = torch.compile(phase.model) if recipe.compile else phase.model
+        self.model, self._wrapped = phase.fabric.setup(module, self.optimizer)
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and kept: the average where there is one."""
+        return self.average.module if self.average else self.model
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the head."""
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def train(self) -> None:
+        """Training mode, but for what is frozen."""
+        self.model.train()
+        for module in self.phase.frozen:
+            module.eval()
+
+    def backward(self, loss: Tensor, *, step: bool) -> None:
+        """Adds to the gradients, and steps where the accumulated batches are complete."""
+        self.phase.fabric.backward(loss / self.recipe.accumulate)
+        if not step:
+            return
+        if self.recipe.clip_norm:
+            self.phase.fabric.clip_gradients(
+                self.model, self._wrapped, max_norm=self.recipe.clip_norm, error_if_nonfinite=False
+            )
+        self._wrapped.step()
+        self._wrapped.zero_grad()
+        self.course.step()
+        if self.average:
+            self.average.update_parameters(self.phase.model)
+
+    def state(self) -> State:
+        """A copy of the state of what is kept."""
+        module = self.average.module if self.average else self.phase.model
+        return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def training_state(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the network."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "course": self.course.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+        }
+
+
+def make_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    """An exponential moving average of the weights; running statistics are copied.
+
+    The first steps count more, as in TensorFlow's ExponentialMovingAverage with `num_updates`: a plain average of
+    decay 0.999 would still hold a third of its random start after a thousand steps.
+    """
+    if decay is None:
+        return None
+
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        steps = float(count)
+        get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averaged, current, count)  # type: ignore[no-untyped-call]
+
+    return AveragedModel(model, multi_avg_fn=update)
+
+
+def check_compiler() -> None:
+    """Raises `TrainingError` where `torch.compile` has no compiler to work with."""
+    try:
+        torch.compile(torch.nn.ReLU())(torch.zeros(1))
+    except Exception as error:
+        raise TrainingError(
+            f"torch.compile does not work here: {str(error).strip().splitlines()[0]}",
+            "Install a C++ compiler (g++ or clang), or leave out --compile.",
+        ) from error

@@ -1,0 +1,243 @@
+"""One step of a strategy made ready to train: the frozen prefix split off and, where it fits, computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from zoo.features import Features, allocate, compute, fold, standardisation, standardise
+from zoo.plan import Plan
+from zoo.progress import Reporter
+from zoo.recipe import Recipe
+from zoo.recipe_check import budget_bytes
+from zoo.schedule import Group
+from zoo.specs import Stage
+from zoo.split import split_network, without_batchnorm
+from zoo.steps import Step
+from zoo.trim import trimmed
+from zoo.views import Views, chunks
+
+State = dict[str, Tensor]
+PREFIX_BATCH_SIZE = 32  # larger ones fall out of a CPU's cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """What the loop needs.
+
+    Attributes:
+        model: takes inputs, gives logits; its trainable parameters are in `groups`.
+        train_inputs: takes indices, int64 `[n]`, and the epoch, from 1.
+        val_inputs: takes indices.
+        prefix: turns inputs (mixed, where they are) into what `model` takes.
+        state: the whole network's state dict with a given state of `model`.
+        finish: called with the best state of `model` in this phase.
+        mixes: whether batches of inputs may be mixed.
+        brief: whether its epochs take moments, so that the checkpoint can wait for the last one.
+        frozen: modules that stay in eval mode while the rest of `model` trains.
+    """
+
+    name: str
+    epochs: int
+    model: nn.Module
+    fabric: Fabric
+    groups: Sequence[Group]
+    train_inputs: Callable[[Tensor, int], Tensor]
+    val_inputs: Callable[[Tensor], Tensor]
+    state: Callable[[State], State]
+    finish: Callable[[State], None]
+    mixes: bool
+    brief: bool = False
+    prefix: Callable[[Tensor], Tensor] = lambda inputs: inputs
+    frozen: Sequence[nn.Module] = field(default=())
+
+
+class PhaseMaker:
+    """Makes the phases of a training.
+
+    Args:
+        fabric: of the plan's precision.
+        mixes: whether pictures are blended in batches, so that no features of theirs can be stored.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        plan: Plan,
+        *,
+        network: nn.Module,
+        stages: Sequence[Stage],
+        views: Views,
+        fabric: Fabric,
+        mixes: bool,
+        reporter: Reporter,
+    ) -> None:
+        self.recipe, self.plan, self.network, self.stages = recipe, plan, network, stages
+        self.views, self.fabric, self.mixes, self.reporter = views, fabric, mixes, reporter
+        self.fp32 = Fabric(accelerator=plan.device, devices=1, precision="32-true")
+
+    def make(self, step: Step) -> Phase:
+        """Freezes what the step freezes, and prepares the rest."""
+        whole = self._whole(step, self._freeze(step))
+        if step.first == 0:
+            return whole
+        self.network.eval()
+        halves = split_network(self.network, self.stages, step.first, self.views.example())
+        if halves is None:
+            self._say(step, "computed in each epoch: this network cannot be split behind them")
+            return replace(whole, frozen=self._frozen_modules(step))
+        prefix = without_batchnorm(halves.prefix).to(memory_format=torch.channels_last)
+        with trimmed(prefix, self.views.example()):
+            features = self._features(step, prefix)
+        if features is None:
+            return self._anew(whole, halves.rest, prefix)
+        if step.first == len(self.stages) - 1:
+            return self._on_head(step, features)
+        train_inputs, val_inputs = _stored(features, self.fabric.device)
+        return replace(whole, model=halves.rest, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs)
+
+    def _freeze(self, step: Step) -> list[Group]:
+        """Sets `requires_grad`; returns the trainable parameters by stage with their learning rates."""
+        parameters = dict(self.network.named_parameters())
+        groups: list[Group] = []
+        for index, stage in enumerate(self.stages):
+            inside = tuple(f"{member}." for member in stage.members)
+            own = [p for name, p in parameters.items() if name in stage.members or name.startswith(inside)]
+            for parameter in own:
+                parameter.requires_grad_(index >= step.first)
+            if index >= step.first:
+                groups.append((own, step.learning_rates[index - step.first]))
+        return groups
+
+    def _frozen_modules(self, step: Step) -> list[nn.Module]:
+        modules = dict(self.network.named_modules())
+        return [modules[name] for stage in self.stages[: step.first] for name in stage.members if name in modules]
+
+    def _whole(self, step: Step, groups: Sequence[Group]) -> Phase:
+        varied = not self._warms_up(step)
+        return Phase(
+            name=step.name,
+            epochs=step.epochs,
+            model=self.network,
+            fabric=self.fabric,
+            groups=groups,
+            train_inputs=lambda indices, _: self.views.varied(indices) if varied else self._plain(indices),
+            val_inputs=lambda indices: self.views.plain(self.views.val, indices),
+            state=lambda state: {**self.network.state_dict(), **state},
+            finish=lambda _: None,
+            mixes=varied,
+        )
+
+    def _anew(self, whole: Phase, rest: nn.Module, prefix: nn.Module) -> Phase:
+        """The prefix runs again for every batch, without gradients."""
+
+        def run(pictures: Tensor) -> Tensor:
+            with torch.no_grad(), self.fabric.autocast():
+                features: Tensor = prefix(pictures)
+            return features
+
+        head = self.stages[-1].members[0]
+        inside = f"{head}." if rest is self.network.get_submodule(head) else ""
+        return replace(
+            whole,
+            model=rest,
+            prefix=run,
+            state=lambda state: {**self.network.state_dict(), **{inside + key: value for key, value in state.items()}},
+        )
+
+    def _warms_up(self, step: Step) -> bool:
+        """Whether the step only readies the head for what follows: on pictures as they are."""
+        return self.plan.strategy == "finetune" and step.first == len(self.stages) - 1 and len(self.plan.steps) > 1
+
+    def _plain(self, indices: Tensor) -> Tensor:
+        return self.views.plain(self.views.train, indices).clone()
+
+    def _features(self, step: Step, prefix: nn.Module) -> Features | None:
+        plain = self._warms_up(step) or not self.plan.varied
+        if self.mixes and not self._warms_up(step):
+            self._say(step, "computed in each epoch: pictures are mixed before they enter")
+            return None
+        with torch.inference_mode(), self.fabric.autocast():
+            shape = tuple(prefix(self.views.example()).shape[1:])
+        count = 1 if plain else min(self.plan.views, step.epochs)
+        train, val = self.views.train, self.views.val
+        budget = self.recipe.cache_budget
+        found = allocate((count, len(train), *shape), (len(val), *shape), budget_bytes(budget))
+        if found is None:
+            self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
+            return None
+        with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.fabric.autocast():
+            for view in found.train:
+                compute(prefix, map(self._plain if plain else self.views.varied, _all(len(train))), view, advance)
+            compute(prefix, (self.views.plain(val, indices) for indices in _all(len(val))), found.val, advance)
+        size = f"{found.num_bytes / 2**20:,.0f} MiB of features in {'memory' if found.place == 'memory' else 'a file'}"
+        self._say(step, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
+        return found
+
+    def _on_head(self, step: Step, features: Features) -> Phase:
+        """The head alone, on standardised features."""
+        name = self.stages[-1].members[0]
+        head = self.network.get_submodule(name)
+        flat = features.train.flatten(0, 1)
+        mean, std = standardisation(flat)
+        standardise(flat, mean, std)
+        standardise(features.val, mean, std)
+        learner = deepcopy(head).to(self.fp32.device)
+        if isinstance(learner, nn.Linear):
+            # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
+            nn.init.zeros_(learner.weight)
+            nn.init.zeros_(learner.bias)
+
+        def folded(state: State) -> State:
+            kept = deepcopy(head).cpu()
+            kept.load_state_dict(state)
+            fold(kept, mean, std)
+            return {f"{name}.{key}": value for key, value in kept.state_dict().items()}
+
+        train_inputs, val_inputs = _stored(features, self.fp32.device)
+        return Phase(
+            name=step.name,
+            epochs=step.epochs,
+            model=learner,
+            fabric=self.fp32,
+            groups=[(list(learner.parameters()), step.learning_rates[-1])],
+            train_inputs=train_inputs,
+            val_inputs=val_inputs,
+            state=lambda state: {**self.network.state_dict(), **folded(state)},
+            finish=lambda state: self._load(folded(state)),
+            mixes=False,
+            brief=True,
+        )
+
+    def _load(self, state: State) -> None:
+        self.network.load_state_dict(state, strict=False)
+
+    def _say(self, step: Step, what: str) -> None:
+        last = self.stages[step.first - 1].name
+        stages = last if step.first == 1 else f"{self.stages[0].name} to {last}"
+        self.reporter.say(f"The frozen stages ({stages}) are {what}.")
+
+
+def _stored(
+    features: Features, device: torch.device
+) -> tuple[Callable[[Tensor, int], Tensor], Callable[[Tensor], Tensor]]:
+    """The inputs of a phase whose features are stored; each epoch takes the next view."""
+
+    def train_inputs(indices: Tensor, epoch: int) -> Tensor:
+        return _laid_out(features.train[(epoch - 1) % len(features.train)][indices].to(device))
+
+    return train_inputs, lambda indices: _laid_out(features.val[indices].to(device))
+
+
+def _laid_out(features: Tensor) -> Tensor:
+    is_map = features.ndim == 4  # noqa: PLR2004
+    return features.contiguous(memory_format=torch.channels_last) if is_map else features
+
+
+def _all(count: int) -> Iterator[Tensor]:
+    return chunks(torch.arange(count), PREFIX_BATCH_SIZE)

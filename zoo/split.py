@@ -1,0 +1,174 @@
+"""A network in two: the frozen prefix, whose output is computed once, and the rest, which trains.
+
+The cut runs between two stages, through a torch.fx graph in which the modules of the stages are leaves: what
+happens inside them is never traced. Both halves share their parameters with the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from zoo.specs import Stage
+
+BEFORE = -1  # the level of what no stage has touched
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """`rest(prefix(x)) == network(x)` in eval mode.
+
+    Attributes:
+        prefix: float32 `[N, 3, S, S]` in, the features of the cut out.
+        rest: those features in, logits `[N, K]` out.
+    """
+
+    prefix: nn.Module
+    rest: nn.Module
+
+
+def split_network(network: nn.Module, stages: Sequence[Stage], first: int, example: Tensor) -> Halves | None:
+    """Cuts a network in front of `stages[first]`.
+
+    Args:
+        stages: from stem to head.
+        first: index of the first stage of the rest, at least 1.
+        example: two pictures, float32 `[2, 3, S, S]`, on which the halves are compared with the network.
+
+    Returns:
+        None where the network cannot be cut there: it cannot be traced, its course depends on its mode, more
+        than one value crosses the cut, or the halves give other logits.
+    """
+    graph = _trace(network, stages)
+    halves = _cut(network, graph, stages, first) if graph else None
+    if first == len(stages) - 1:  # the contract: its output is the network's
+        head = network.get_submodule(stages[first].members[0])
+        halves = Halves(halves.prefix if halves else _HeadInput(network, head), head)
+    return halves if halves and _same(network, halves, example) else None
+
+
+def without_batchnorm(prefix: nn.Module) -> nn.Module:
+    """A copy in eval mode with each BatchNorm fused into the convolution before it, where the graph allows it."""
+    from torch.fx.experimental.optimization import fuse
+
+    copied = deepcopy(prefix).eval()
+    try:
+        return fuse(copied).eval()
+    except Exception:  # control flow that depends on data: tracing raises anything
+        return copied
+
+
+class _HeadInput(nn.Module):
+    """What enters the head of a network, of whatever architecture."""
+
+    def __init__(self, network: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        caught: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+        try:
+            self.network(images)
+        finally:
+            hook.remove()
+        return caught[-1]
+
+
+class _StageTracer(fx.Tracer):
+    """Traces through the modules that contain stages, and through no other."""
+
+    def __init__(self, members: Sequence[str]) -> None:
+        super().__init__()
+        self.members = members
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
+        return not any(member.startswith(f"{module_qualified_name}.") for member in self.members)
+
+
+def _trace(network: nn.Module, stages: Sequence[Stage]) -> fx.Graph | None:
+    """The network's graph, None where there is none that holds in both modes."""
+    members = [member for stage in stages for member in stage.members]
+    was_training = network.training
+    try:
+        graphs = [_StageTracer(members).trace(network.train(mode)) for mode in (True, False)]
+    except Exception:  # whatever a stranger's forward raises at a proxy
+        return None
+    finally:
+        network.train(was_training)
+    return graphs[0] if str(graphs[0]) == str(graphs[1]) else None
+
+
+def _cut(network: nn.Module, graph: fx.Graph, stages: Sequence[Stage], first: int) -> Halves | None:
+    levels = _levels(network, graph, stages, keep_random=first < len(stages) - 1)
+    before = [node for node in graph.nodes if levels[node] < first and node.op != "output"]
+    inside = set(before)
+    crossing = {source for node in graph.nodes if node not in inside for source in node.all_input_nodes} & inside
+    batch_sizes = {node for node in crossing if _is_batch_size(node)}
+    if len(crossing - batch_sizes) != 1:
+        return None
+    (value,) = crossing - batch_sizes
+    prefix = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    for node in before:
+        copied[node] = prefix.node_copy(node, copied.__getitem__)
+    prefix.output(copied[value])
+    rest = fx.Graph()
+    features = rest.placeholder("features")
+    copied = {value: features, **{node: rest.call_method("size", (features, 0)) for node in batch_sizes}}
+    for node in graph.nodes:
+        if node not in inside:
+            copied[node] = rest.node_copy(node, copied.__getitem__)
+    return Halves(fx.GraphModule(network, prefix), fx.GraphModule(network, rest))
+
+
+def _levels(network: nn.Module, graph: fx.Graph, stages: Sequence[Stage], *, keep_random: bool) -> dict[fx.Node, int]:
+    """For each value the last stage that it depends on.
+
+    What belongs to no stage (a pooling) goes with what it depends on; a dropout goes with the stage behind it
+    where it is to be kept. (The head alone trains on what enters its layer, whatever stands between.)
+    """
+    stage_of = {member: index for index, stage in enumerate(stages) for member in stage.members}
+    levels: dict[fx.Node, int] = {}
+    for node in graph.nodes:
+        level = max((levels[source] for source in node.all_input_nodes), default=BEFORE)
+        own = _stage_index(str(node.target), stage_of) if node.op in ("call_module", "get_attr") else None
+        if own is not None:
+            level = max(level, own)
+        elif keep_random and node.op == "call_module" and _is_random(network.get_submodule(str(node.target))):
+            level += 1
+        levels[node] = level
+    return levels
+
+
+def _stage_index(target: str, stage_of: dict[str, int]) -> int | None:
+    """The stage of a module or parameter: it or something around it is a member."""
+    parts = target.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((stage_of[name] for name in names if name in stage_of), None)
+
+
+def _is_batch_size(node: fx.Node) -> bool:
+    return node.op == "call_method" and node.target == "size" and node.args[1:] == (0,)
+
+
+def _is_random(module: nn.Module) -> bool:
+    return any(isinstance(part, nn.modules.dropout._DropoutNd) for part in module.modules())
+
+
+def _same(network: nn.Module, halves: Halves, example: Tensor) -> bool:
+    was_training = network.training
+    network.eval()
+    halves.prefix.eval()
+    halves.rest.eval()
+    try:
+        with torch.inference_mode():
+            expected = network(example)
+            found = halves.rest(halves.prefix(example))
+    finally:
+        network.train(was_training)
+    return bool(torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max() + 1e-30)))
