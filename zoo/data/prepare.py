@@ -23,7 +23,7 @@ def find_dataset(recipe: Recipe) -> DatasetSpec:
     """
     from zoo.data.location import dataset_at
 
-    spec = _registered(recipe.dataset)
+    spec = registered_dataset(recipe.dataset)
     if spec is None:
         return dataset_at(recipe.dataset, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
     if recipe.val or recipe.test:
@@ -34,7 +34,7 @@ def find_dataset(recipe: Recipe) -> DatasetSpec:
     return spec
 
 
-def _registered(name: str) -> DatasetSpec | None:
+def registered_dataset(name: str) -> DatasetSpec | None:
     """The dataset of that name, None where it is a path. Raises `UnknownNameError` where it is neither."""
     from zoo.data.location import looks_like_path
     from zoo.registry import registry
@@ -52,7 +52,7 @@ def _registered(name: str) -> DatasetSpec | None:
 def anchored(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths: its run works from any working directory."""
     places = {name: getattr(recipe, name) for name in ("val", "test", "data_root")}
-    if _registered(recipe.dataset) is None:
+    if registered_dataset(recipe.dataset) is None:
         places["dataset"] = recipe.dataset
     if recipe.weights not in ("auto", "pretrained", "none"):
         places["weights"] = recipe.weights

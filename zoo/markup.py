@@ -1,0 +1,81 @@
+"""Pieces of HTML. Whatever is given as text comes out as text: nothing in a name or a path becomes markup."""
+
+from __future__ import annotations
+
+import unicodedata
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterable, Sequence
+from html import escape
+from io import BytesIO
+from typing import BinaryIO
+
+# Takes a file to write a PNG to, and whether it stands on a dark ground.
+Drawing = Callable[[BinaryIO, bool], None]
+
+
+def text(value: str) -> str:
+    """Escaped, for content and for quoted attributes; what no document may hold becomes a replacement character."""
+    return escape("".join("\ufffd" if _forbidden(character) else character for character in value))
+
+
+def _forbidden(character: str) -> bool:
+    # Control characters, and halves of characters: file names may hold bytes that are no text.
+    return unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
+
+
+def name(value: str) -> str:
+    """Text whose direction of writing does not turn its surroundings round."""
+    return f"<bdi>{text(value)}</bdi>"
+
+
+def count(number: int, noun: str, ending: str = "s") -> str:
+    """A number and its noun, in the plural where it takes one."""
+    return f"{number:,} {noun if number == 1 else noun + ending}"
+
+
+def section(title: str, content: str) -> str:
+    return f"<section><h2>{text(title)}</h2>\n{content}</section>"
+
+
+def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], names: Collection[int]) -> str:
+    """A table that scrolls by itself where the screen is narrow.
+
+    Args:
+        title: for those who do not see it.
+        rows: cells, which are HTML.
+        names: the columns of words; the others are numbers.
+    """
+
+    def cell(column: int, content: str) -> str:
+        kind = " class='name'" if column in names else ""
+        return f"<th scope='row'{kind}>{content}</th>" if column == 0 else f"<td{kind}>{content}</td>"
+
+    head = "".join(
+        f"<th scope='col'{' class=name' if column in names else ''}>{text(header)}</th>"
+        for column, header in enumerate(headers)
+    )
+    body = "\n".join(f"<tr>{''.join(cell(*pair) for pair in enumerate(row))}</tr>" for row in rows)
+    return (
+        f"<div class='wide' role='region' aria-label='{text(title)}' tabindex='0'><table>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def plot(alt: str, draw: Drawing) -> str:
+    """A drawing inside the document, made twice: for a light and for a dark screen."""
+    light, dark = _drawn(draw, dark=False), _drawn(draw, dark=True)
+    return (
+        f"<picture><source media='(prefers-color-scheme: dark)' srcset='{dark}'>"
+        f"<img class='plot' alt='{text(alt)}' src='{light}'></picture>"
+    )
+
+
+def _drawn(draw: Drawing, *, dark: bool) -> str:
+    buffer = BytesIO()
+    draw(buffer, dark)
+    return png(buffer)
+
+
+def png(buffer: BytesIO) -> str:
+    """A PNG as a data URI."""
+    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode("ascii")
