@@ -186,8 +186,8 @@ def _calibration(evaluation: Evaluation) -> str:
     tendency = "more sure than right" if mean > accuracy else "less sure than right"
     words = (
         f"<p>Its answers have a mean confidence of {mean:.1%}, and {accuracy:.1%} of them are right: it is "
-        f"{tendency}, on the whole. The expected calibration error is {found.error:.2%}, over {len(found.counts)} bins of equal "
-        "width.</p>"
+        f"{tendency}, on the whole. The expected calibration error is {found.error:.2%}, over {len(found.counts)} bins "
+        "of equal width.</p>"
         "<p class='quiet'>A bar that ends on the dashed line is a confidence that can be taken at its word. "
         "Bars of few pictures say little: the lower panel shows where the pictures are.</p>"
     )

@@ -15,22 +15,21 @@ from typing import Any
 
 import torch
 
-from zoo.classifier import Classifier
 from zoo.data import Dataset, Split
 from zoo.data.prepare import anchored, final_split, load_dataset, training_splits
 from zoo.data.store import Store, build_store, check_unreadable
 from zoo.errors import DataError, TrainingError
-from zoo.evaluate import classify
+from zoo.evaluate import Evaluation, answers, classifier_stream
 from zoo.fit import Fitter
 from zoo.journal import Journal
-from zoo.metrics import confusion_matrix, summarise
 from zoo.plan import Plan, check_size, choose_machine, make_plan
-from zoo.plots import plot_confusion, plot_curves
+from zoo.plots import plot_curves
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
 from zoo.recipe_check import class_weights as weights_of_classes
 from zoo.recipe_check import seconds
 from zoo.registry import Registered, registry
+from zoo.report import draw_run
 from zoo.runs import Run, create_folder, remove_unfinished, write_atomically
 from zoo.specs import BackboneSpec, DatasetSpec
 from zoo.summary import STAGE_HEADERS, stage_rows, summary
@@ -219,20 +218,23 @@ def _describe(
 def _finish(run: Run, dataset: Dataset, device: torch.device, reporter: Reporter) -> Run:
     """The final figures: the deployable classifier with the best weights, in fp32, on the raw pictures."""
     name, split = final_split(dataset, run.recipe.seed)
-    classifier: Classifier = run.classifier().to(device)
+    stream = classifier_stream(run.classifier(), device)
     with reporter.bar(f"Final {name} figures", len(split)) as advance:
-        logits, labels, unreadable = classify(classifier, split, device, advance)
+        logits, indices, unreadable = answers(stream, split, len(run.classes), advance)
     if name == "test":
         for sentence in unreadable:
             reporter.warn(f"Left out: {sentence}")
         run.info["unreadable"] += unreadable
         check_unreadable(unreadable, len(split), run.recipe.max_unreadable)
-    if not len(labels):
+    if not len(indices):
         raise TrainingError(f"No {name} picture can be read.", "Mend the pictures; the checkpoint is kept.")
-    run.info |= {"status": "finished", "metrics_split": name, "metrics": summarise(logits, labels)}
+    found = Evaluation(
+        classes=run.classes, split_name=name, split=split, logits=logits, indices=indices, unreadable=unreadable
+    )
+    run.info |= {"status": "finished", "metrics_split": name, "metrics": found.figures}
     run.save_info()
-    title = f"{run.info['backbone']} on {run.info['dataset']['name']}: {name} accuracy {run.metrics['top1']:.2%}"
-    counts = confusion_matrix(logits, labels)
-    path = run.path / "confusion.png"
-    write_atomically(path, lambda file: plot_confusion(counts, run.classes, title, file))
+    try:
+        draw_run(run, found)
+    except Exception as error:  # whatever drawing libraries raise, the figures are safe
+        reporter.warn(f"The final figures could not be drawn: {error or type(error).__name__}")
     return run
