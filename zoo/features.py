@@ -18,6 +18,9 @@ from zoo.data.store import map_file
 from zoo.errors import PluginError
 
 
+SMALLEST_DEVIATION = 0.1  # as a share of the median feature's
+
+
 def head_layer(head: nn.Module) -> nn.Linear | nn.Conv2d:
     """The one layer with parameters in a head. Raises `PluginError` where there is not exactly one."""
     layers = [module for module in head.modules() if next(module.parameters(recurse=False), None) is not None]
@@ -83,7 +86,10 @@ def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
     mean, std = flat.mean(1), flat.std(1, correction=0)
     # Below this a deviation is the rounding of float32 features, not a signal.
     noise = torch.finfo(torch.float32).eps * mean.abs()
-    return mean.float(), torch.where(std > noise, std, 1.0).float()
+    # A feature that hardly varies would get a weight that answers wildly once the layers before it train.
+    floor = SMALLEST_DEVIATION * std.median()
+    std = torch.where(std > noise, std.clamp(min=floor), 1.0)
+    return mean.float(), std.float()
 
 
 def standardise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:

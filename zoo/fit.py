@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,8 +16,8 @@ from zoo.errors import TrainingError
 from zoo.journal import TIMED_STEPS, Clock, Journal, Row
 from zoo.learner import Learner
 from zoo.mixing import make_mixer
-from zoo.phase import Phase, PhaseMaker
-from zoo.plan import PRECISION_NAMES, Plan
+from zoo.phase import Phase, PhaseMaker, make_fabric
+from zoo.plan import Plan
 from zoo.recipe import Recipe
 from zoo.specs import Stage
 from zoo.trim import trimmed
@@ -53,7 +52,7 @@ class Fitter:
     ) -> None:
         self.recipe, self.plan, self.journal, self.deadline = recipe, plan, journal, deadline
         self.labels, self.val_labels = (torch.from_numpy(store.labels) for store in stores)
-        fabric = Fabric(accelerator=plan.device, devices=1, precision=PRECISION_NAMES[plan.precision])  # type: ignore[arg-type]
+        fabric = make_fabric(plan.device, plan.precision)
         self.device = fabric.device
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.order = torch.Generator().manual_seed(recipe.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from zoo.features import Features, allocate, compute, fold, standardisation, standardise
-from zoo.plan import Plan
+from zoo.plan import PRECISION_NAMES, Plan
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
 from zoo.recipe_check import budget_bytes
@@ -79,7 +80,7 @@ class PhaseMaker:
     ) -> None:
         self.recipe, self.plan, self.network, self.stages = recipe, plan, network, stages
         self.views, self.fabric, self.mixes, self.reporter = views, fabric, mixes, reporter
-        self.fp32 = Fabric(accelerator=plan.device, devices=1, precision="32-true")
+        self.frozen, self.fp32 = (make_fabric(plan.device, name) for name in (plan.frozen_precision, "fp32"))
 
     def make(self, step: Step) -> Phase:
         """Freezes what the step freezes, and prepares the rest."""
@@ -90,8 +91,8 @@ class PhaseMaker:
         halves = split_network(self.network, self.stages, step.first, self.views.example())
         if halves is None:
             self._say(step, "computed in each epoch: this network cannot be split behind them")
-            return replace(whole, frozen=self._frozen_modules(step))
-        prefix = without_batchnorm(halves.prefix).to(memory_format=torch.channels_last)
+            return replace(whole, frozen=[*whole.frozen, *self._frozen_modules(step)])
+        prefix = without_batchnorm(halves.prefix, self.views.example()).to(memory_format=torch.channels_last)
         with trimmed(prefix, self.views.example()):
             features = self._features(step, prefix)
         if features is None:
@@ -118,6 +119,9 @@ class PhaseMaker:
         modules = dict(self.network.named_modules())
         return [modules[name] for stage in self.stages[: step.first] for name in stage.members if name in modules]
 
+    def _batchnorms(self) -> list[nn.Module]:
+        return [module for module in self.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
     def _whole(self, step: Step, groups: Sequence[Group]) -> Phase:
         varied = not self._warms_up(step)
         return Phase(
@@ -131,13 +135,14 @@ class PhaseMaker:
             state=lambda state: {**self.network.state_dict(), **state},
             finish=lambda _: None,
             mixes=varied,
+            frozen=self._batchnorms() if self.plan.fixed_statistics else (),
         )
 
     def _anew(self, whole: Phase, rest: nn.Module, prefix: nn.Module) -> Phase:
         """The prefix runs again for every batch, without gradients."""
 
         def run(pictures: Tensor) -> Tensor:
-            with torch.no_grad(), self.fabric.autocast():
+            with torch.no_grad(), self.frozen.autocast():
                 features: Tensor = prefix(pictures)
             return features
 
@@ -162,7 +167,7 @@ class PhaseMaker:
         if self.mixes and not self._warms_up(step):
             self._say(step, "computed in each epoch: pictures are mixed before they enter")
             return None
-        with torch.inference_mode(), self.fabric.autocast():
+        with torch.inference_mode(), self.frozen.autocast():
             shape = tuple(prefix(self.views.example()).shape[1:])
         count = 1 if plain else min(self.plan.views, step.epochs)
         train, val = self.views.train, self.views.val
@@ -171,7 +176,7 @@ class PhaseMaker:
         if found is None:
             self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
             return None
-        with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.fabric.autocast():
+        with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
             for view in found.train:
                 compute(prefix, map(self._plain if plain else self.views.varied, _all(len(train))), view, advance)
             compute(prefix, (self.views.plain(val, indices) for indices in _all(len(val))), found.val, advance)
@@ -221,6 +226,12 @@ class PhaseMaker:
         last = self.stages[step.first - 1].name
         stages = last if step.first == 1 else f"{self.stages[0].name} to {last}"
         self.reporter.say(f"The frozen stages ({stages}) are {what}.")
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Fabric for one device, silent about what the summary says."""
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    return Fabric(accelerator=device, devices=1, precision=PRECISION_NAMES[precision])  # type: ignore[arg-type]
 
 
 def _stored(

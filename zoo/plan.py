@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
 from zoo.recipe import Recipe
 from zoo.recipe_check import channels
-from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
+from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
 from zoo.steps import GRADUAL_EPOCHS, HEAD_EPOCHS, Step, default_learning_rate, first_stage, make_steps
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from zoo.weights import WeightsReport
 
 SMALL_PIXELS = 96
@@ -33,6 +34,8 @@ class Plan:
         varied: whether training pictures are augmented: by the policy `augment`, or by single options.
         views: how many augmented views of a picture are stored where features are.
         steps: what trains when.
+        fixed_statistics: whether BatchNorm keeps the statistics of the pretrained weights while its weights train.
+        frozen_precision: in which the stages compute that do not train.
         reasons: for choices that the user left open, a few words each.
     """
 
@@ -45,13 +48,15 @@ class Plan:
     learning_rate: float
     weight_decay: float
     steps: tuple[Step, ...]
+    fixed_statistics: bool
     device: str
     precision: str
+    frozen_precision: str
     reasons: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(
-    recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport, stages: Sequence[Stage]
+    recipe: Recipe, backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport, network: nn.Module
 ) -> Plan:
     """Decides what the recipe leaves open. Raises `UsageError` for what cannot go together."""
     reasons: dict[str, str] = {}
@@ -64,6 +69,7 @@ def make_plan(
     if size is None:
         size, reasons["image size"] = _default_size(backbone, data, weights)
     check_size(size, backbone)
+    stages = backbone.stages(network)
     first = first_stage(recipe, backbone, stages)
     epochs = (
         recipe.epochs
@@ -74,7 +80,11 @@ def make_plan(
             "full": 8 if small else 30,
         }[strategy]
     )
-    device, precision, machine_reasons = choose_machine(recipe)
+    device, frozen_precision, machine_reasons = choose_machine(recipe)
+    reasons |= machine_reasons
+    precision = frozen_precision
+    if recipe.precision == "auto" and (device, precision) == ("cpu", "bf16") and _has_depthwise(network):
+        precision, reasons["precision"] = "fp32", "depthwise convolutions train faster in it on a CPU"
     augment = recipe.augment or ("none" if strategy == "head" else data.augment)
     varied = augment != "none" or any(getattr(recipe, name) is not None for name in PARTS)
     if recipe.views and recipe.views > 1 and not varied:
@@ -92,9 +102,11 @@ def make_plan(
         learning_rate=learning_rate,
         weight_decay=WEIGHT_DECAY[recipe.optimizer] if recipe.weight_decay is None else recipe.weight_decay,
         steps=make_steps(recipe, strategy, epochs, learning_rate, first=first, stages=stages),
+        fixed_statistics=weights.pretrained and strategy in ("finetune", "gradual"),
         device=device,
         precision=precision,
-        reasons=reasons | machine_reasons,
+        frozen_precision=frozen_precision,
+        reasons=reasons,
     )
 
 
@@ -162,6 +174,11 @@ def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
     elif precision == "fp16" and device == "cpu":
         raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.")
     return device, precision, reasons
+
+
+def _has_depthwise(network: nn.Module) -> bool:
+    """Whether it has convolutions of one channel a group, which a CPU differentiates slowly in bf16."""
+    return any(getattr(module, "groups", 1) == getattr(module, "in_channels", 0) > 1 for module in network.modules())
 
 
 def computes_bf16(device: str) -> bool:

@@ -91,12 +91,12 @@ class Recipe:
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], "The optimiser."] = "adamw"
     learning_rate: Annotated[
         float | None,
-        "Peak learning rate. Default: adamw and adam 0.001 (finetune 0.0003), sgd 0.05 (finetune 0.005). "
+        "Peak learning rate. Default: adamw and adam 0.001 (finetune and gradual 0.0005), sgd 0.05 (0.005). "
         "`zoo lr-find` suggests one.",
     ] = None
     layer_decay: Annotated[
         float | None,
-        "Factor on the learning rate from each stage to the one before it. Default: 0.7 for finetune and gradual, "
+        "Factor on the learning rate from each stage to the one before it. Default: 0.8 for finetune and gradual, "
         "else 1.",
     ] = None
     momentum: Annotated[float, "Momentum of sgd."] = 0.9

@@ -13,7 +13,7 @@ from zoo.specs import BackboneSpec, Stage
 
 HEAD_EPOCHS = 20
 GRADUAL_EPOCHS = 2  # per stage
-LAYER_DECAY = {"finetune": 0.7, "gradual": 0.7}
+LAYER_DECAY = {"finetune": 0.8, "gradual": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def default_learning_rate(optimizer: str, strategy: str) -> float:
     gentle = strategy in ("finetune", "gradual")
     if optimizer == "sgd":
         return 5e-3 if gentle else 5e-2
-    return 3e-4 if gentle else 1e-3
+    return 5e-4 if gentle else 1e-3
 
 
 def first_stage(recipe: Recipe, backbone: BackboneSpec, stages: Sequence[Stage]) -> int:

@@ -22,6 +22,7 @@ from zoo.errors import DataError, TrainingError
 from zoo.evaluate import Evaluation, answers, classifier_stream
 from zoo.fit import Fitter
 from zoo.journal import Journal
+from zoo.memory import keep_freed_memory
 from zoo.plan import Plan, check_size, choose_machine, make_plan
 from zoo.plots import plot_curves
 from zoo.progress import Reporter
@@ -60,6 +61,7 @@ def train(
 
 def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run:
     """Runs a recipe; what `train` does behind its arguments."""
+    keep_freed_memory()
     recipe = anchored(recipe)
     backbone = registry().backbone(recipe.backbone)
     loggers = [registry().logger(name.strip()) for name in recipe.loggers.split(",") if name.strip()]
@@ -96,7 +98,7 @@ def _train(recipe: Recipe, backbone: Registered[BackboneSpec], journal: Journal)
     if weights.note:
         reporter.warn(weights.note)
     stages = backbone.spec.stages(network)
-    plan = make_plan(recipe, backbone.spec, data, weights, stages)
+    plan = make_plan(recipe, backbone.spec, data, weights, network)
     counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
     class_weights = weights_of_classes(recipe.class_weights, counts)
     run = Run.create(folder, recipe, _describe(plan, backbone, data, dataset, weights))
