@@ -34,7 +34,7 @@ class Recipe:
         "Default: finetune with pretrained weights, full without.",
     ] = None
     freeze_until: Annotated[
-        str | None, "First stage that trains; those before it stay frozen. `zoo info BACKBONE` names the stages."
+        str | None, "First stage that trains; those before it stay frozen. `zoo info BACKBONE --shapes` lists the stages."
     ] = None
     unfreeze_at: Annotated[
         str | None, "For gradual: epochs at which one more stage trains, such as 3,5,7. Default: spread evenly."

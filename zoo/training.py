@@ -22,6 +22,7 @@ from zoo.errors import DataError, TrainingError
 from zoo.evaluate import Evaluation, answers, classifier_stream
 from zoo.fit import Fitter
 from zoo.journal import Journal
+from zoo.learner import check_compiler
 from zoo.memory import keep_freed_memory
 from zoo.plan import Plan, check_size, choose_machine, make_plan
 from zoo.plots import plot_curves
@@ -68,6 +69,8 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run
     if recipe.image_size is not None:
         check_size(recipe.image_size, backbone.spec)
     choose_machine(recipe)
+    if recipe.compile:
+        check_compiler()
     folder, made = create_folder(recipe, output)
     journal = Journal(folder, reporter, recipe.monitor)
     try:
