@@ -1,9 +1,12 @@
+import shutil
+
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import PluginError
-from zoo.features import compute_features, fold, head_layer, standardisation, standardise
+from zoo.features import SLICE, allocate, compute, fold, head_layer, standardisation, standardise
 
 HEADS = {
     "linear": (nn.Linear(6, 3), (50, 6)),
@@ -18,7 +21,7 @@ HEADS = {
 def case(request):
     head, shape = HEADS[request.param]
     torch.manual_seed(0)
-    scale = torch.logspace(-3, 3, 6).view(1, 6, *[1] * (len(shape) - 2))
+    scale = torch.logspace(-0.4, 0.4, 6).view(1, 6, *[1] * (len(shape) - 2))
     return head.eval(), torch.randn(shape) * scale + 5 * scale
 
 
@@ -47,14 +50,70 @@ def test_the_folded_head_takes_raw_features(case):
     assert not torch.allclose(unfolded, expected, atol=1e-1)
 
 
-def test_features_are_what_enters_the_head():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
+def test_a_feature_that_hardly_varies_keeps_a_small_weight():
+    features = torch.randn(2000, 3) * torch.tensor([1.0, 1.0, 1e-3])
+    assert standardisation(features)[1].tolist() == pytest.approx([1, 1, 0.1], rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(300, 7), (30, 7, 4, 5)])
+def test_slices_give_the_figures_of_the_whole(shape, monkeypatch):
+    features = torch.randn(shape) * 3 + 100
+    monkeypatch.setattr("zoo.features.SLICE", 11 * features[0].numel())
+    whole = features.transpose(0, 1).flatten(1).double()
+    mean, std = standardisation(features)
+    assert torch.allclose(mean, whole.mean(1).float())
+    assert torch.allclose(std, whole.std(1, correction=0).float())
+
+
+class Largest(TorchDispatchMode):
+    """Measures the largest tensor, in bytes, that does not share the memory of `given`."""
+
+    def __init__(self, given):
+        super().__init__()
+        self.given, self.size = given.untyped_storage().data_ptr(), 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.untyped_storage().data_ptr() != self.given:
+            self.size = max(self.size, out.untyped_storage().nbytes())
+        return out
+
+
+def test_features_larger_than_memory_are_standardised_a_slice_at_a_time():
+    features = torch.zeros(3 * SLICE // 1024, 1024)
+    with Largest(features) as largest:
+        standardise(features, *standardisation(features))
+    assert largest.size <= 8 * SLICE
+
+
+def test_features_are_what_the_prefix_makes_of_every_picture():
+    torch.manual_seed(0)
+    prefix = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU()).eval()
     pictures = torch.randn(7, 3, 2, 2)
-    done = []
-    features = compute_features(network, network[3], pictures.split(3), done.append)
-    assert torch.allclose(network[3](features), network(pictures), atol=1e-6)
+    done, out = [], torch.full((7, 5), torch.nan)
+    compute(prefix, pictures.split(3), out, done.append)
+    assert torch.allclose(out, prefix(pictures), atol=1e-6)
     assert done == [3, 3, 1]
-    assert not network[3]._forward_pre_hooks
+    assert not out.requires_grad
+    assert not out.is_inference()
+
+
+@pytest.mark.parametrize(("budget", "place"), [(440, "memory"), (439, "file"), (0, None)])
+def test_the_budget_says_where_features_live(budget, place):
+    found = allocate((2, 4, 10), (3, 10), budget)
+    assert (found.place if found else None) == place
+    if found:
+        assert found.num_bytes == 440
+        found.train[1, 3] = 5.0
+        found.val[2] = 6.0
+        assert found.train[1, 3].sum() + found.val.sum() == found.train[1, 3].sum() + 60
+
+
+def test_a_full_disk_stores_nothing(monkeypatch):
+    full = shutil.disk_usage("/")._replace(free=50)
+    monkeypatch.setattr("zoo.data.store.shutil.disk_usage", lambda _: full)
+    assert allocate((2, 4, 10), (3, 10), 1) is None
+    assert allocate((2, 4, 10), (3, 10), 440) is not None
 
 
 @pytest.mark.parametrize(

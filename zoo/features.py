@@ -19,6 +19,7 @@ from zoo.errors import PluginError
 
 
 SMALLEST_DEVIATION = 0.1  # as a share of the median feature's
+SLICE = 2**22  # numbers that are averaged in float64 at a time
 
 
 def head_layer(head: nn.Module) -> nn.Linear | nn.Conv2d:
@@ -82,8 +83,14 @@ def compute(prefix: nn.Module, batches: Iterable[Tensor], out: Tensor, advance: 
 
 def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per feature, each `[F]`; a constant feature has the deviation 1."""
-    flat = features.transpose(0, 1).flatten(1).double()  # [F, N * h * w]
-    mean, std = flat.mean(1), flat.std(1, correction=0)
+    rows = max(1, SLICE // features[0].numel())  # features in a file can be larger than memory
+
+    def average(of: Callable[[Tensor], Tensor]) -> Tensor:
+        sums = [of(part.transpose(0, 1).flatten(1).double()).sum(1) for part in features.split(rows)]
+        return torch.stack(sums).sum(0) * features.shape[1] / features.numel()
+
+    mean = average(lambda part: part)
+    std = average(lambda part: (part - mean[:, None]) ** 2).sqrt()
     # Below this a deviation is the rounding of float32 features, not a signal.
     noise = torch.finfo(torch.float32).eps * mean.abs()
     # A feature that hardly varies would get a weight that answers wildly once the layers before it train.
