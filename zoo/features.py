@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from zoo.data.store import map_file
 from zoo.errors import PluginError
 
-
 SMALLEST_DEVIATION = 0.1  # as a share of the median feature's
 SLICE = 2**22  # numbers that are averaged in float64 at a time
 
