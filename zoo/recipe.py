@@ -34,7 +34,8 @@ class Recipe:
         "Default: finetune with pretrained weights, full without.",
     ] = None
     freeze_until: Annotated[
-        str | None, "First stage that trains; those before it stay frozen. `zoo info BACKBONE --shapes` lists the stages."
+        str | None,
+        "First stage that trains; those before it stay frozen. `zoo info BACKBONE --shapes` lists the stages.",
     ] = None
     unfreeze_at: Annotated[
         str | None, "For gradual: epochs at which one more stage trains, such as 3,5,7. Default: spread evenly."
@@ -111,7 +112,8 @@ class Recipe:
         "every --step-epochs or at --milestones), `plateau` (times gamma after --patience epochs that bring nothing).",
     ] = "cosine"
     warmup_epochs: Annotated[
-        float | None, "Epochs in which the learning rate rises. Default: a twentieth for cosine, else 0."
+        float | None,
+        "Epochs in which the learning rate rises. Default: 0.05 of all for cosine, 0.3 for onecycle, else 0.",
     ] = None
     step_epochs: Annotated[int | None, "Epochs between two steps of `step`. Default: a third of them."] = None
     milestones: Annotated[str | None, "Epochs after which `multistep` steps, such as 10,15."] = None

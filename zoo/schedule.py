@@ -14,6 +14,7 @@ from zoo.recipe import Recipe
 from zoo.recipe_check import epochs_of
 
 WARMUP_SHARE = 0.05
+ONECYCLE_RISE = 0.3
 
 Group = tuple[Sequence[nn.Parameter], float]
 
@@ -49,14 +50,18 @@ class Course:
         self.recipe, self.total, self.steps_per_epoch = recipe, epochs * steps_per_epoch, steps_per_epoch
         warmup = WARMUP_SHARE * epochs if recipe.schedule == "cosine" else 0.0
         warmup = min(epochs, warmup if recipe.warmup_epochs is None else recipe.warmup_epochs)
-        self.warmup = max(int(recipe.schedule == "cosine"), round(warmup * steps_per_epoch))
+        default = recipe.schedule == "cosine" and recipe.warmup_epochs is None
+        self.warmup = max(int(default), round(warmup * steps_per_epoch))
         self.plateau: ReduceLROnPlateau | None = None
         self.taken = 0
         if recipe.schedule == "onecycle":
             # Smith and Topin, https://arxiv.org/abs/1708.07120
-            rising = self.warmup / self.total if recipe.warmup_epochs else 0.3
+            rising = ONECYCLE_RISE if recipe.warmup_epochs is None else self.warmup / self.total
             peaks = [group["lr"] for group in optimizer.param_groups]
-            self.scheduler: Any = OneCycleLR(optimizer, peaks, total_steps=self.total + 1, pct_start=rising)
+            cycles = recipe.optimizer != "sgd" or recipe.momentum > 0  # else it would bring momentum
+            self.scheduler: Any = OneCycleLR(
+                optimizer, peaks, total_steps=self.total + 1, pct_start=rising, cycle_momentum=cycles
+            )
         elif recipe.schedule == "plateau":
             # Not a closed form: both of these multiply the rate that they find.
             self.scheduler = LinearLR(optimizer, 1 / (self.warmup + 1), total_iters=self.warmup)
