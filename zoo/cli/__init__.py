@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo._version import __version__
-from zoo.cli import export, info, listing, plugins, predict, train
+from zoo.cli import evaluate, export, info, listing, plugins, predict, train
 from zoo.cli.console import fail, warn
 from zoo.errors import ZooError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
 app.command("list")(listing.list_)

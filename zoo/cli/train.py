@@ -52,11 +52,14 @@ def train(**options: Any) -> None:
         typer.echo(json.dumps({"run": str(run.path), **run.info}))
         return
     figures = run.metrics
+    page = run.path / "report.html"
+    report = f"Report: {page}\n" if page.exists() else ""  # a warning has said why not
     typer.echo(
         f"\n{run.info['metrics_split']} accuracy {figures['top1']:.2%} on {figures['num_pictures']:,} pictures "
         f"(weights of epoch {run.info['best_epoch']}, {run.info['training_seconds']:.0f} s of training)\n"
         f"Run:    {run.path}\n"
         f"Plots:  {run.path / 'curves.png'}, {run.path / 'confusion.png'}\n"
+        f"{report}"
         f"Next:   zoo export {run.path} --onnx --torchscript"
     )
 

@@ -1,0 +1,226 @@
+"""`zoo evaluate`: the figures of a run or an exported file, on its own pictures or on others."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.errors import DataError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from zoo.data.chosen import Chosen
+    from zoo.evaluate import Evaluation
+    from zoo.recipe import Recipe
+    from zoo.subject import Subject
+
+SHOWN_CLASSES = 20
+SHOWN_UNREADABLE = 20
+
+
+class SplitName(StrEnum):
+    """Which pictures of a dataset."""
+
+    TEST = "test"
+    VAL = "val"
+    TRAIN = "train"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="RUN|ARTIFACT", help="Folder of a training, or an exported file.")],
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="Name of a dataset, a folder, or a list file. Default: its own.", show_default=False),
+    ] = None,
+    *,
+    split: Annotated[SplitName | None, typer.Option(help="Which pictures. Default: test, else val.")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Text encoding of a list file. Default: utf-8.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write an HTML page too.")] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.AUTO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all classes, mistakes and confusions.")] = False,
+) -> None:
+    """Measure a run or an exported file on pictures with known classes.
+
+    Classes are matched by name. A folder with a sub-folder per class and no splits is evaluated as a whole.
+
+    Examples:
+
+        zoo evaluate runs/NAME
+
+        zoo evaluate model.onnx ./new-photos --report report.html
+    """
+    from zoo.cli.console import warn
+    from zoo.subject import find_subject, place_of, warnings_of
+
+    subject = find_subject(model)
+    _check_report(report)
+    place, own = place_of(subject, dataset, encoding=encoding, data_root=data_root)
+    chosen = _choose(subject, place, split, own=own, model=model, named=dataset is not None)
+    notes = [*chosen.notes, *warnings_of(subject, chosen, own=own)]
+    found = _run(subject, chosen, device)
+    notes += _differences(subject, chosen, found) if own else []
+    for note in notes:
+        warn(note)
+    for sentence in found.unreadable[:SHOWN_UNREADABLE]:
+        warn(f"Left out: {sentence}")
+    if len(found.unreadable) > SHOWN_UNREADABLE:
+        warn(f"And {len(found.unreadable) - SHOWN_UNREADABLE} more: --json names them all.")
+    if report:
+        _write_report(report, subject, chosen, found, notes)
+    if as_json:
+        from zoo.cli.tables import print_json
+
+        print_json(_record(model, chosen, found, notes))
+    else:
+        _print(subject, chosen, found, report)
+
+
+def _check_report(report: Path | None) -> None:
+    """An hour of evaluation must not end with a file that cannot be written."""
+    if report is None:
+        return
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("Writing a report", "train")
+    if report.is_dir() or not report.parent.is_dir():
+        what = f"'{report}' is a folder" if report.is_dir() else f"There is no folder '{report.parent}'"
+        raise UsageError(f"{what}.", "Give --report the name of a file in a folder that exists.")
+
+
+def _choose(subject: Subject, place: Recipe, split: SplitName | None, *, own: bool, model: Path, named: bool) -> Chosen:
+    from zoo.data.chosen import choose
+
+    try:
+        return choose(place, subject.classes, split, own=own)
+    except (UsageError, DataError) as error:
+        if named or split:
+            raise
+        kind = UsageError if isinstance(error, UsageError) else DataError
+        raise kind(
+            f"The pictures that this model was trained on cannot be had: {error.cause}",
+            f"Bring them back, or name others: zoo evaluate {model} DATASET",
+        ) from None
+
+
+def _run(subject: Subject, chosen: Chosen, device: str) -> Evaluation:
+    from zoo.evaluate import Evaluation, answers
+    from zoo.progress import Reporter
+
+    stream = subject.load(device)
+    with Reporter().bar(f"Evaluating {chosen.split_name} pictures", len(chosen.split)) as advance:
+        logits, indices, unreadable = answers(stream, chosen.split, len(subject.classes), advance)
+    if not len(indices):
+        raise DataError(f"None of the {len(chosen.split)} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+    return Evaluation(
+        classes=subject.classes,
+        split_name=chosen.split_name,
+        split=chosen.split,
+        logits=logits,
+        indices=indices,
+        unreadable=unreadable,
+    )
+
+
+def _differences(subject: Subject, chosen: Chosen, found: Evaluation) -> list[str]:
+    """A sentence where the figures are not those that the model came with."""
+    figures, split = subject.recorded
+    before, now = figures.get("num_pictures"), found.figures["num_pictures"]
+    if split != chosen.split_name or before in (None, now):
+        return []
+    return [f"The recorded figures are of {before} pictures, these are of {now}: the dataset has changed."]
+
+
+def _write_report(path: Path, subject: Subject, chosen: Chosen, found: Evaluation, notes: list[str]) -> None:
+    from zoo.errors import reason_of
+    from zoo.report import write_report
+    from zoo.report_facts import chosen_section
+
+    sections = {**chosen_section(chosen), **subject.sections}
+    try:
+        write_report(path, found, title=subject.title, sections=sections, notes=notes)
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be written: {reason_of(error)}.", "Name another --report.") from None
+
+
+def _record(model: Path, chosen: Chosen, found: Evaluation, notes: list[str]) -> dict[str, Any]:
+    classes, by_class, bins = found.classes, found.by_class, found.calibration
+    counts = found.counts
+    return {
+        "model": str(model),
+        "dataset": {"name": chosen.dataset, "source": chosen.source},
+        "split": chosen.split_name,
+        "notes": notes,
+        "metrics": found.figures,
+        "unreadable": list(found.unreadable),
+        "classes": [
+            {
+                "name": name,
+                "precision": float(by_class.precision[label]),
+                "recall": float(by_class.recall[label]),
+                "f1": float(by_class.f1[label]),
+                "pictures": int(by_class.support[label]),
+            }
+            for label, name in enumerate(classes)
+        ],
+        "confusion": [
+            {"true": classes[true], "predicted": classes[guess], "pictures": int(counts[true, guess])}
+            for true, guess in zip(*counts.nonzero(), strict=True)
+        ],
+        "calibration": [
+            {"pictures": int(count), "confidence": float(sure), "accuracy": float(right)}
+            for count, sure, right in zip(bins.counts, bins.confidence, bins.accuracy, strict=True)
+        ],
+        "mistakes": [
+            {
+                "picture": found.split.pictures.name(index),
+                "true": classes[true],
+                "predicted": classes[guess],
+                "confidence": sure,
+            }
+            for index, true, guess, sure in found.mistakes()
+        ],
+    }
+
+
+def _print(subject: Subject, chosen: Chosen, found: Evaluation, report: Path | None) -> None:
+    from zoo.cli.console import stdout
+    from zoo.cli.tables import print_facts, print_table
+
+    figures, by_class, order = found.figures, found.by_class, found.worst_first
+    facts = [
+        ("model", subject.title),
+        ("pictures", f"{chosen.dataset}, {chosen.split_name}: {figures['num_pictures']:,}"),
+        ("unreadable", f"{len(found.unreadable):,}" if found.unreadable else ""),
+        ("accuracy", f"{figures['top1']:.2%}"),
+        ("top-5 accuracy", f"{figures['top5']:.2%}" if "top5" in figures else ""),
+        ("macro F1", f"{figures['macro_f1']:.2%}"),
+        ("macro recall", f"{figures['macro_recall']:.2%}"),
+        ("loss", f"{figures['loss']:.4f}"),
+        ("calibration error", f"{figures['ece']:.2%}"),
+        ("report", str(report) if report else ""),
+    ]
+    print_facts(facts)
+    stdout().print()
+    columns = (by_class.precision, by_class.recall, by_class.f1)
+    print_table(
+        ("class", "precision", "recall", "F1", "pictures"),
+        [
+            (found.classes[label], *(f"{values[label]:.1%}" for values in columns), f"{by_class.support[label]:,}")
+            for label in order[:SHOWN_CLASSES]
+        ],
+    )
+    more = len(order) - SHOWN_CLASSES
+    if more > 0:
+        stdout().print(f"and {more} more classes with a higher F1: --json and --report show them all", markup=False)
