@@ -98,7 +98,7 @@ def make_plan(
         preprocess=_preprocess(recipe, data, weights, size, small=small),
         augment=augment,
         varied=varied,
-        views=recipe.views or (VIEWS if varied and strategy != "finetune" else 1),
+        views=recipe.views or (VIEWS if varied else 1),
         learning_rate=learning_rate,
         weight_decay=WEIGHT_DECAY[recipe.optimizer] if recipe.weight_decay is None else recipe.weight_decay,
         steps=make_steps(recipe, strategy, epochs, learning_rate, first=first, stages=stages),
