@@ -149,6 +149,48 @@ def test_list_runs_newest_first_and_damaged_ones_named(tmp_path):
     assert "damaged" in torn
 
 
+FULL = {
+    "metrics": {"top1": 0.9, "macro_f1": 0.87654},
+    "metrics_split": "validation",
+    "plan": {"strategy": "finetune", "epochs": 4},
+    "preprocess": {"image_size": 224},
+    "training_seconds": 421.0,
+}
+
+
+def test_runs_can_be_compared_and_sorted(tmp_path):
+    add_run(tmp_path, "first-shapes", "2026-01-01", **FULL)
+    add_run(tmp_path, "old", "2026-02-01", metrics={"top1": 0.5}, metrics_split="test")
+    add_run(tmp_path, "stopped", "2026-03-01", status="interrupted")
+    header, best, second, last = zoo("list", "runs", "--sort", "accuracy").splitlines()
+    assert " ".join(header.split()) == "run accuracy macro F1 strategy epochs px time status backbone dataset"
+    assert " ".join(best.split()) == "first-shapes val 90.00% 87.65% finetune 4 224 7 min finished tiny shapes"
+    assert (second.split()[0], last.split()[0]) == ("old", "stopped")
+    assert [line.split()[0] for line in zoo("list", "runs").splitlines()[1:]] == ["stopped", "old", "first-shapes"]
+    (row,) = json.loads(zoo("list", "runs", "--search", "first*", "--json"))["runs"]
+    assert (row["macro_f1"], row["strategy"], row["plan"]["epochs"], row["weights_bytes"]) == (
+        0.87654,
+        "finetune",
+        4,
+        None,
+    )
+    with pytest.raises(UsageError, match="Only runs"):
+        zoo("list", "backbones", "--sort", "accuracy")
+
+
+def test_a_table_of_runs_leaves_out_what_their_names_say_and_keeps_names_whole(tmp_path, monkeypatch):
+    name = "efficientnet_lite0-hymenoptera_data-20261123-101501"
+    said = {"backbone": "efficientnet_lite0", "dataset": {"name": "hymenoptera_data"}}
+    add_run(tmp_path, name, "2026-01-01", **FULL, **said)
+    monkeypatch.setattr("zoo.cli.tables.PIPE_WIDTH", 120)
+    header, row = zoo("list", "runs").splitlines()
+    assert "backbone" not in header
+    assert "status" not in header
+    assert row.split()[0] == name
+    monkeypatch.setattr("zoo.cli.tables.PIPE_WIDTH", 60)
+    assert "…" not in zoo("list", "runs")
+
+
 def test_plugins_names_what_works_and_why_not():
     text = zoo("plugins")
     assert "backbones: tiny, shapes, hub/…; datasets: shapes, photos; exporters: fake; loggers: wire" in text

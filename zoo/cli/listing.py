@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from zoo.cli.run_table import run_columns, runs
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from zoo.registry import Registered
@@ -27,17 +28,29 @@ class Listing(StrEnum):
     RUNS = "runs"
 
 
+class Order(StrEnum):
+    """How runs are sorted: the newest or the best first."""
+
+    CREATED = "created"
+    ACCURACY = "accuracy"
+
+
 def list_(
     what: Annotated[Listing | None, typer.Argument(help="What to list; left out: all of it, in brief.")] = None,
     search: Annotated[str, typer.Option(metavar="GLOB", help="Names that match, such as 'resnet*'.")] = "",
+    sort: Annotated[
+        Order | None, typer.Option(help="Runs: the newest first, or the most accurate.", show_default="created")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List backbones, datasets, exporters, loggers or runs."""
     from zoo.cli.tables import print_json, warn_problems
     from zoo.registry import registry
 
+    if sort and what is not Listing.RUNS:
+        raise UsageError("Only runs can be sorted.", "Write: zoo list runs --sort accuracy")
     kinds = [what] if what else list(Listing)
-    tables = {kind: _rows(kind, search) for kind in kinds}
+    tables = {kind: _rows(kind, search, sort) for kind in kinds}
     warn_problems(registry().problems)
     if as_json:
         print_json({kind.value: [_as_record(row) for row in rows] for kind, rows in tables.items()})
@@ -47,11 +60,11 @@ def list_(
         _print_brief(tables)
 
 
-def _rows(kind: Listing, search: str) -> Sequence[Registered[Any] | dict[str, Any]]:
+def _rows(kind: Listing, search: str, sort: Order | None) -> Sequence[Registered[Any] | dict[str, Any]]:
     from zoo.registry import registry
 
     if kind is Listing.RUNS:
-        return [run for run in _runs() if _matches(str(run["name"]), search)]
+        return [run for run in runs(by_accuracy=sort is Order.ACCURACY) if _matches(str(run["name"]), search)]
     listings: dict[Listing, Callable[[], Sequence[Registered[Any]]]] = {
         Listing.BACKBONES: registry().backbones,
         Listing.DATASETS: registry().datasets,
@@ -63,36 +76,6 @@ def _rows(kind: Listing, search: str) -> Sequence[Registered[Any] | dict[str, An
 
 def _matches(name: str, search: str) -> bool:
     return not search or fnmatchcase(name.lower(), search.lower())
-
-
-def _runs() -> list[dict[str, Any]]:
-    """The runs under ./runs, newest first; a folder whose run.json is damaged is named as such."""
-    from zoo.runs import RUNS
-
-    runs = [_run(file) for file in RUNS.glob("*/run.json")]
-    return sorted(runs, key=lambda run: str(run.get("created", "")), reverse=True)
-
-
-def _run(file: Path) -> dict[str, Any]:
-    try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-        metrics = info.get("metrics") or {}
-        return {
-            "name": file.parent.name,
-            "path": str(file.parent),
-            "backbone": info["backbone"],
-            "dataset": info["dataset"]["name"],
-            "status": info["status"],
-            "created": info["created"],
-            "metrics_split": info.get("metrics_split"),
-            "top1": metrics.get("top1"),
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {
-            "name": file.parent.name,
-            "path": str(file.parent),
-            "status": "damaged: run.json cannot be read",
-        }
 
 
 def _as_record(row: Registered[Any] | dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +91,9 @@ def _print_kind(kind: Listing, rows: Sequence[Registered[Any] | dict[str, Any]],
     if not rows:
         matching = f" that match '{search}'" if search else ""
         stderr().print(f"There are no {kind}{matching}.", markup=False)
+        return
+    if kind is Listing.RUNS:
+        print_table(*run_columns([_as_record(row) for row in rows]))
         return
     headers, cells = COLUMNS[kind]
     print_table(headers, [[str(value) for value in cells(_as_record(row))] for row in rows])
@@ -156,11 +142,6 @@ def _logger(row: dict[str, Any]) -> tuple[object, ...]:
     return row["name"], _source(row), row["description"]
 
 
-def _run_cells(row: dict[str, Any]) -> tuple[object, ...]:
-    accuracy = "-" if row.get("top1") is None else f"{row['metrics_split']} {row['top1']:.2%}"
-    return row["name"], row.get("backbone", "-"), row.get("dataset", "-"), accuracy, row["status"]
-
-
 def _source(row: dict[str, Any]) -> str:
     return f"{row['distribution']} {row['version']}"
 
@@ -173,5 +154,4 @@ COLUMNS = {
     Listing.DATASETS: (("dataset", "classes", "pictures", "from", "description"), _dataset),
     Listing.EXPORTERS: (("exporter", "suffix", "from", "description"), _exporter),
     Listing.LOGGERS: (("logger", "from", "description"), _logger),
-    Listing.RUNS: (("run", "backbone", "dataset", "accuracy", "status"), _run_cells),
 }

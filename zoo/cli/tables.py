@@ -28,6 +28,8 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.text import Text
 
     table = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut short cannot be typed
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     _console().print(table)
