@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ class Journal:
             try:
                 logger.log(row)
             except Exception as error:  # a figure less is no reason to lose a training
-                del self.loggers[name]
+                with suppress(Exception):
+                    self.loggers.pop(name).close()
                 self.reporter.warn(f"The logger '{name}' failed and gets no further epochs: {_said(error)}.")
         self.reporter.say(
             f"{row['phase']:>8} {row['epoch']:>3}   loss {row['train_loss']:.4f}   train {row['train_top1']:7.2%}   "
