@@ -241,5 +241,5 @@ def _finish(run: Run, dataset: Dataset, device: torch.device, reporter: Reporter
     try:
         draw_run(run, found)
     except Exception as error:  # whatever drawing libraries raise, the figures are safe
-        reporter.warn(f"The final figures could not be drawn: {error or type(error).__name__}")
+        reporter.warn(f"The final figures could not be drawn: {str(error) or type(error).__name__}")
     return run
