@@ -52,7 +52,8 @@ class Evaluation:
     @cached_property
     def labels(self) -> np.ndarray:
         """Of the readable pictures, int64 `[N]`."""
-        return self.split.labels[self.indices]
+        kept: np.ndarray = self.split.labels[self.indices]
+        return kept
 
     @cached_property
     def figures(self) -> dict[str, float | int]:

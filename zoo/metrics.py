@@ -73,7 +73,8 @@ def predicted(logits: np.ndarray) -> np.ndarray:
             f"The model answers {broken} of {len(logits)} pictures with numbers that are infinite or undefined.",
             "Its weights are damaged or its training diverged: train again, with a lower --learning-rate.",
         )
-    return logits.argmax(axis=1)
+    best: np.ndarray = logits.argmax(axis=1)
+    return best
 
 
 def confidences(logits: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ def _mark_phases(axes: Axes, rows: Rows) -> None:
     for index in starts:
         if index:
             axes.axvline(index + 0.5, color="grey", linestyle=":", linewidth=1)
-        place = {"xy": (index + 0.5 if index else 1, 1), "xycoords": axes.get_xaxis_transform()}
+        place: Any = {"xy": (index + 0.5 if index else 1, 1), "xycoords": axes.get_xaxis_transform()}
         offset: Any = {"xytext": (3, -9), "textcoords": "offset points"}
         axes.annotate(_label(phases[index]), fontsize=8, color="grey", **place, **offset)
 

@@ -138,11 +138,9 @@ def place_of(
             f"The pictures that this model was trained on ('{subject.trained_on}') are not a registered dataset.",
             "Name the pictures to evaluate on: zoo evaluate ARTIFACT DATASET",
         )
-    root = {"data_root": data_root} if data_root else {}
     if home is not None and (dataset is None or _same(dataset, home.dataset)):
-        return replace(home, **root), True
-    assert dataset is not None
-    place = {"dataset": dataset, "seed": subject.seed, "encoding": encoding or "utf-8", **root}
+        return replace(home, data_root=data_root or home.data_root), True
+    place = {"dataset": dataset, "seed": subject.seed, "encoding": encoding or "utf-8", "data_root": data_root}
     return Recipe.make(backbone="any", **place), False
 
 
