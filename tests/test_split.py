@@ -3,12 +3,12 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from zoo.features import compute, fold, standardisation, standardise
 from zoo.registry import registry
-from zoo.specs import Stage
 from zoo.split import split_network, without_batchnorm
+
+from .networks import STAGES, UNSPLITTABLE, AlwaysRandom, Interlude, Shared, Small
 
 PIXELS = 64
 # How many BatchNorm layers survive fusing: those without a convolution of their own before them.
@@ -130,55 +130,6 @@ def test_a_head_on_stored_features_is_the_whole_networks(case):
     assert error(case.expected, expected) > 1e-2
 
 
-class Small(nn.Module):
-    """Three stages; subclasses join them in ways that cannot be cut."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
-        self.body = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        self.head = nn.Linear(64, 3)
-
-    def forward(self, images):
-        return self.head(self.body(self.stem(images)))
-
-
-class DependsOnData(Small):
-    def forward(self, images):
-        maps = self.stem(images)
-        if maps.mean() > 1e6:
-            maps = maps / 2
-        return self.head(self.body(maps))
-
-
-class DependsOnMode(Small):
-    def forward(self, images):
-        maps = self.stem(images)
-        if self.training:
-            maps = maps * 1.01
-        return self.head(self.body(maps))
-
-
-class TwoValues(Small):
-    def forward(self, images):
-        maps = self.stem(images)
-        return self.head(self.body(maps) + images.mean((1, 2, 3)).unsqueeze(1))
-
-
-class FunctionalDropout(Small):
-    def forward(self, images):
-        return self.head(self.body(F.dropout(self.stem(images), 0.5, training=self.training)))
-
-
-class AlwaysRandom(Small):
-    def forward(self, images):
-        return self.head(self.body(F.dropout(self.stem(images), 0.5)))
-
-
-STAGES = tuple(Stage(name, (name,)) for name in ("stem", "body", "head"))
-UNSPLITTABLE = (DependsOnData, DependsOnMode, TwoValues, FunctionalDropout)
-
-
 def pictures():
     return torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
@@ -202,19 +153,6 @@ def test_the_head_can_be_cut_off_anything(kind):
     assert not network.head._forward_pre_hooks
 
 
-class Shared(Small):
-    """One convolution at two places, one BatchNorm behind it: fusing them would change both."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))
-        self.body[0] = nn.Conv2d(3, 16, 3, 2, 1)
-
-    def forward(self, images):
-        convolution, norm = self.stem
-        return self.head(self.body(convolution(norm(convolution(images)))))
-
-
 def test_a_prefix_that_fusing_would_change_stays_as_it_is():
     torch.manual_seed(0)
     network = Shared()
@@ -225,17 +163,6 @@ def test_a_prefix_that_fusing_would_change_stays_as_it_is():
     prefix = without_batchnorm(halves.prefix, pictures())
     with torch.inference_mode():
         assert torch.allclose(prefix(pictures()), halves.prefix(pictures()), atol=1e-5)
-
-
-class Interlude(Small):
-    """A dropout and a pooling between the stages, in none of them."""
-
-    def __init__(self):
-        super().__init__()
-        self.dropout, self.pool = nn.Dropout(0.5), nn.MaxPool2d(2)
-
-    def forward(self, images):
-        return self.head(self.body(self.dropout(self.pool(self.stem(images)))))
 
 
 def test_a_dropout_between_stages_goes_with_the_rest_and_a_pooling_with_the_prefix():

@@ -1,0 +1,88 @@
+"""Networks of strangers: three stages, joined in ways that stand in the way of being cut."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.specs import Stage
+
+STAGES = tuple(Stage(name, (name,)) for name in ("stem", "body", "head"))
+
+
+class Small(nn.Module):
+    """Three stages, one behind the other."""
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, images):
+        return self.head(self.body(self.stem(images)))
+
+
+class DependsOnData(Small):
+    def forward(self, images):
+        maps = self.stem(images)
+        if maps.mean() > 1e6:
+            maps = maps / 2
+        return self.head(self.body(maps))
+
+
+class DependsOnMode(Small):
+    def forward(self, images):
+        maps = self.stem(images)
+        if self.training:
+            maps = maps * 1.01
+        return self.head(self.body(maps))
+
+
+class TwoValues(Small):
+    def forward(self, images):
+        maps = self.stem(images)
+        return self.head(self.body(maps) + images.mean((1, 2, 3)).unsqueeze(1))
+
+
+class FunctionalDropout(Small):
+    def forward(self, images):
+        return self.head(self.body(F.dropout(self.stem(images), 0.5, training=self.training)))
+
+
+class AlwaysRandom(Small):
+    def forward(self, images):
+        return self.head(self.body(F.dropout(self.stem(images), 0.5)))
+
+
+class Shared(Small):
+    """One convolution at two places, one BatchNorm behind it: fusing them would change both."""
+
+    def __init__(self, classes=3):
+        super().__init__(classes)
+        self.stem = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))
+        self.body[0] = nn.Conv2d(3, 16, 3, 2, 1)
+
+    def forward(self, images):
+        convolution, norm = self.stem
+        return self.head(self.body(convolution(norm(convolution(images)))))
+
+
+class Interlude(Small):
+    """A dropout and a pooling between the stages, in none of them."""
+
+    def __init__(self, classes=3):
+        super().__init__(classes)
+        self.dropout, self.pool = nn.Dropout(0.5), nn.MaxPool2d(2)
+
+    def forward(self, images):
+        return self.head(self.body(self.dropout(self.pool(self.stem(images)))))
+
+
+class Plain(Small):
+    """Without BatchNorm: a batch in parts gives the gradients of the whole."""
+
+    def __init__(self, classes=3):
+        super().__init__(classes)
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+
+
+UNSPLITTABLE = (DependsOnData, DependsOnMode, TwoValues, FunctionalDropout)
