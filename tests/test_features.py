@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import PluginError
-from zoo.features import SLICE, allocate, compute, fold, head_layer, standardisation, standardise
+from zoo.features import SLICE, allocate, compute, fold, head_layer, slices, standardisation, standardise
 
 HEADS = {
     "linear": (nn.Linear(6, 3), (50, 6)),
@@ -27,7 +27,7 @@ def case(request):
 
 def test_features_are_standardised(case):
     _, features = case
-    result = standardise(features.clone(), *standardisation(features)).transpose(0, 1).flatten(1)
+    result = standardise(features.clone(), *standardisation([features])).transpose(0, 1).flatten(1)
     assert torch.allclose(result.mean(1), torch.zeros(6), atol=1e-4)
     assert torch.allclose(result.std(1, correction=0), torch.ones(6), atol=1e-4)
 
@@ -35,14 +35,14 @@ def test_features_are_standardised(case):
 def test_a_constant_feature_stays_finite():
     features = torch.randn(20, 3)
     features[:, 1] = 7.0
-    mean, std = standardisation(features)
+    mean, std = standardisation([features])
     assert std[1] == 1
     assert standardise(features, mean, std)[:, 1].abs().max() < 1e-5
 
 
 def test_the_folded_head_takes_raw_features(case):
     head, features = case
-    mean, std = standardisation(features)
+    mean, std = standardisation([features])
     expected = head(standardise(features.clone(), mean, std))
     unfolded = head(features)
     fold(head, mean, std)
@@ -52,15 +52,14 @@ def test_the_folded_head_takes_raw_features(case):
 
 def test_a_feature_that_hardly_varies_keeps_a_small_weight():
     features = torch.randn(2000, 3) * torch.tensor([1.0, 1.0, 1e-3])
-    assert standardisation(features)[1].tolist() == pytest.approx([1, 1, 0.1], rel=0.1)
+    assert standardisation([features])[1].tolist() == pytest.approx([1, 1, 0.1], rel=0.1)
 
 
 @pytest.mark.parametrize("shape", [(300, 7), (30, 7, 4, 5)])
-def test_slices_give_the_figures_of_the_whole(shape, monkeypatch):
-    features = torch.randn(shape) * 3 + 100
-    monkeypatch.setattr("zoo.features.SLICE", 11 * features[0].numel())
+def test_parts_give_the_figures_of_the_whole(shape):
+    features = torch.randn(shape) * 3 + torch.arange(shape[0]).view(-1, *[1] * (len(shape) - 1))
     whole = features.transpose(0, 1).flatten(1).double()
-    mean, std = standardisation(features)
+    mean, std = standardisation(features.split([1, 11, 2, shape[0] - 14]))
     assert torch.allclose(mean, whole.mean(1).float())
     assert torch.allclose(std, whole.std(1, correction=0).float())
 
@@ -82,7 +81,9 @@ class Largest(TorchDispatchMode):
 def test_features_larger_than_memory_are_standardised_a_slice_at_a_time():
     features = torch.zeros(3 * SLICE // 1024, 1024)
     with Largest(features) as largest:
-        standardise(features, *standardisation(features))
+        mean, std = standardisation(slices(features))
+        for part in slices(features):
+            standardise(part, mean, std)
     assert largest.size <= 8 * SLICE
 
 
@@ -104,9 +105,9 @@ def test_the_budget_says_where_features_live(budget, place):
     assert (found.place if found else None) == place
     if found:
         assert found.num_bytes == 440
-        found.train[1, 3] = 5.0
-        found.val[2] = 6.0
-        assert found.train[1, 3].sum() + found.val.sum() == found.train[1, 3].sum() + 60
+        found.train.copy_(torch.arange(80.0).view(2, 4, 10))
+        found.val.fill_(6)
+        assert (float(found.train.sum()), float(found.val.sum())) == (3160, 180)
 
 
 def test_a_full_disk_stores_nothing(monkeypatch):

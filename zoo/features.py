@@ -18,7 +18,7 @@ from zoo.data.store import map_file
 from zoo.errors import PluginError
 
 SMALLEST_DEVIATION = 0.1  # as a share of the median feature's
-SLICE = 2**22  # numbers that are averaged in float64 at a time
+SLICE = 2**22  # numbers
 
 
 def head_layer(head: nn.Module) -> nn.Linear | nn.Conv2d:
@@ -80,16 +80,21 @@ def compute(prefix: nn.Module, batches: Iterable[Tensor], out: Tensor, advance: 
             advance(len(batch))
 
 
-def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per feature, each `[F]`; a constant feature has the deviation 1."""
-    rows = max(1, SLICE // features[0].numel())  # features in a file can be larger than memory
+def standardisation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per feature, each `[F]`; a constant feature has the deviation 1.
 
-    def average(of: Callable[[Tensor], Tensor]) -> Tensor:
-        sums = [of(part.transpose(0, 1).flatten(1).double()).sum(1) for part in features.split(rows)]
-        return torch.stack(sums).sum(0) * features.shape[1] / features.numel()
-
-    mean = average(lambda part: part)
-    std = average(lambda part: (part - mean[:, None]) ** 2).sqrt()
+    The parts, `[n, F, ...]`, are seen once, one at a time: features can be larger than memory.
+    Chan, Golub and LeVeque, http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf
+    """
+    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    for part in parts:
+        flat = part.detach().cpu().transpose(0, 1).flatten(1).double()  # [F, n * h * w]
+        own, centre = flat.shape[1], flat.mean(1)
+        total = count + own
+        squares = squares + flat.sub_(centre[:, None]).square_().sum(1) + (centre - mean) ** 2 * (count * own / total)
+        mean = mean + (centre - mean) * (own / total)
+        count = total
+    std = (squares / count).sqrt()
     # Below this a deviation is the rounding of float32 features, not a signal.
     noise = torch.finfo(torch.float32).eps * mean.abs()
     # A feature that hardly varies would get a weight that answers wildly once the layers before it train.
@@ -98,10 +103,16 @@ def standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), std.float()
 
 
+def slices(features: Tensor) -> Iterable[Tensor]:
+    """Features `[N, F, ...]` in parts of a size that may be copied."""
+    parts: tuple[Tensor, ...] = torch.split(features, max(1, SLICE // features[0].numel()))
+    return parts
+
+
 def standardise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Takes and returns `[N, F, ...]`; works in place."""
     shape = (1, -1, *[1] * (features.ndim - 2))
-    return features.sub_(mean.view(shape)).div_(std.view(shape))
+    return features.sub_(mean.to(features.device).view(shape)).div_(std.to(features.device).view(shape))
 
 
 @torch.no_grad()
@@ -115,3 +126,24 @@ def fold(head: nn.Module, mean: Tensor, std: Tensor) -> None:
     assert layer.bias is not None
     layer.bias.copy_((layer.bias.double() - shift).to(layer.bias.dtype))
     layer.weight.copy_(scaled.to(weight.dtype))
+
+
+def inputs_of(
+    features: Features, device: torch.device
+) -> tuple[Callable[[Tensor, int], Tensor], Callable[[Tensor], Tensor]]:
+    """The inputs of a phase whose features are stored; each epoch takes the next view.
+
+    Returns:
+        What takes indices, int64 `[n]`, and the epoch, from 1, and gives training features; and what takes
+        indices and gives those of validation.
+    """
+
+    def train_inputs(indices: Tensor, epoch: int) -> Tensor:
+        return _laid_out(features.train[(epoch - 1) % len(features.train)][indices].to(device))
+
+    return train_inputs, lambda indices: _laid_out(features.val[indices].to(device))
+
+
+def _laid_out(features: Tensor) -> Tensor:
+    is_map = features.ndim == 4  # noqa: PLR2004
+    return features.contiguous(memory_format=torch.channels_last) if is_map else features

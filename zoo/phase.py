@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from zoo.features import Features, allocate, compute, fold, standardisation, standardise
+from zoo.features import Features, allocate, compute, fold, inputs_of, slices, standardisation, standardise
 from zoo.plan import PRECISION_NAMES, Plan
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
@@ -37,7 +37,7 @@ class Phase:
         val_inputs: takes indices.
         prefix: turns inputs (mixed, where they are) into what `model` takes.
         state: the whole network's state dict with a given state of `model`.
-        finish: called with the best state of `model` in this phase.
+        finish: called with the best state of `model` in this phase, where that must go into the network.
         mixes: whether batches of inputs may be mixed.
         brief: whether its epochs take moments, so that the checkpoint can wait for the last one.
         frozen: modules that stay in eval mode while the rest of `model` trains.
@@ -95,12 +95,14 @@ class PhaseMaker:
         prefix = without_batchnorm(halves.prefix, self.views.example()).to(memory_format=torch.channels_last)
         with trimmed(prefix, self.views.example()):
             features = self._features(step, prefix)
-        if features is None:
-            return self._anew(whole, halves.rest, prefix)
+        if features:
+            train_inputs, val_inputs = inputs_of(features, self.fabric.device)
+            ready = replace(whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs)
+        else:
+            ready = replace(whole, prefix=self._anew(prefix))
         if step.first == len(self.stages) - 1:
-            return self._on_head(step, features)
-        train_inputs, val_inputs = _stored(features, self.fabric.device)
-        return replace(whole, model=halves.rest, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs)
+            return self._on_head(step, ready, features)
+        return replace(ready, model=halves.rest)
 
     def _freeze(self, step: Step) -> list[Group]:
         """Sets `requires_grad`; returns the trainable parameters by stage with their learning rates."""
@@ -138,7 +140,7 @@ class PhaseMaker:
             frozen=self._batchnorms() if self.plan.fixed_statistics else (),
         )
 
-    def _anew(self, whole: Phase, rest: nn.Module, prefix: nn.Module) -> Phase:
+    def _anew(self, prefix: nn.Module) -> Callable[[Tensor], Tensor]:
         """The prefix runs again for every batch, without gradients."""
 
         def run(pictures: Tensor) -> Tensor:
@@ -146,14 +148,7 @@ class PhaseMaker:
                 features: Tensor = prefix(pictures)
             return features
 
-        head = self.stages[-1].members[0]
-        inside = f"{head}." if rest is self.network.get_submodule(head) else ""
-        return replace(
-            whole,
-            model=rest,
-            prefix=run,
-            state=lambda state: {**self.network.state_dict(), **{inside + key: value for key, value in state.items()}},
-        )
+        return run
 
     def _warms_up(self, step: Step) -> bool:
         """Whether the step only readies the head for what follows: on pictures as they are."""
@@ -184,14 +179,11 @@ class PhaseMaker:
         self._say(step, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
         return found
 
-    def _on_head(self, step: Step, features: Features) -> Phase:
-        """The head alone, on standardised features."""
+    def _on_head(self, step: Step, ready: Phase, features: Features | None) -> Phase:
+        """The head alone, a copy of it, on standardised features."""
         name = self.stages[-1].members[0]
         head = self.network.get_submodule(name)
-        flat = features.train.flatten(0, 1)
-        mean, std = standardisation(flat)
-        standardise(flat, mean, std)
-        standardise(features.val, mean, std)
+        mean, std, prefix = self._standardised(ready, features)
         learner = deepcopy(head).to(self.fp32.device)
         if isinstance(learner, nn.Linear):
             # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
@@ -204,20 +196,30 @@ class PhaseMaker:
             fold(kept, mean, std)
             return {f"{name}.{key}": value for key, value in kept.state_dict().items()}
 
-        train_inputs, val_inputs = _stored(features, self.fp32.device)
-        return Phase(
-            name=step.name,
-            epochs=step.epochs,
+        return replace(
+            ready,
             model=learner,
             fabric=self.fp32,
             groups=[(list(learner.parameters()), step.learning_rates[-1])],
-            train_inputs=train_inputs,
-            val_inputs=val_inputs,
+            prefix=prefix,
             state=lambda state: {**self.network.state_dict(), **folded(state)},
             finish=lambda state: self._load(folded(state)),
-            mixes=False,
-            brief=True,
+            brief=features is not None,
         )
+
+    def _standardised(
+        self, ready: Phase, features: Features | None
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Mean and deviation of what enters the head, and the prefix behind which it is standardised."""
+        if features:
+            flat = features.train.flatten(0, 1)
+            mean, std = standardisation(slices(flat))
+            for part in (*slices(flat), *slices(features.val)):
+                standardise(part, mean, std)
+            return mean, std, ready.prefix
+        pictures = map(self._plain, _all(len(self.views.train)))
+        mean, std = standardisation(ready.prefix(each).float() for each in pictures)
+        return mean, std, lambda inputs: standardise(ready.prefix(inputs).float(), mean, std)
 
     def _load(self, state: State) -> None:
         self.network.load_state_dict(state, strict=False)
@@ -232,22 +234,6 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """Fabric for one device, silent about what the summary says."""
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     return Fabric(accelerator=device, devices=1, precision=PRECISION_NAMES[precision])  # type: ignore[arg-type]
-
-
-def _stored(
-    features: Features, device: torch.device
-) -> tuple[Callable[[Tensor, int], Tensor], Callable[[Tensor], Tensor]]:
-    """The inputs of a phase whose features are stored; each epoch takes the next view."""
-
-    def train_inputs(indices: Tensor, epoch: int) -> Tensor:
-        return _laid_out(features.train[(epoch - 1) % len(features.train)][indices].to(device))
-
-    return train_inputs, lambda indices: _laid_out(features.val[indices].to(device))
-
-
-def _laid_out(features: Tensor) -> Tensor:
-    is_map = features.ndim == 4  # noqa: PLR2004
-    return features.contiguous(memory_format=torch.channels_last) if is_map else features
 
 
 def _all(count: int) -> Iterator[Tensor]:

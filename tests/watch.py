@@ -1,0 +1,105 @@
+"""Looks inside a training: what each phase began with, learned with and ended with."""
+
+from __future__ import annotations
+
+import dataclasses
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+
+import zoo
+from zoo.fit import Fitter
+from zoo.learner import Learner
+from zoo.registry import Registry, registry
+from zoo.specs import BackboneSpec
+
+from .networks import STAGES
+
+
+@dataclass
+class Seen:
+    """One phase. States are copies of the network's state dict before and after it."""
+
+    fitter: Fitter
+    phase: object
+    before: dict
+    after: dict
+    learner: Learner | None = None
+
+    @property
+    def moved(self):
+        return {name for name, value in self.before.items() if not torch.equal(value, self.after[name])}
+
+    def logits_on_features(self):
+        """What the phase's last weights say about the validation pictures, by the phase's own inputs."""
+        model, phase = self.learner.phase.model.eval(), self.phase
+        with torch.inference_mode():
+            return model(phase.prefix(phase.val_inputs(torch.arange(len(self.fitter.val_labels)))))
+
+    def logits_on_pictures(self):
+        """The same weights inside the whole network, on the pictures."""
+        views = self.fitter.views
+        network = deepcopy(self.fitter.network)
+        network.load_state_dict(self.phase.state(self.learner.phase.model.state_dict()))
+        with torch.inference_mode():
+            return network.eval()(views.plain(views.val, torch.arange(len(views.val))))
+
+
+def watch(monkeypatch, at_end=lambda seen: None):
+    """Collects the phases of the trainings that follow; `at_end` is called as each of them ends."""
+    phases = []
+    run, init = Fitter._run, Learner.__init__
+
+    def watched_run(self, phase):
+        seen = Seen(self, phase, copied(self.network), {})
+        phases.append(seen)
+        run(self, phase)
+        seen.after = copied(self.network)
+        at_end(seen)
+
+    def watched_init(self, *arguments):
+        init(self, *arguments)
+        phases[-1].learner = self
+
+    monkeypatch.setattr(Fitter, "_run", watched_run)
+    monkeypatch.setattr(Learner, "__init__", watched_init)
+    return phases
+
+
+def copied(network):
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def add_backbone(monkeypatch, kind):
+    """Makes a network of tests/networks.py known as the backbone `stranger`."""
+    spec = BackboneSpec(name="stranger", build=kind, head="head", stages=lambda _: STAGES, min_image_size=8)
+    entry = dataclasses.replace(registry().backbone("tiny"), name="stranger", resolve=lambda: spec)
+    find = Registry.backbone
+    monkeypatch.setattr(Registry, "backbone", lambda self, name: entry if name == "stranger" else find(self, name))
+
+
+def train(bars, tmp_path, *, backbone="tiny", name="run", **options):
+    """A short training in fp32 that begins anew in the folder `name`."""
+    defaults = {
+        "epochs": 2,
+        "image_size": 16,
+        "batch_size": 16,
+        "augment": "none",
+        "precision": "fp32",
+        "device": "cpu",
+    }
+    return zoo.train(backbone, str(bars), output=tmp_path / name, **defaults | options)
+
+
+def start(seed=0, backbone="tiny"):
+    """The weights that a training without pretrained ones begins with."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return registry().backbone(backbone).spec.build(3)
+
+
+def undrawn(monkeypatch):
+    """Trainings leave no plots, which take longer than they do."""
+    for name in ("draw_run", "plot_curves"):
+        monkeypatch.setattr(f"zoo.training.{name}", lambda *_: None)
