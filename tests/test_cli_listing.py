@@ -98,11 +98,12 @@ def add_run(folder, name, created, **extra):
 def test_list_counts_every_kind(tmp_path):
     add_run(tmp_path, "first", "2026-01-01")
     lines = zoo("list").splitlines()
-    assert [line.split("  ")[0] for line in lines[:5]] == [
+    assert [line.split("  ")[0] for line in lines[:6]] == [
         "backbones (4)",
         "datasets (2)",
         "exporters (1)",
         "loggers (1)",
+        "recipes (11)",
         "runs (1)",
     ]
     assert "hub/one, hub/two, shapes, tiny" in lines[0]
@@ -131,7 +132,7 @@ def test_search_is_a_glob(glob, names):
 
 def test_list_json_holds_the_specs_without_their_factories():
     table = json.loads(zoo("list", "--json"))
-    assert set(table) == {"backbones", "datasets", "exporters", "loggers", "runs"}
+    assert set(table) == {"backbones", "datasets", "exporters", "loggers", "recipes", "runs"}
     tiny = table["backbones"][3]
     assert (tiny["plugin"], tiny["weights"]["name"], tiny["weights"]["image_size"]) == ("fine", "SHAPES_V1", 48)
     assert not {"build", "stages"} & set(tiny)

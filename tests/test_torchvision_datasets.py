@@ -103,7 +103,8 @@ def cifar(class_name, key, names_key):
         def batch(labels):
             return {"data": stack(labels, 32).transpose(0, 3, 1, 2).reshape(-1, 3072), key: list(labels)}
 
-        parts = [TRAIN] if len(dataset.train_list) == 1 else [[label] for label in TRAIN]
+        files = len(dataset.train_list)
+        parts = [TRAIN[start::files] for start in range(files)]
         train = [write(name, batch(part)) for (name, _), part in zip(dataset.train_list, parts, strict=True)]
         test = [write(dataset.test_list[0][0], batch(TEST))]
         name, checksum = write(dataset.meta["filename"], {names_key: ["sea_lion", "two", "three"]})

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.augment import make_policy
 from zoo.data.store import Store
 from zoo.errors import TrainingError
+from zoo.job import Job
 from zoo.journal import TIMED_STEPS, Clock, Journal, Row
 from zoo.learner import Learner
 from zoo.mixing import make_mixer
 from zoo.phase import Phase, PhaseMaker, make_fabric
-from zoo.plan import Plan
-from zoo.recipe import Recipe
-from zoo.specs import Stage
+from zoo.steps import Step
 from zoo.trim import trimmed
 from zoo.views import EVALUATION_BATCH_SIZE, Views, chunks
 
@@ -27,40 +27,28 @@ CHECKED_STEPS = 50  # between two looks at the loss, each of which waits for the
 
 
 class Fitter:
-    """Trains a network on stored pictures.
+    """Trains a job's network on stored pictures.
 
     Args:
-        stages: from stem to head.
         stores: of the training and the validation split.
-        class_weights: of the K classes in the loss, None for equal ones.
         journal: receives the rows and the checkpoints.
         deadline: by `time.perf_counter`, when training must end.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        plan: Plan,
-        *,
-        network: nn.Module,
-        stages: Sequence[Stage],
-        stores: tuple[Store, Store],
-        num_classes: int,
-        class_weights: Sequence[float] | None,
-        journal: Journal,
-        deadline: float = math.inf,
-    ) -> None:
+    def __init__(self, job: Job, stores: tuple[Store, Store], journal: Journal, *, deadline: float = math.inf) -> None:
+        recipe, plan, stages = job.recipe, job.plan, job.stages
         self.recipe, self.plan, self.journal, self.deadline = recipe, plan, journal, deadline
         self.labels, self.val_labels = (torch.from_numpy(store.labels) for store in stores)
         fabric = make_fabric(plan.device, plan.precision)
         self.device = fabric.device
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = job.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.order = torch.Generator().manual_seed(recipe.seed)
         self.chance = torch.Generator().manual_seed(recipe.seed + 1)
         policy = make_policy(recipe, plan.augment) if plan.varied else None
         self.views = Views(*stores, policy, self.chance, self.device)
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.device)
-        self.mix = make_mixer(recipe, num_classes)
+        weights = job.class_weights
+        self.class_weights = None if weights is None else torch.tensor(weights, device=self.device)
+        self.mix = make_mixer(recipe, len(job.dataset.classes))
         self.phases = PhaseMaker(
             recipe,
             plan,
@@ -77,17 +65,23 @@ class Fitter:
                 lambda layer, inputs: (F.dropout(inputs[0], recipe.dropout, layer.training), *inputs[1:])
             )
 
-    def fit(self) -> None:
-        """Runs the strategy's steps. Raises `TrainingError` where the loss is no longer a number."""
-        for step in self.plan.steps:
+    def fit(self, steps: Sequence[Step]) -> None:
+        """Runs steps of the strategy. Raises `TrainingError` where the loss is no longer a number."""
+        for step in steps:
             if self.late(0) and self.journal.rows:
                 break
-            phase = self.phases.make(step)
-            if self.recipe.compile:
+            with self.ready(step) as phase:
                 self._run(phase)
-            else:
-                with trimmed(self.network, self.views.example()):
-                    self._run(phase)
+
+    @contextmanager
+    def ready(self, step: Step) -> Iterator[Phase]:
+        """The phase of a step; while the context is open, its network skips what it can."""
+        phase = self.phases.make(step)
+        if self.recipe.compile:
+            yield phase
+        else:
+            with trimmed(self.network, self.views.example()):
+                yield phase
 
     def batches_per_epoch(self) -> int:
         whole, rest = divmod(len(self.labels), self.recipe.batch_size)
@@ -107,10 +101,10 @@ class Fitter:
                 row = self._epoch(phase, learner, epoch, clock)
                 better = self.journal.add(row)
                 since_best = 0 if better else since_best + 1
-                if better and phase.brief:
+                if better:
                     best = learner.state()
-                elif better:
-                    self.journal.save_best(phase.state(learner.state()))
+                if better and not phase.brief:
+                    self.journal.save_best(phase.state(best))
                 if not phase.brief:
                     self._checkpoint(phase, learner)
                 learner.course.end_epoch(float(row[self.journal.monitored]))
@@ -121,8 +115,9 @@ class Fitter:
                     self.journal.reporter.say(f"The time budget of {self.recipe.time_budget} is used up.")
                     break
         finally:
-            if phase.brief and self.journal.rows:
+            if self.journal.rows:
                 phase.finish(best)
+            if phase.brief and self.journal.rows:
                 self.journal.save_best(self.network.state_dict())
                 self._checkpoint(phase, learner)
 
@@ -145,19 +140,13 @@ class Fitter:
         correct, seen = torch.zeros((), device=self.device), 0
         batches, started = self.batches_per_epoch(), time.perf_counter()
         learner.train()
-        for number, indices in enumerate(chunks(self._drawn(), self.recipe.batch_size), start=1):
+        for number, indices in enumerate(chunks(self.drawn(), self.recipe.batch_size), start=1):
             if number > batches or (self.late(self._reserve(started, number)) and number > 1):
                 break
-            inputs, target = phase.train_inputs(indices, epoch), self.labels[indices].to(self.device)
-            if self.mix and phase.mixes:
-                inputs, target = self.mix(inputs, target)
-            logits = learner.model(phase.prefix(inputs))
-            loss = F.cross_entropy(
-                logits.float(), target, self.class_weights, label_smoothing=self.recipe.label_smoothing
-            )
+            loss, right = self.loss(phase, learner, indices, epoch)
             learner.backward(loss, step=number % self.recipe.accumulate == 0 or number == batches)
             losses.append(loss.detach() * len(indices))
-            correct += (logits.argmax(1) == (target if target.ndim == 1 else target.argmax(1))).sum()
+            correct += right
             seen += len(indices)
             if number % CHECKED_STEPS == 0:
                 self._check(losses, phase)
@@ -166,7 +155,16 @@ class Fitter:
             advance(1)
         return {"train_loss": self._check(losses, phase) / seen, "train_top1": float(correct) / seen}
 
-    def _drawn(self) -> Tensor:
+    def loss(self, phase: Phase, learner: Learner, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """The mean loss of a batch, and how many of its pictures the learner named rightly."""
+        inputs, target = phase.train_inputs(indices, epoch), self.labels[indices].to(self.device)
+        if self.mix and phase.mixes:
+            inputs, target = self.mix(inputs, target)
+        logits = learner.model(phase.prefix(inputs))
+        loss = F.cross_entropy(logits.float(), target, self.class_weights, label_smoothing=self.recipe.label_smoothing)
+        return loss, (logits.argmax(1) == (target if target.ndim == 1 else target.argmax(1))).sum()
+
+    def drawn(self) -> Tensor:
         """The order of an epoch's pictures, int64 `[N]`."""
         if self.recipe.sampling == "natural":
             return torch.randperm(len(self.labels), generator=self.order)
@@ -212,7 +210,7 @@ class Fitter:
         self.journal.save_last(
             {
                 "phase": phase.name,
-                "network": self.network.state_dict(),
+                "network": phase.state(phase.model.state_dict()),
                 **learner.training_state(),
                 "order": self.order.get_state(),
                 "chance": self.chance.get_state(),

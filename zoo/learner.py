@@ -51,17 +51,24 @@ class Learner:
     def backward(self, loss: Tensor, *, step: bool) -> None:
         """Adds to the gradients, and steps where the accumulated batches are complete."""
         self.phase.fabric.backward(loss / self.recipe.accumulate)
-        if not step:
-            return
+        if step:
+            self._update()
+            self.course.step()
+            if self.average:
+                self.average.update_parameters(self.phase.model)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step at the learning rates that the optimiser's groups have."""
+        self.phase.fabric.backward(loss)
+        self._update()
+
+    def _update(self) -> None:
         if self.recipe.clip_norm:
             self.phase.fabric.clip_gradients(
                 self.model, self._wrapped, max_norm=self.recipe.clip_norm, error_if_nonfinite=False
             )
         self._wrapped.step()
         self._wrapped.zero_grad()
-        self.course.step()
-        if self.average:
-            self.average.update_parameters(self.phase.model)
 
     def state(self) -> State:
         """A copy of the state of what is kept."""

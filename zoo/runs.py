@@ -148,6 +148,11 @@ def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, bool]:
     return _make(output, exist_ok=True), made
 
 
+def create_folder_at(folder: Path) -> Path:
+    """Makes a folder that may exist. Raises `UsageError` where it cannot be written."""
+    return _make(folder, exist_ok=True)
+
+
 def _make(folder: Path, *, exist_ok: bool) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
@@ -155,6 +160,8 @@ def _make(folder: Path, *, exist_ok: bool) -> Path:
         probe.touch()
         probe.unlink()
     except FileExistsError:  # another run began in the same second
+        if exist_ok:
+            raise UsageError(f"{folder} is a file.", "Name another one with --output.") from None
         return _make(folder.with_name(folder.name + "x"), exist_ok=exist_ok)
     except OSError as error:
         raise UsageError(

@@ -11,27 +11,19 @@ from zoo.plan import PARTS
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.data import Dataset, Split
+    from zoo.job import Job
     from zoo.plan import Plan
     from zoo.recipe import Recipe
-    from zoo.specs import DatasetSpec, Stage
-    from zoo.weights import WeightsReport
+    from zoo.specs import Stage
 
 SHOWN_CLASSES = 8
 STAGE_HEADERS = ("stage", "parameters", "trains in", "learning rate")
 
 
-def summary(
-    recipe: Recipe,
-    plan: Plan,
-    *,
-    weights: WeightsReport,
-    data: DatasetSpec,
-    dataset: Dataset,
-    splits: Sequence[Split],
-    network: nn.Module,
-) -> dict[str, str]:
+def summary(job: Job) -> dict[str, str]:
     """Named facts: what was chosen, and why where the user left it open."""
+
+    recipe, plan, data, dataset, splits = job.recipe, job.plan, job.data, job.dataset, job.splits
 
     def because(choice: str) -> str:
         return f" ({plan.reasons[choice]})" if choice in plan.reasons else ""
@@ -39,10 +31,10 @@ def summary(
     final_name, final = final_split(dataset, recipe.seed)
     validation = "the dataset's own" if dataset.val is not None else "a tenth of the training pictures"
     tested = f"{len(final):,} test" if final_name == "test" else "no test split: final figures on validation"
-    total = sum(parameter.numel() for parameter in network.parameters())
+    total = sum(parameter.numel() for parameter in job.network.parameters())
     more = ", …" if len(dataset.classes) > SHOWN_CLASSES else ""
     return {
-        "backbone": f"{recipe.backbone}, weights: {weights.name}",
+        "backbone": f"{recipe.backbone}, weights: {job.weights.name}",
         "data": f"{data.name}: {dataset.source}",
         "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
         "pictures": f"{len(splits[0]):,} training, {len(splits[1]):,} validation ({validation}), {tested}",

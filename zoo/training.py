@@ -15,27 +15,27 @@ from typing import Any
 
 import torch
 
-from zoo.data import Dataset, Split
-from zoo.data.prepare import anchored, final_split, load_dataset, training_splits
-from zoo.data.store import Store, build_store, check_unreadable
-from zoo.errors import DataError, TrainingError
+from zoo.data import Dataset
+from zoo.data.prepare import anchored, final_split
+from zoo.data.store import check_unreadable
+from zoo.errors import TrainingError
 from zoo.evaluate import Evaluation, answers, classifier_stream
 from zoo.fit import Fitter
+from zoo.job import Job, decode_splits, prepare
 from zoo.journal import Journal
 from zoo.learner import check_compiler
 from zoo.memory import keep_freed_memory
-from zoo.plan import Plan, check_size, choose_machine, make_plan
+from zoo.plan import check_size, choose_machine
 from zoo.plots import plot_curves
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
-from zoo.recipe_check import class_weights as weights_of_classes
 from zoo.recipe_check import seconds
 from zoo.registry import Registered, registry
 from zoo.report import draw_run
 from zoo.runs import Run, create_folder, remove_unfinished, write_atomically
-from zoo.specs import BackboneSpec, DatasetSpec
+from zoo.specs import BackboneSpec
+from zoo.steps import Step
 from zoo.summary import STAGE_HEADERS, stage_rows, summary
-from zoo.weights import WeightsReport, load_weights
 
 RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
 
@@ -91,47 +91,23 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run
 
 def _train(recipe: Recipe, backbone: Registered[BackboneSpec], journal: Journal) -> Run:
     reporter, folder, started = journal.reporter, journal.folder, time.perf_counter()
-    data, dataset = load_dataset(recipe)
-    for note in dataset.notes:
-        reporter.warn(note)
-    splits = training_splits(dataset, recipe.seed)
-    torch.manual_seed(recipe.seed)
-    network = backbone.spec.build(len(dataset.classes))
-    weights = load_weights(network, backbone.spec, recipe.weights)
-    if weights.note:
-        reporter.warn(weights.note)
-    stages = backbone.spec.stages(network)
-    plan = make_plan(recipe, backbone.spec, data, weights, network)
-    counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
-    class_weights = weights_of_classes(recipe.class_weights, counts)
-    run = Run.create(folder, recipe, _describe(plan, backbone, data, dataset, weights))
-    facts = summary(recipe, plan, weights=weights, data=data, dataset=dataset, splits=splits, network=network)
-    reporter.facts(
-        "Training", {"backbone": f"{backbone.name}, weights: {weights.name}", **facts, "writes to": f"{folder}"}
-    )
-    reporter.table(STAGE_HEADERS, stage_rows(plan, stages, network))
-    stores = _stores(recipe, plan, dataset, splits, reporter)
+    job = prepare(recipe, backbone.spec, reporter)
+    run = Run.create(folder, recipe, _describe(job, backbone))
+    facts = {"backbone": f"{backbone.name}, weights: {job.weights.name}", **summary(job), "writes to": f"{folder}"}
+    reporter.facts("Training", facts)
+    reporter.table(STAGE_HEADERS, stage_rows(job.plan, job.stages, job.network))
+    stores = decode_splits(job, reporter)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
-    fitter = Fitter(
-        recipe,
-        plan,
-        network=network,
-        stages=stages,
-        stores=stores,
-        num_classes=len(dataset.classes),
-        class_weights=class_weights,
-        journal=journal,
-        deadline=started + (seconds(recipe.time_budget) or math.inf),
-    )
-    _fit(fitter, run, journal)
-    return _finish(run, dataset, fitter.device, reporter)
+    fitter = Fitter(job, stores, journal, deadline=started + (seconds(recipe.time_budget) or math.inf))
+    _fit(fitter, job.plan.steps, run, journal)
+    return _finish(run, job.dataset, fitter.device, reporter)
 
 
-def _fit(fitter: Fitter, run: Run, journal: Journal) -> None:
+def _fit(fitter: Fitter, steps: Sequence[Step], run: Run, journal: Journal) -> None:
     started = time.perf_counter()
     run.info["status"] = "failed"
     try:
-        fitter.fit()
+        fitter.fit(steps)
         run.info["status"] = "trained"
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
@@ -162,33 +138,7 @@ def _deterministic(recipe: Recipe) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _stores(
-    recipe: Recipe, plan: Plan, dataset: Dataset, splits: Sequence[Split], reporter: Reporter
-) -> tuple[Store, Store]:
-    stores = []
-    with reporter.bar("Decoding", sum(len(split) for split in splits)) as advance:
-        for split, augmented in zip(splits, (plan.varied, False), strict=True):
-            stores.append(build_store(split, plan.preprocess, augmented=augmented, advance=lambda: advance(1)))
-    for split, store in zip(splits, stores, strict=True):
-        for sentence in store.unreadable:
-            reporter.warn(f"Left out: {sentence}")
-        check_unreadable(store.unreadable, len(split), recipe.max_unreadable)
-        for label in set(split.labels.tolist()) - set(store.labels.tolist()):
-            raise DataError(
-                f"No picture of the class '{dataset.classes[label]}' can be read.", "Mend or remove that class."
-            )
-    if len(stores[0]) < 2:  # noqa: PLR2004
-        raise DataError("There are fewer than two pictures to train on.", "Give more pictures.")
-    return stores[0], stores[1]
-
-
-def _describe(
-    plan: Plan,
-    backbone: Registered[BackboneSpec],
-    data: DatasetSpec,
-    dataset: Dataset,
-    weights: WeightsReport,
-) -> dict[str, Any]:
+def _describe(job: Job, backbone: Registered[BackboneSpec]) -> dict[str, Any]:
     """What run.json says before training begins."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -196,25 +146,25 @@ def _describe(
         "backbone": backbone.name,
         "backbone_plugin": f"{backbone.distribution} {backbone.version}",
         "weights": {
-            "name": weights.name,
-            "pretrained": weights.pretrained,
-            "note": weights.note,
-            "licence": weights.licence,
+            "name": job.weights.name,
+            "pretrained": job.weights.pretrained,
+            "note": job.weights.note,
+            "licence": job.weights.licence,
         },
         "dataset": {
-            "name": data.name,
-            "source": dataset.source,
-            "licence": data.licence,
-            "drawable": data.drawable,
-            "notes": list(dataset.notes),
+            "name": job.data.name,
+            "source": job.dataset.source,
+            "licence": job.data.licence,
+            "drawable": job.data.drawable,
+            "notes": list(job.dataset.notes),
         },
-        "classes": list(dataset.classes),
-        "preprocess": asdict(plan.preprocess),
-        "plan": {name: value for name, value in asdict(plan).items() if name != "preprocess"},
+        "classes": list(job.dataset.classes),
+        "preprocess": asdict(job.plan.preprocess),
+        "plan": {name: value for name, value in asdict(job.plan).items() if name != "preprocess"},
         "machine": {
             "platform": platform.platform(),
             "threads": torch.get_num_threads(),
-            "device": torch.cuda.get_device_name() if plan.device == "cuda" else platform.processor() or "cpu",
+            "device": torch.cuda.get_device_name() if job.plan.device == "cuda" else platform.processor() or "cpu",
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
     }

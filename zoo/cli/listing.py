@@ -25,6 +25,7 @@ class Listing(StrEnum):
     DATASETS = "datasets"
     EXPORTERS = "exporters"
     LOGGERS = "loggers"
+    RECIPES = "recipes"
     RUNS = "runs"
 
 
@@ -43,7 +44,7 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List backbones, datasets, exporters, loggers or runs."""
+    """List backbones, datasets, exporters, loggers, recipes or runs."""
     from zoo.cli.tables import print_json, warn_problems
     from zoo.registry import registry
 
@@ -65,6 +66,8 @@ def _rows(kind: Listing, search: str, sort: Order | None) -> Sequence[Registered
 
     if kind is Listing.RUNS:
         return [run for run in runs(by_accuracy=sort is Order.ACCURACY) if _matches(str(run["name"]), search)]
+    if kind is Listing.RECIPES:
+        return [row for row in _recipes() if _matches(row["name"], search)]
     listings: dict[Listing, Callable[[], Sequence[Registered[Any]]]] = {
         Listing.BACKBONES: registry().backbones,
         Listing.DATASETS: registry().datasets,
@@ -72,6 +75,18 @@ def _rows(kind: Listing, search: str, sort: Order | None) -> Sequence[Registered
         Listing.LOGGERS: registry().loggers,
     }
     return [entry for entry in listings[kind]() if _matches(entry.name, search)]
+
+
+def _recipes() -> list[dict[str, Any]]:
+    from zoo.recipe import Recipe
+    from zoo.recipe_book import description, find, recipe_names
+
+    rows = []
+    for name in recipe_names():
+        options = Recipe.read(find(name))
+        facts = {"backbone": options["backbone"], "dataset": options.get("dataset", "yours")}
+        rows.append({"name": name, **facts, "description": description(name)})
+    return rows
 
 
 def _matches(name: str, search: str) -> bool:
@@ -142,6 +157,10 @@ def _logger(row: dict[str, Any]) -> tuple[object, ...]:
     return row["name"], _source(row), row["description"]
 
 
+def _recipe(row: dict[str, Any]) -> tuple[object, ...]:
+    return row["name"], row["backbone"], row["dataset"], row["description"]
+
+
 def _source(row: dict[str, Any]) -> str:
     return f"{row['distribution']} {row['version']}"
 
@@ -154,4 +173,5 @@ COLUMNS = {
     Listing.DATASETS: (("dataset", "classes", "pictures", "from", "description"), _dataset),
     Listing.EXPORTERS: (("exporter", "suffix", "from", "description"), _exporter),
     Listing.LOGGERS: (("logger", "from", "description"), _logger),
+    Listing.RECIPES: (("recipe", "backbone", "dataset", "description"), _recipe),
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from zoo.errors import MissingExtraError
+from zoo.errors import MissingExtraError, UsageError
 from zoo.recipe import Recipe
 
 
@@ -23,19 +24,13 @@ def train(**options: Any) -> None:
 
         zoo train efficientnet_b0 ./photos --epochs 10
 
+        zoo train --recipe folder-resnet18 ./photos
+
         zoo train --recipe runs/NAME/recipe.toml --seed 1
     """
-    from zoo.data.prepare import find_dataset
-    from zoo.registry import registry
-
     output: Path | None = options.pop("output")
-    recipe_file: Path | None = options.pop("recipe")
     as_json: bool = options.pop("json")
-    given = {name: value for name, value in options.items() if value is not None}
-    stored = Recipe.read(recipe_file) if recipe_file else {}
-    recipe = Recipe.make(**{**stored, **given})
-    registry().backbone(recipe.backbone)
-    find_dataset(recipe)
+    recipe = given_recipe(options)
     # Late: a wrong name must not wait for torch.
     from zoo.progress import Reporter
 
@@ -64,7 +59,27 @@ def train(**options: Any) -> None:
     )
 
 
-def _signature() -> inspect.Signature:
+def given_recipe(options: dict[str, Any]) -> Recipe:
+    """The recipe that a command line describes, with names that exist. A wrong name must not wait for torch."""
+    from zoo.data.prepare import find_dataset
+    from zoo.recipe_book import find
+    from zoo.registry import registry
+
+    file: str | None = options.pop("recipe")
+    given = {name: value for name, value in options.items() if value is not None}
+    stored = Recipe.read(find(file)) if file else {}
+    if "backbone" in stored and "dataset" not in given and "backbone" in given:
+        given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
+    merged = {**stored, **given}
+    if file and "dataset" not in merged:
+        raise UsageError(f"The recipe {file} leaves the dataset to you.", f"Write: zoo train --recipe {file} DATASET")
+    recipe = Recipe.make(**merged)
+    registry().backbone(recipe.backbone)
+    find_dataset(recipe)
+    return recipe
+
+
+def signature(extra: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
     """Typer reads a command's options from its signature; this one is made from the recipe's fields."""
     hints = get_type_hints(Recipe, include_extras=True)
     parameters = []
@@ -82,22 +97,25 @@ def _signature() -> inspect.Signature:
         parameters.append(
             inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
         )
-    extra: dict[str, tuple[Any, Any]] = {
-        "recipe": (
-            Annotated[
-                Path | None,
-                typer.Option("--recipe", help="Recipe file to start from; options given here win."),
-            ],
-            None,
-        ),
-        "output": (Annotated[Path | None, typer.Option("--output", help="Run folder to make.")], None),
-        "json": (Annotated[bool, typer.Option("--json", help="Print the run as JSON.")], False),
-    }
+    recipe_option = typer.Option("--recipe", help="Recipe to start from, by name or file; options given here win.")
+    extra = {"recipe": (Annotated[str | None, recipe_option], None), **extra}
     for name, (annotation, default) in extra.items():
         kind_of = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(inspect.Parameter(name, kind_of, default=default, annotation=annotation))
     return inspect.Signature(parameters)
 
 
-train.__signature__ = _signature()  # type: ignore[attr-defined]
-train.__annotations__ = {name: p.annotation for name, p in train.__signature__.parameters.items()}  # type: ignore[attr-defined]
+def with_options(command: Callable[..., None], **extra: tuple[Any, Any]) -> None:
+    """Gives a command the options of a recipe, and further ones: their annotation and default."""
+    command.__signature__ = signature(extra)  # type: ignore[attr-defined]
+    parameters = command.__signature__.parameters  # type: ignore[attr-defined]
+    command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+
+
+JSON = (Annotated[bool, typer.Option("--json", help="Print JSON.")], False)
+
+with_options(
+    train,
+    output=(Annotated[Path | None, typer.Option("--output", help="Run folder to make.")], None),
+    json=JSON,
+)

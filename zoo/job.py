@@ -1,0 +1,84 @@
+"""What a training works with, put together from a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zoo.data import Dataset, Split
+from zoo.data.prepare import load_dataset, training_splits
+from zoo.data.store import Store, build_store, check_unreadable
+from zoo.errors import DataError
+from zoo.plan import Plan, make_plan
+from zoo.progress import Reporter
+from zoo.recipe import Recipe
+from zoo.recipe_check import class_weights
+from zoo.specs import BackboneSpec, DatasetSpec, Stage
+from zoo.weights import WeightsReport, load_weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A recipe with all that it names, loaded.
+
+    Attributes:
+        splits: the pictures to train on, and those that choose the checkpoint.
+        stages: of the network, from stem to head.
+        class_weights: of the K classes in the loss, None for equal ones.
+    """
+
+    recipe: Recipe
+    plan: Plan
+    data: DatasetSpec
+    dataset: Dataset
+    splits: tuple[Split, Split]
+    weights: WeightsReport
+    network: nn.Module
+    stages: tuple[Stage, ...]
+    class_weights: list[float] | None
+
+
+def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter) -> Job:
+    """Loads the dataset, builds the network with its weights, and makes the plan; decodes nothing yet."""
+    data, dataset = load_dataset(recipe)
+    for note in dataset.notes:
+        reporter.warn(note)
+    splits = training_splits(dataset, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    network = backbone.build(len(dataset.classes))
+    weights = load_weights(network, backbone, recipe.weights)
+    if weights.note:
+        reporter.warn(weights.note)
+    counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
+    return Job(
+        recipe=recipe,
+        plan=make_plan(recipe, backbone, data, weights, network),
+        data=data,
+        dataset=dataset,
+        splits=splits,
+        weights=weights,
+        network=network,
+        stages=tuple(backbone.stages(network)),
+        class_weights=class_weights(recipe.class_weights, counts),
+    )
+
+
+def decode_splits(job: Job, reporter: Reporter) -> tuple[Store, Store]:
+    """Decodes both splits once. Raises `DataError` where too many pictures, or all of a class, are unreadable."""
+    stores = []
+    with reporter.bar("Decoding", sum(len(split) for split in job.splits)) as advance:
+        for split, augmented in zip(job.splits, (job.plan.varied, False), strict=True):
+            stores.append(build_store(split, job.plan.preprocess, augmented=augmented, advance=lambda: advance(1)))
+    for split, store in zip(job.splits, stores, strict=True):
+        for sentence in store.unreadable:
+            reporter.warn(f"Left out: {sentence}")
+        check_unreadable(store.unreadable, len(split), job.recipe.max_unreadable)
+        for label in set(split.labels.tolist()) - set(store.labels.tolist()):
+            raise DataError(
+                f"No picture of the class '{job.dataset.classes[label]}' can be read.", "Mend or remove that class."
+            )
+    if len(stores[0]) < 2:  # noqa: PLR2004
+        raise DataError("There are fewer than two pictures to train on.", "Give more pictures.")
+    return stores[0], stores[1]
