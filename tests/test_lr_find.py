@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.errors import TrainingError
-from zoo.lr_find import FEWEST, lr_find, smooth, suggest
+from zoo.lr_find import SETTLING, lr_find, smooth, suggest
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
 
@@ -28,10 +28,16 @@ def test_a_fall_behind_the_lowest_loss_does_not_count():
     assert suggest(RATES, losses) == pytest.approx(1e-3, rel=0.1)
 
 
-@pytest.mark.parametrize("losses", [np.linspace(1, 2, 100), np.empty(0), np.ones(FEWEST - 1)])
+@pytest.mark.parametrize("losses", [np.linspace(1, 2, 100), np.empty(0), np.ones(SETTLING - 1)])
 def test_a_loss_that_never_falls_has_no_suggestion(losses):
     with pytest.raises(TrainingError, match="No learning rate lowered the loss"):
         suggest(RATES[: len(losses)], losses)
+
+
+def test_noise_at_the_start_is_no_descent():
+    losses = 2 - 1 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
+    losses[0] = 5
+    assert suggest(RATES, losses) == pytest.approx(1e-3, rel=0.1)
 
 
 def test_smoothing_has_no_bias_at_its_start():
@@ -46,7 +52,7 @@ def test_it_suggests_a_rate_that_trains(bars, strategy):
         backbone="tiny", dataset=str(bars), strategy=strategy, image_size=16, batch_size=16, augment="none"
     )
     sweep = lr_find(recipe, Reporter(quiet=True))
-    assert len(sweep.rates) == len(sweep.losses) > FEWEST
+    assert len(sweep.rates) == len(sweep.losses) > SETTLING
     if strategy in ("full", "head"):  # the others begin with a head that has learned
         assert sweep.losses.min() < 0.9 * sweep.losses[0]
     assert 1e-5 < sweep.suggestion < 3

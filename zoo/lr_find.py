@@ -34,7 +34,7 @@ from zoo.views import chunks
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.9  # of the loss, per step
 DIVERGED = 4.0  # times the lowest smoothed loss
-FEWEST = 10  # steps that a suggestion needs
+SETTLING = 10  # steps whose average is still noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
                 break
             losses.append(loss)
             advance(1)
-            if smooth(losses)[-1] > DIVERGED * min(smooth(losses)) and rate > rates[FEWEST]:
+            if smooth(losses)[-1] > DIVERGED * min(smooth(losses)) and rate > rates[SETTLING]:
                 break
     smoothed = smooth(losses)
     return Sweep(rates[: len(losses)], smoothed, suggest(rates[: len(losses)], smoothed))
@@ -109,14 +109,14 @@ def smooth(losses: list[float]) -> np.ndarray:
 
 def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
     """The rate at which the loss falls fastest over the logarithm of the rate, in front of its lowest point."""
-    lowest = int(losses.argmin()) if len(losses) else 0
-    if len(losses) < FEWEST or lowest < 2:  # noqa: PLR2004
+    lowest = int(losses[SETTLING:].argmin()) + SETTLING if len(losses) > SETTLING else 0
+    if lowest < SETTLING + 2:
         raise TrainingError(
             "No learning rate lowered the loss.",
             "Look at the labels with `zoo check`, or give a larger --batch-size.",
         )
-    slopes = np.gradient(losses[: lowest + 1], np.log(rates[: lowest + 1]))
-    return float(rates[slopes.argmin()])
+    slopes = np.gradient(losses[SETTLING : lowest + 1], np.log(rates[SETTLING : lowest + 1]))
+    return float(rates[SETTLING + slopes.argmin()])
 
 
 def write_sweep(sweep: Sweep, folder: Path) -> tuple[Path, Path]:
