@@ -147,10 +147,11 @@ def test_unreadable_pictures_are_counted_and_named(model, tmp_path):
 
 def test_mistakes_name_their_pictures(model, tmp_path):
     photos = write_folder(tmp_path, {"photos": 2}, classes=("line", "bar", "slope")) / "photos"
-    said = found(model, photos)["mistakes"]
-    wrong = {Path(row["picture"]).parent.name: (row["true"], row["predicted"]) for row in said}
+    said = found(model, photos)
+    wrong = {Path(row["picture"]).parent.name: (row["true"], row["predicted"]) for row in said["mistakes"]}
     assert wrong["line"] == ("line", "bar")
-    sure = [row["confidence"] for row in said]
+    assert {"true": "line", "predicted": "bar", "pictures": 2} in said["confusion"]
+    sure = [row["confidence"] for row in said["mistakes"]]
     assert sure == sorted(sure, reverse=True)
 
 

@@ -156,7 +156,9 @@ def test_every_picture_has_words_and_is_a_picture(tmp_path):
         decoded = Image.open(BytesIO(b64decode(image["src"].partition(",")[2])))
         decoded.load()
         assert decoded.width >= 100
-    assert len(page.all("source")) == 5  # each plot once more for dark screens
+    dark, light = [source["srcset"] for source in page.all("source")], [image["src"] for image in images]
+    assert len(dark) == 5  # each plot once more for dark screens
+    assert not set(dark) & set(light)
 
 
 def test_the_most_confident_mistakes_come_first_with_both_classes(tmp_path):

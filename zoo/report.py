@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from zoo.markup import count, name, plot, png, section, table, text
-from zoo.plots import CURVES, plot_confusion, plot_curves, plot_reliability
+from zoo.plots import CURVES, MAX_COUNTED_CLASSES, plot_confusion, plot_curves, plot_reliability
 from zoo.report_facts import Sections, run_sections
 from zoo.runs import write_atomically, write_text
 
@@ -172,7 +172,9 @@ def _confusion(evaluation: Evaluation) -> str:
     ]
     listed = table("Most frequent confusions", ("true class", "taken for", "pictures"), cells, {0, 1}) if cells else ""
     title = "<h3>Most frequent confusions</h3>" if cells else "<p>No picture was taken for another class.</p>"
-    return section("Confusion", f"<div class='plots'><div>{drawing}</div><div>{title}{listed}</div></div>")
+    # Side by side where half the width is enough to read the names.
+    kind = "plots" if len(classes) <= MAX_COUNTED_CLASSES else "stack"
+    return section("Confusion", f"<div class='{kind}'><div>{drawing}</div><div>{title}{listed}</div></div>")
 
 
 def _calibration(evaluation: Evaluation) -> str:
