@@ -4,7 +4,6 @@ import csv
 import shutil
 from collections import namedtuple
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -83,8 +82,13 @@ BUDGETS = {"memory": "4GiB", "file": "1KB", "anew": "0"}
     ],
 )
 def test_each_phase_moves_its_stages_and_nothing_else(learn, phases, options, expected, budget):
+    asking = []
+    phases.at_end = lambda seen: asking.append(
+        [n for n, p in seen.fitter.network.named_parameters() if p.requires_grad]
+    )
     learn(cache_budget=budget, **options)
     assert [(seen.phase.name, stages(seen.moved)) for seen in phases] == expected
+    assert [stages(names) for names in asking] == [trained for _, trained in expected]
     moves_statistics = [any("running" in name for name in seen.moved) for seen in phases]
     assert moves_statistics == ["stem" in trained for _, trained in expected]
 
@@ -148,10 +152,29 @@ def test_features_are_those_of_the_present_weights(learn, phases, pretrained, op
     assert max(differences) < 1e-3
 
 
-def test_each_phase_goes_on_with_the_weights_of_the_one_before(learn, phases):
-    learn(strategy="gradual", epochs=6, learning_rate=0.01)
-    for before, seen in pairwise(phases):
-        assert all(torch.equal(value, seen.before[name]) for name, value in before.after.items())
+@pytest.mark.parametrize("budget", ["4GiB", "0"])
+def test_the_best_head_goes_on_into_the_next_phase(learn, phases, budget):
+    run = learn(strategy="finetune", learning_rate=0.01, cache_budget=budget)
+    head, finetune = phases
+    assert all(torch.equal(value, finetune.before[name]) for name, value in head.after.items())
+    views = head.fitter.views
+    network = start()
+    network.load_state_dict(head.after)
+    with torch.inference_mode():
+        logits = network.eval()(views.plain(views.val, torch.arange(len(views.val))))
+    loss = torch.nn.functional.cross_entropy(logits, head.fitter.val_labels)
+    losses = [float(row["val_loss"]) for row in rows(run) if row["phase"] == "head"]
+    assert float(loss) == pytest.approx(min(losses), rel=1e-3)
+
+
+@pytest.mark.parametrize("budget", ["4GiB", "0"])
+@pytest.mark.parametrize("strategy", ["head", "gradual"])
+def test_last_ckpt_holds_the_weights_of_the_last_epoch(learn, phases, strategy, budget):
+    run = learn(strategy=strategy, epochs=3, learning_rate=0.01, cache_budget=budget)
+    kept = torch.load(run.path / "last.ckpt", weights_only=True)["network"]
+    last = phases[-1].phase.state(phases[-1].learner.phase.model.state_dict())
+    assert all(torch.equal(value.cpu(), kept[name]) for name, value in last.items())
+    assert not torch.equal(kept["2.weight"], start().state_dict()["2.weight"])
 
 
 @pytest.mark.parametrize("strategy", ["head", "finetune", "gradual", "full"])

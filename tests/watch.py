@@ -11,6 +11,7 @@ import torch
 import zoo
 from zoo.fit import Fitter
 from zoo.learner import Learner
+from zoo.phase import PhaseMaker
 from zoo.registry import Registry, registry
 from zoo.specs import BackboneSpec
 
@@ -19,7 +20,7 @@ from .networks import STAGES
 
 @dataclass
 class Seen:
-    """One phase. States are copies of the network's state dict before and after it."""
+    """One phase. States are copies of the network's state dict before it was made and after it ended."""
 
     fitter: Fitter
     phase: object
@@ -55,10 +56,15 @@ class Watched(list):
 def watch(monkeypatch):
     """Collects the phases of the trainings that follow."""
     phases = Watched()
-    run, init = Fitter._run, Learner.__init__
+    make, run, init = PhaseMaker.make, Fitter._run, Learner.__init__
+    before = []
+
+    def watched_make(self, step):
+        before.append(copied(self.network))
+        return make(self, step)
 
     def watched_run(self, phase):
-        seen = Seen(self, phase, copied(self.network), {})
+        seen = Seen(self, phase, before.pop(), {})
         phases.append(seen)
         run(self, phase)
         seen.after = copied(self.network)
@@ -68,6 +74,7 @@ def watch(monkeypatch):
         init(self, *arguments)
         phases[-1].learner = self
 
+    monkeypatch.setattr(PhaseMaker, "make", watched_make)
     monkeypatch.setattr(Fitter, "_run", watched_run)
     monkeypatch.setattr(Learner, "__init__", watched_init)
     return phases
