@@ -24,7 +24,7 @@ train: $(INSTALLED)
 	$(BIN)/zoo train resnet18 mnist --output $(RUN)
 	$(BIN)/zoo export $(RUN) --onnx --torchscript
 	@echo
-	@echo "Results are in $(RUN): curves.png, confusion.png, metrics.csv, export/model.onnx, export/model.pt"
+	@echo "Results are in $(RUN): report.html, metrics.csv, export/model.onnx, export/model.pt"
 	@echo "Next:"
 	@echo "  make demo                                         draw digits in the browser"
 	@echo "  $(BIN)/zoo predict $(RUN)/export/model.onnx FILE   classify pictures"

@@ -191,7 +191,7 @@ def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_nothing(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self, steps: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path)
     assert not (tmp_path / "run").exists()
@@ -290,7 +290,7 @@ def test_names_that_mean_something_to_plots_and_consoles_are_only_names(tmp_path
 
 def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self, steps: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         zoo.train("tiny", bars, output=tmp_path / "mine", image_size=16)
     assert not list((tmp_path / "mine").iterdir())

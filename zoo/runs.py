@@ -10,6 +10,7 @@
         last.ckpt            weights, optimiser, schedule and random state of the last epoch
         curves.png           loss, accuracy and learning rate
         confusion.png        the confusion matrix of the final evaluation
+        report.html          all of it on one page, with the most confident mistakes
         export/              artifacts
 """
 
