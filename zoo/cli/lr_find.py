@@ -42,7 +42,7 @@ def lr_find(**options: Any) -> None:
         f"\nSuggested learning rate: {sweep.suggestion:.2g} (where the loss falls fastest)\n"
         f"Plot:  {plot}\n"
         f"Table: {table}\n"
-        f"Next:  zoo train {recipe.backbone} {recipe.dataset} --learning-rate {sweep.suggestion:.2g}"
+        f"Next:  zoo train with the same options and --learning-rate {sweep.suggestion:.2g}"
     )
 
 
