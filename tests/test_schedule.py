@@ -136,11 +136,21 @@ def test_plateau_reacts_to_the_monitored_figure(monitor, mode, sign, warmup):
 
 
 def test_a_shortened_cosine_still_ends_at_nothing():
-    found = run(recipe("cosine", warmup_epochs=0), shorten=(10, 30))[:, 1]
+    found = run(recipe("cosine", warmup_epochs=0), shorten=(10, 20))[:, 1]
     assert torch.equal(found[:10], run(recipe("cosine", warmup_epochs=0))[:10, 1])
     assert found[29] < 0.01 * found[0] < found[20]
     assert bool((found[10:30].diff() < 0).all())
     assert bool((found[30:] == 0).all())
+
+
+def test_a_shortened_cosine_can_take_back_the_time_that_is_there_after_all():
+    longer = run(recipe("cosine", warmup_epochs=0), shorten=(10, 10**6))
+    assert torch.equal(longer, run(recipe("cosine", warmup_epochs=0)))
+    optimizer = sgd()
+    course = Course(recipe("cosine"), optimizer, EPOCHS, STEPS)
+    for left, total in ((1, 1), (20, 20), (0, 1), (10**6, TOTAL)):
+        course.shorten(left)
+        assert course.total == total
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,7 @@ class Fitter:
     def _run(self, phase: Phase) -> None:
         learner = Learner(self.recipe, phase, self.plan.weight_decay, self.batches_per_epoch())
         clock = None if phase.brief else Clock(self.batches_per_epoch() * phase.epochs, self.journal.reporter)
-        best = learner.state()
-        since_best = 0
+        best, since_best, begun = learner.state(), 0, time.perf_counter()
         try:
             for epoch in range(1, phase.epochs + 1):
                 row = self._epoch(phase, learner, epoch, clock)
@@ -108,6 +107,7 @@ class Fitter:
                 if not phase.brief:
                     self._checkpoint(phase, learner)
                 learner.course.end_epoch(float(row[self.journal.monitored]))
+                self._fit_into_budget(learner, begun)
                 if since_best == self.recipe.early_stopping:
                     self.journal.reporter.say(f"Stopped early: nothing better in {since_best} epochs.")
                     break
@@ -141,17 +141,23 @@ class Fitter:
         batches, started = self.batches_per_epoch(), time.perf_counter()
         learner.train()
         for number, indices in enumerate(chunks(self.drawn(), self.recipe.batch_size), start=1):
-            if number > batches or (self.late(self._reserve(started, number)) and number > 1):
+            if number > batches:
+                break
+            if number > 1 and self.late(self._reserve(started, number)):
+                self.deadline = time.perf_counter()  # this epoch is the last
                 break
             loss, right = self.loss(phase, learner, indices, epoch)
-            learner.backward(loss, step=number % self.recipe.accumulate == 0 or number == batches)
+            learner.backward(
+                loss * self._share(number, len(indices)),
+                step=number % self.recipe.accumulate == 0 or number == batches,
+            )
             losses.append(loss.detach() * len(indices))
             correct += right
             seen += len(indices)
             if number % CHECKED_STEPS == 0:
                 self._check(losses, phase)
-            if number == TIMED_STEPS and epoch == 1 and not phase.brief:
-                self._fit_into_budget(learner, started, number)
+            if number == TIMED_STEPS and epoch == 1:
+                self._fit_into_budget(learner, started)
             advance(1)
         return {"train_loss": self._check(losses, phase) / seen, "train_top1": float(correct) / seen}
 
@@ -161,8 +167,25 @@ class Fitter:
         if self.mix and phase.mixes:
             inputs, target = self.mix(inputs, target)
         logits = learner.model(phase.prefix(inputs))
-        loss = F.cross_entropy(logits.float(), target, self.class_weights, label_smoothing=self.recipe.label_smoothing)
+        loss = self._mean_loss(logits.float(), target)
         return loss, (logits.argmax(1) == (target if target.ndim == 1 else target.argmax(1))).sum()
+
+    def _mean_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        weights, smoothing = self.class_weights, self.recipe.label_smoothing
+        if weights is None or target.ndim > 1:
+            return F.cross_entropy(logits, target, weights, label_smoothing=smoothing)
+        total = weights[target].sum()
+        # A batch can hold classes of the weight 0 alone: PyTorch's mean would be 0 / 0.
+        return F.cross_entropy(logits, target, weights, label_smoothing=smoothing, reduction="sum") / torch.where(
+            total > 0, total, 1.0
+        )
+
+    def _share(self, number: int, pictures: int) -> float:
+        """The share of a batch in the pictures of its optimiser step; the last step of an epoch can have fewer."""
+        size = self.recipe.batch_size
+        whole, used = size * self.recipe.accumulate, min(len(self.labels), size * self.batches_per_epoch())
+        done = (number - 1) // self.recipe.accumulate * whole
+        return pictures / min(whole, used - done)
 
     def drawn(self) -> Tensor:
         """The order of an epoch's pictures, int64 `[N]`."""
@@ -178,20 +201,19 @@ class Fitter:
             inputs = (phase.prefix(phase.val_inputs(indices)) for indices in batches)
             logits = torch.cat([learner.judged(each).float().cpu() for each in inputs])
         loss = F.cross_entropy(logits, self.val_labels)
-        self._check([loss], phase)
+        self._check([loss], phase, "validation")
         return {"val_loss": float(loss), "val_top1": float((logits.argmax(1) == self.val_labels).float().mean())}
 
-    def _check(self, losses: Sequence[Tensor], phase: Phase) -> float:
+    def _check(self, losses: Sequence[Tensor], phase: Phase, where: str = "") -> float:
         """The sum of the losses. Raises `TrainingError` where one of them is not finite."""
         values = torch.stack(list(losses))
         if bool(values.isfinite().all()):
             return float(values.sum())
         step = int((~values.isfinite()).nonzero()[0]) + 1
-        where = "validation" if len(values) == 1 and self.batches_per_epoch() > 1 else f"step {step}"
-        best = self.journal.best.epoch
+        epoch, best = len(self.journal.rows) + 1, self.journal.best.epoch
         kept = f"Epoch {best} is kept." if best else "Nothing is kept, for no epoch had ended."
         raise TrainingError(
-            f"The loss became infinite or undefined in epoch {len(self.journal.rows) + 1}, {where}. {kept}",
+            f"The loss became infinite or undefined in epoch {epoch}, {where or f'step {step}'}. {kept}",
             f"Give a --learning-rate below {max(rate for _, rate in phase.groups):g}.",
         )
 
@@ -200,11 +222,11 @@ class Fitter:
         pace = (time.perf_counter() - started) / max(1, number - 1)
         return pace * len(self.val_labels) / self.recipe.batch_size
 
-    def _fit_into_budget(self, learner: Learner, started: float, number: int) -> None:
-        if self.deadline < math.inf:
-            now = time.perf_counter()
-            pace = (now - started) / number * self.recipe.accumulate
-            learner.course.shorten(int((self.deadline - now) / pace))
+    def _fit_into_budget(self, learner: Learner, begun: float) -> None:
+        """Lets the learning rate fall with the time that is left, at the pace since `begun`."""
+        taken, now = learner.course.taken, time.perf_counter()
+        if taken and self.deadline < math.inf:
+            learner.course.shorten(int((self.deadline - now) * taken / (now - begun)))
 
     def _checkpoint(self, phase: Phase, learner: Learner) -> None:
         self.journal.save_last(

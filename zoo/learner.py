@@ -49,8 +49,12 @@ class Learner:
             module.eval()
 
     def backward(self, loss: Tensor, *, step: bool) -> None:
-        """Adds to the gradients, and steps where the accumulated batches are complete."""
-        self.phase.fabric.backward(loss / self.recipe.accumulate)
+        """Adds to the gradients, and steps where the accumulated batches are complete.
+
+        Args:
+            loss: times the share of its batch in those.
+        """
+        self.phase.fabric.backward(loss)
         if step:
             self._update()
             self.course.step()

@@ -47,7 +47,8 @@ class Course:
     """
 
     def __init__(self, recipe: Recipe, optimizer: torch.optim.Optimizer, epochs: int, steps_per_epoch: int) -> None:
-        self.recipe, self.total, self.steps_per_epoch = recipe, epochs * steps_per_epoch, steps_per_epoch
+        self.recipe, self.steps_per_epoch = recipe, steps_per_epoch
+        self.total = self.planned = epochs * steps_per_epoch
         warmup = WARMUP_SHARE * epochs if recipe.schedule == "cosine" else 0.0
         warmup = min(epochs, warmup if recipe.warmup_epochs is None else recipe.warmup_epochs)
         default = recipe.schedule == "cosine" and recipe.warmup_epochs is None
@@ -87,9 +88,9 @@ class Course:
         if self.plateau:
             self.plateau.step(monitored)
 
-    def shorten(self, total: int) -> None:
-        """Makes a cosine end after `total` steps."""
-        self.total = min(self.total, max(self.taken + 1, total))
+    def shorten(self, left: int) -> None:
+        """Makes a cosine end after `left` more steps, where that is earlier than planned."""
+        self.total = min(self.planned, self.taken + max(1, left))
 
     def state_dict(self) -> dict[str, Any]:
         plateau = self.plateau.state_dict() if self.plateau else None
