@@ -129,6 +129,7 @@ def test_published_weights_are_taken(tmp_path, monkeypatch):
     ("name", "cause", "remedy"),
     [
         ("mnist-resnet81-head", "no recipe named 'mnist-resnet81-head'", "mnist-resnet18-head"),
+        ("mnist-resnet81-head", "no recipe named 'mnist-resnet81-head'", "zoo list recipes"),
         ("zzz", "no recipe named 'zzz'", "zoo list recipes"),
     ],
 )
@@ -145,6 +146,37 @@ def test_a_recipe_without_a_dataset_asks_for_one():
     with pytest.raises(UsageError, match="leaves the dataset to you") as error:
         given_recipe({"recipe": "folder-resnet18"})
     assert error.value.remedy == "Write: zoo train --recipe folder-resnet18 DATASET"
+
+
+def test_list_files_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
+    from zoo.cli.train import given_recipe
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"'\./train\.txt' does not exist"):
+        given_recipe({"recipe": "food-resnet18"})
+
+
+def test_by_name_or_by_path_it_is_the_same_run(bars, tmp_path):
+    tiny = ["tiny", bars, "--image-size", 16, "--epochs", 2, "--weights", "none", "--output"]
+    runs = []
+    for number, recipe in enumerate(("mnist-resnet18-layer34", BOOK / "mnist-resnet18-layer34.toml")):
+        arguments = ["train", "--recipe", recipe, "--freeze-until", "body", *tiny, tmp_path / f"run{number}"]
+        said = CliRunner().invoke(app, list(map(str, arguments)))
+        assert said.exit_code == 0, said.output
+        runs.append(tmp_path / f"run{number}")
+    for name in ("recipe.toml", "best.safetensors"):
+        assert (runs[0] / name).read_bytes() == (runs[1] / name).read_bytes()
+
+
+def test_the_command_line_can_say_no_where_a_recipe_says_yes(bars, tmp_path):
+    file = tmp_path / "yes.toml"
+    file.write_text('backbone = "tiny"\nnesterov = true\ndeterministic = true\nepochs = 1\nimage_size = 16\n')
+    output = tmp_path / "run"
+    arguments = ["train", "--recipe", file, bars, "--no-nesterov", "--no-deterministic", "--output", output]
+    said = CliRunner().invoke(app, list(map(str, arguments)))
+    assert said.exit_code == 0, said.output
+    recipe = zoo.runs.Run(output).recipe
+    assert (recipe.nesterov, recipe.deterministic) == (False, False)
 
 
 def test_a_file_is_a_recipe_too(tmp_path):

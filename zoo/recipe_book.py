@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from pathlib import Path
 
-from zoo.errors import UsageError, nearest
+from zoo.errors import UnknownNameError
 
 BOOK = Path(__file__).with_name("recipes")
 
@@ -15,15 +15,11 @@ def recipe_names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """The file of a recipe, by its name or its path. Raises `UsageError` for a name that nobody knows."""
+    """The file of a recipe, by its name or its path. Raises `UnknownNameError`."""
     if name.endswith(".toml") or "/" in name or "\\" in name:
         return Path(name).expanduser()
     if name not in recipe_names():
-        near = nearest(name, recipe_names())
-        raise UsageError(
-            f"There is no recipe named '{name}'.",
-            f"Did you mean {' or '.join(near)}?" if near else "See `zoo list recipes`, or name a .toml file.",
-        )
+        raise UnknownNameError("recipe", name, recipe_names(), "List them with: zoo list recipes")
     return BOOK / f"{name}.toml"
 
 

@@ -13,6 +13,7 @@ import typer
 
 from zoo.errors import MissingExtraError, UsageError
 from zoo.recipe import Recipe
+from zoo.recipe_check import flag
 
 
 def train(**options: Any) -> None:
@@ -91,7 +92,10 @@ def signature(extra: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
         else:
             if field.default not in (None, "", False):
                 help_text += f" Default: {field.default}."
-            info = typer.Option("--" + field.name.replace("_", "-"), help=help_text, show_default=False)
+            name = flag(field.name)
+            # A recipe may say yes where the command line says no.
+            names = f"{name}/{flag('no_' + field.name)}" if kind is bool else name
+            info = typer.Option(names, help=help_text, show_default=False)
         # None means "not given", so that a recipe file can say otherwise.
         annotation: Any = Annotated[kind | None, info]
         parameters.append(
