@@ -12,6 +12,8 @@ from zoo.lr_find import SETTLING, lr_find, smooth, suggest
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
 
+from .conftest import write_folder
+
 RATES = np.geomspace(1e-7, 10, 100)
 
 
@@ -69,6 +71,34 @@ def test_the_command_leaves_a_plot_and_a_table_and_nothing_else(bars, tmp_path):
     assert [float(row["loss"]) for row in rows] == answer["losses"]
     assert answer["suggestion"] in answer["learning_rates"]
     assert np.asarray(Image.open(output / "lr-find.png")).std() > 10
+
+
+def test_the_command_that_follows_has_the_same_options(bars, tmp_path):
+    arguments = ["lr-find", "tiny", bars, "--image-size", 16, "--strategy", "full", "--no-nesterov"]
+    said = CliRunner().invoke(app, [*map(str, arguments), "--learning-rate", "3", "--output", str(tmp_path), "--json"])
+    assert said.exit_code == 0, said.output
+    answer = json.loads(said.stdout)
+    rate = f"{answer['suggestion']:.2g}"
+    options = f"--strategy full --image-size 16 --no-nesterov --learning-rate {rate}"
+    assert answer["command"] == f"zoo train tiny {bars} {options}"
+
+
+def test_accumulated_batches_are_one_batch(tmp_path):
+    data = str(write_folder(tmp_path, {"train": 32, "val": 2}))
+    fixed = {"backbone": "tiny", "dataset": data, "strategy": "head", "image_size": 16, "precision": "fp32"}
+    whole = lr_find(Recipe.make(**fixed, batch_size=16), Reporter(quiet=True))
+    parts = lr_find(Recipe.make(**fixed, batch_size=8, accumulate=2), Reporter(quiet=True))
+    assert parts.losses[:80] == pytest.approx(whole.losses[:80], rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_is_said_to_be_none_and_leaves_nothing(bars, tmp_path):
+    output = tmp_path / "found"
+    arguments = ["lr-find", "tiny", bars, "--image-size", 16, "--std", "1e-40", "--output", output]
+    said = CliRunner().invoke(app, list(map(str, arguments)))
+    assert isinstance(said.exception, TrainingError)
+    assert "infinite or undefined before the first step" in said.exception.cause
+    assert "--std" in said.exception.remedy
+    assert not output.exists()
 
 
 def test_a_folder_that_is_a_file_is_refused(bars, tmp_path):

@@ -21,7 +21,7 @@ from zoo.errors import TrainingError
 from zoo.fit import Fitter
 from zoo.job import decode_splits, prepare
 from zoo.journal import Journal
-from zoo.learner import Learner
+from zoo.learner import Learner, check_compiler
 from zoo.memory import keep_freed_memory
 from zoo.phase import Phase
 from zoo.plots import plot_sweep
@@ -55,10 +55,12 @@ class Sweep:
 def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     """Sweeps the learning rate of the last step of the recipe's strategy; what comes before it trains as it would.
 
-    Raises `TrainingError` where no rate lowers the loss.
+    Raises `TrainingError` where no rate lowers the loss, or the loss is no number.
     """
     keep_freed_memory()
     recipe = anchored(recipe)
+    if recipe.compile:
+        check_compiler()
     job = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
     with tempfile.TemporaryDirectory() as folder:
         fitter = Fitter(job, decode_splits(job, reporter), Journal(Path(folder), reporter, recipe.monitor))
@@ -74,6 +76,11 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
             advance(1)
             if smooth(losses)[-1] > DIVERGED * min(smooth(losses)) and rate > rates[SETTLING]:
                 break
+    if not losses:
+        raise TrainingError(
+            "The loss is infinite or undefined before the first step.",
+            "Look at --mean, --std and the weights, or give --precision fp32.",
+        )
     smoothed = smooth(losses)
     return Sweep(rates[: len(losses)], smoothed, suggest(rates[: len(losses)], smoothed))
 
@@ -83,13 +90,20 @@ def _losses(fitter: Fitter, learner: Learner, phase: Phase, rates: np.ndarray) -
     groups = learner.optimizer.param_groups
     peaks = [group["initial_lr"] for group in groups]
     ratios = [peak / peaks[-1] for peak in peaks]
+    share = 1 / learner.recipe.accumulate
+    batches = _batches(fitter)
     learner.train()
-    for rate, (indices, epoch) in zip(rates, _batches(fitter), strict=False):
+    for rate in rates:
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
-        loss, _ = fitter.loss(phase, learner, indices, epoch)
-        yield float(loss.detach())
-        learner.descend(loss)
+        before = 0.0
+        for _ in range(learner.recipe.accumulate - 1):
+            part = share * fitter.loss(phase, learner, *next(batches))[0]
+            before += float(part.detach())
+            phase.fabric.backward(part)
+        last = share * fitter.loss(phase, learner, *next(batches))[0]
+        yield before + float(last.detach())
+        learner.descend(last)
 
 
 def _batches(fitter: Fitter) -> Iterator[tuple[Tensor, int]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +12,7 @@ import typer
 
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError
+from zoo.recipe_check import flag
 
 
 def lr_find(**options: Any) -> None:
@@ -22,28 +26,51 @@ def lr_find(**options: Any) -> None:
 
     output: Path = options.pop("output")
     as_json: bool = options.pop("json")
+    given = dict(options)
     recipe = given_recipe(options)
-    create_folder_at(output)
     try:
         from zoo.lr_find import lr_find as sweep_rates
         from zoo.lr_find import write_sweep
     except ImportError:
         raise MissingExtraError("Training", "train") from None
 
-    sweep = sweep_rates(recipe, Reporter())
-    plot, table = write_sweep(sweep, output)
+    made = not output.exists()
+    create_folder_at(output)
+    try:
+        sweep = sweep_rates(recipe, Reporter())
+        plot, table = write_sweep(sweep, output)
+    finally:
+        if made:
+            with suppress(OSError):  # it holds the plot
+                output.rmdir()
+    command = _command(given, sweep.suggestion)
     if as_json:
         import json
 
         rows = {"learning_rates": sweep.rates.tolist(), "losses": sweep.losses.tolist()}
-        typer.echo(json.dumps({"suggestion": sweep.suggestion, "plot": str(plot), **rows}))
+        typer.echo(json.dumps({"suggestion": sweep.suggestion, "command": command, "plot": str(plot), **rows}))
         return
     typer.echo(
         f"\nSuggested learning rate: {sweep.suggestion:.2g} (where the loss falls fastest)\n"
         f"Plot:  {plot}\n"
         f"Table: {table}\n"
-        f"Next:  zoo train with the same options and --learning-rate {sweep.suggestion:.2g}"
+        f"Next:  {command}"
     )
+
+
+def _command(given: Mapping[str, Any], learning_rate: float) -> str:
+    """The `zoo train` of the same options: with others the suggestion would be another."""
+    words = ["zoo", "train"]
+    for name, value in given.items():
+        if value is None or name == "learning_rate":
+            continue
+        if name in ("backbone", "dataset"):
+            words.append(str(value))
+        elif isinstance(value, bool):
+            words.append(flag(name if value else f"no_{name}"))
+        else:
+            words += [flag(name), str(value)]
+    return shlex.join([*words, "--learning-rate", f"{learning_rate:.2g}"])
 
 
 _OUTPUT = typer.Option("--output", help="Folder for lr-find.png and lr-find.csv; files of these names are replaced.")
