@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.errors import TrainingError
+from zoo.learner import Learner
 from zoo.lr_find import SETTLING, lr_find, smooth, suggest
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
@@ -89,6 +90,22 @@ def test_accumulated_batches_are_one_batch(tmp_path):
     whole = lr_find(Recipe.make(**fixed, batch_size=16), Reporter(quiet=True))
     parts = lr_find(Recipe.make(**fixed, batch_size=8, accumulate=2), Reporter(quiet=True))
     assert parts.losses[:80] == pytest.approx(whole.losses[:80], rel=1e-3)
+
+
+def test_stages_keep_their_ratio_to_the_head(bars, monkeypatch):
+    swept, descend = [], Learner.descend
+
+    def watched(self, loss):
+        swept.append([group["lr"] for group in self.optimizer.param_groups])
+        descend(self, loss)
+
+    monkeypatch.setattr(Learner, "descend", watched)
+    recipe = Recipe.make(backbone="tiny", dataset=str(bars), strategy="full", layer_decay=0.5, image_size=16)
+    sweep = lr_find(recipe, Reporter(quiet=True))
+    heads = sweep.rates[: len(swept)]
+    assert len(swept) > 50
+    for share in (0.25, 0.5, 1):  # stem, body, head; weights apart from biases
+        assert sum(np.allclose([row[group] for row in swept], share * heads) for group in range(len(swept[0]))) == 2
 
 
 def test_a_loss_that_is_no_number_is_said_to_be_none_and_leaves_nothing(bars, tmp_path):
