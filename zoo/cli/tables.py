@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import cache
@@ -54,7 +55,9 @@ def _console() -> Console:
 
 
 def print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # Bytes of a file name that are no text are lone surrogates, which JSON can escape and UTF-8 cannot hold.
+    typer.echo(re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def printable(text: str) -> str:

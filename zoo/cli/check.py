@@ -1,0 +1,142 @@
+"""`zoo check`: what is in a dataset, what is in it twice, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.recipe import Recipe
+
+if TYPE_CHECKING:
+    from zoo.check import Report
+    from zoo.check.problems import Problem
+
+SHOWN_EXAMPLES = 20
+SHOWN_CLASSES = 20
+
+
+def check(
+    dataset: Annotated[str, typer.Argument(help="Name of a dataset, a folder, or a list file.")],
+    *,
+    val: Annotated[str | None, typer.Option(help="Folder or list file of validation pictures.")] = None,
+    test: Annotated[str | None, typer.Option(help="Folder or list file of test pictures.")] = None,
+    encoding: Annotated[str, typer.Option(help="Text encoding of list files.")] = "utf-8",
+    data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for check.png (a contact sheet) and duplicates.csv.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: everything, in full.")] = False,
+) -> None:
+    """Look for what is wrong with a dataset before training on it.
+
+    Every picture is decoded once. Nothing is changed. The exit code is 1 only where `zoo train` would refuse the
+    pictures.
+
+    Examples:
+
+        zoo check ./photos
+
+        zoo check ./photos --output check
+    """
+    from zoo.check import conclude, make_folder, scan, write_report
+    from zoo.cli.console import stderr
+    from zoo.data.prepare import find_dataset, load_dataset
+    from zoo.progress import Reporter
+
+    recipe = Recipe.make(backbone="", dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root)
+    find_dataset(recipe)
+    if output:
+        make_folder(output)
+    spec, loaded = load_dataset(recipe)
+    total = sum(len(split) for split in (loaded.train, loaded.val, loaded.test) if split)
+    with Reporter().bar("Decoding", total) as advance:
+        found = scan(loaded, advance)
+    with stderr().status("Looking for duplicates"):
+        report = conclude(found, loaded.classes)
+    files = write_report(report, found, output) if output else []
+    if as_json:
+        from zoo.check import as_json as plain
+        from zoo.cli.tables import print_json
+
+        facts = {"dataset": spec.name, "source": loaded.source, "notes": list(loaded.notes)}
+        print_json({**facts, **plain(report, found), "files": [str(file) for file in files]})
+    else:
+        _print(f"{spec.name}: {loaded.source}".removesuffix(": "), loaded.notes, report, compared=len(found.thumbs))
+        _print_end(report, files)
+    raise typer.Exit(0 if report.usable else 1)
+
+
+def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
+    from zoo.check.near import MIN_SIDE
+    from zoo.cli.console import warn
+    from zoo.cli.tables import print_table, printable
+
+    for note in notes:
+        warn(note)
+    typer.echo(f"{printable(title)}\n")
+    headers = ("split", "pictures", "unreadable", "smallest", "median", "largest", "width : height", "grey")
+    print_table(headers, [_split_row(name, facts) for name, facts in report.splits.items()])
+    typer.echo()
+    print_table(("class", *report.splits), _class_rows(report))
+    total = sum(facts["pictures"] - facts["unreadable"] for facts in report.splits.values())
+    if compared < total:
+        typer.echo(
+            f"\nCompared by pixels: all pictures. Compared by looks: {compared:,} of {total:,}, those of {MIN_SIDE} "
+            "pixels and more a side, with some contrast."
+        )
+
+
+def _split_row(name: str, facts: dict[str, Any]) -> list[str]:
+    sizes = [
+        f"{facts[key]['width']} x {facts[key]['height']}" if key in facts else "-"
+        for key in ("smallest", "median", "largest")
+    ]
+    ratios = facts.get("width_to_height")
+    span = f"{ratios['least']:.2f} to {ratios['most']:.2f}" if ratios else "-"
+    return [name, f"{facts['pictures']:,}", f"{facts['unreadable']:,}", *sizes, span, f"{facts['grey']:,}"]
+
+
+def _class_rows(report: Report) -> list[list[str]]:
+    """Readable pictures of each class; of many classes, the smallest and the largest."""
+    counts = {split: facts["classes"] for split, facts in report.splits.items()}
+    names = list(report.classes)
+    if len(names) > SHOWN_CLASSES:
+        names.sort(key=lambda name: counts["train"][name])
+        half = SHOWN_CLASSES // 2
+        names = [*names[:half], "", *names[-half:]]
+    others = len(report.classes) - SHOWN_CLASSES
+    return [
+        [name, *(f"{counts[split][name]:,}" for split in counts)]
+        if name
+        else [f"… {others} more", *("" for _ in counts)]
+        for name in names
+    ]
+
+
+def _print_end(report: Report, files: Sequence[Path]) -> None:
+    from zoo.cli.tables import printable
+
+    typer.echo()
+    for problem in report.problems:
+        for line in _lines(problem):
+            typer.echo(printable(line))
+    if files:
+        typer.echo(f"Written: {', '.join(str(file) for file in files)}")
+    elif report.doubles:
+        typer.echo("--output FOLDER shows the pairs in a contact sheet and lists them all.")
+    if not report.problems:
+        typer.echo("No problems found.")
+        return
+    errors = sum(problem.severity == "error" for problem in report.problems)
+    verdict = f"Errors: {errors}, warnings: {len(report.problems) - errors}."
+    typer.echo(verdict if report.usable else f"{verdict} `zoo train` refuses these pictures as they are.")
+
+
+def _lines(problem: Problem) -> list[str]:
+    lines = [f"{problem.severity}: {problem.message}", f"    {problem.remedy}"]
+    lines += [f"      {example}" for example in problem.examples[:SHOWN_EXAMPLES]]
+    more = len(problem.examples) - SHOWN_EXAMPLES
+    return [*lines, *([f"      and {more:,} more: --json names them all"] if more > 0 else []), ""]
