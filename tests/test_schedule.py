@@ -143,6 +143,21 @@ def test_a_shortened_cosine_still_ends_at_nothing():
     assert bool((found[30:] == 0).all())
 
 
+@pytest.mark.parametrize(("options", "peak"), [({}, 1), ({"warmup_epochs": 8}, 39)])
+def test_a_default_warm_up_is_shortened_likewise(options, peak):
+    chosen = recipe("cosine", **options)
+    optimizer = sgd()
+    course, rates = Course(chosen, optimizer, 100 * EPOCHS, STEPS), []
+    for step in range(TOTAL):
+        rates.append(optimizer.param_groups[1]["lr"])
+        optimizer.step()
+        course.step()
+        course.shorten(TOTAL - step - 1)
+    assert rates.index(max(rates)) == pytest.approx(peak, abs=2)
+    assert max(rates) > 0.09
+    assert rates[-1] < 0.001
+
+
 def test_a_shortened_cosine_can_take_back_the_time_that_is_there_after_all():
     longer = run(recipe("cosine", warmup_epochs=0), shorten=(10, 10**6))
     assert torch.equal(longer, run(recipe("cosine", warmup_epochs=0)))

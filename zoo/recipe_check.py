@@ -144,7 +144,7 @@ def budget_bytes(text: str) -> int:
 
     try:
         size = TypeAdapter(ByteSize).validate_python(text)
-    except ValidationError:
+    except (ValidationError, OverflowError):
         size = None
     if size is None or size < 0:
         raise UsageError(

@@ -134,19 +134,24 @@ def latest_run(folder: Path = RUNS) -> Run:
     raise UsageError(f"There is no run under {folder}/.", "Make one, for example: zoo train resnet18 mnist")
 
 
-def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, bool]:
-    """Finds the folder of a new run, and says whether it had to be made.
+def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, int]:
+    """Finds the folder of a new run, and says how many folders had to be made: it and those around it.
 
     Raises `UsageError` where it holds files already or cannot be written.
     """
     if output is None:
         dataset = re.sub(r"[^\w.-]+", "-", Path(recipe.dataset).stem).strip("-.") or "pictures"
         name = re.sub(r"[^\w.-]+", "-", f"{recipe.backbone}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
-        return _make(RUNS / name, exist_ok=False), True
+        made = _missing(RUNS / name)
+        return _make(RUNS / name, exist_ok=False), made
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise UsageError(f"The folder {output} is not empty.", "Name another one with --output.")
-    made = not output.exists()
+    made = _missing(output)
     return _make(output, exist_ok=True), made
+
+
+def _missing(folder: Path) -> int:
+    return sum(not each.exists() for each in (folder, *folder.parents))
 
 
 def create_folder_at(folder: Path) -> Path:
@@ -171,13 +176,13 @@ def _make(folder: Path, *, exist_ok: bool) -> Path:
     return folder
 
 
-def remove_unfinished(folder: Path, *, made: bool) -> None:
-    """Removes what a run wrote that ended before its first epoch, and the folder where the run had made it."""
+def remove_unfinished(folder: Path, *, made: int) -> None:
+    """Removes what a run wrote that ended before its first epoch, and as many folders as the run had made."""
     with suppress(OSError):  # an error is on its way already
         for name in ("recipe.toml", "run.json", "metrics.csv", "curves.png"):
             (folder / name).unlink(missing_ok=True)
-        if made:
-            folder.rmdir()
+        for each in (folder, *folder.parents)[:made]:
+            each.rmdir()
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:

@@ -98,8 +98,10 @@ class Course:
         return {"scheduler": own, "plateau": plateau, "taken": self.taken, "total": self.total}
 
     def _factor(self, step: int) -> float:
-        if step < self.warmup:
-            return (step + 1) / (self.warmup + 1)
+        # A shorter course has a shorter default warm-up.
+        warmup = self.warmup * self.total / self.planned if self.recipe.warmup_epochs is None else self.warmup
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
         epoch = step / self.steps_per_epoch
         if self.recipe.schedule == "step":
             return float(self.recipe.gamma ** int(epoch / self.step_epochs + 1e-9))
@@ -107,5 +109,5 @@ class Course:
             return float(self.recipe.gamma ** sum(epoch >= milestone for milestone in self.milestones))
         if self.recipe.schedule == "constant":
             return 1.0
-        done = (step - self.warmup) / max(1, self.total - self.warmup)
+        done = (step - warmup) / max(1, self.total - warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
