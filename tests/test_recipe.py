@@ -2,6 +2,7 @@ import pytest
 
 from zoo.errors import UsageError
 from zoo.recipe import Recipe
+from zoo.recipe_check import RANGES, budget_bytes, channels, epochs_of, seconds, zoom_range
 
 
 def make(**options):
@@ -25,6 +26,25 @@ def test_a_recipe_survives_its_file(tmp_path):
         ({"label_smoothing": 1.0}, "label_smoothing cannot be 1.0", "below 1"),
         ({"learning_rate": -1.0}, "learning_rate cannot be -1.0", "above 0"),
         ({"max_unreadable": 1.5}, "max_unreadable cannot be 1.5", "from 0 to 1"),
+        ({"accumulate": 0}, "accumulate cannot be 0", "from 1"),
+        ({"layer_decay": 1.5}, "layer_decay cannot be 1.5", "to 1"),
+        ({"dropout": 1.0}, "dropout cannot be 1.0", "below 1"),
+        ({"ema": 1.0}, "ema cannot be 1.0", "below 1"),
+        ({"views": 0}, "views cannot be 0", "from 1"),
+        ({"momentum": 1.0}, "momentum cannot be 1.0", "below 1"),
+        ({"clip_norm": 0.0}, "clip_norm cannot be 0.0", "above 0"),
+        ({"grey": 1.1}, "grey cannot be 1.1", "from 0 to 1"),
+        ({"mixup": -0.1}, "mixup cannot be -0.1", "from 0"),
+        ({"learning_rate": float("nan")}, "learning_rate cannot be nan", "above 0"),
+        ({"flip": "diagonal"}, "flip cannot be 'diagonal'", "--flip"),
+        ({"mean": "0.1,0.2,x"}, "mean cannot be '0.1,0.2,x'", "--mean"),
+        ({"std": "-1"}, "std cannot be '-1'", "--std"),
+        ({"zoom": "1"}, "zoom cannot be '1'", "0.9,1.1"),
+        ({"time_budget": "-5s"}, "time_budget cannot be '-5s'", "90s, 10m or 1.5h"),
+        ({"cache_budget": "4 apples"}, "cache_budget cannot be '4 apples'", "500MB"),
+        ({"milestones": "0,5"}, "milestones cannot be '0,5'", "rising"),
+        ({"milestones": ""}, "milestones cannot be ''", "--milestones"),
+        ({"unfreeze_at": "3", "strategy": "full"}, "gradual unfreezes", "--strategy gradual"),
     ],
 )
 def test_impossible_options_name_themselves(options, cause, remedy):
@@ -46,3 +66,53 @@ def test_a_recipe_that_cannot_be_read_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UsageError, match=r"recipe\.toml"):
         Recipe.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 m", 120), (None, None)]
+)
+def test_times_are_read(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0", 0), ("1KB", 1000), ("1KiB", 1024), ("1.5GiB", 3 * 2**29), ("500 MB", 500_000_000)]
+)
+def test_sizes_are_read(text, expected):
+    assert budget_bytes(text) == expected
+
+
+def test_texts_of_several_numbers_are_read():
+    assert channels(make(mean="0.5"), "mean") == (0.5, 0.5, 0.5)
+    assert channels(make(std="0.1, 0.2, 0.3"), "std") == (0.1, 0.2, 0.3)
+    assert channels(make(), "mean") is None
+    assert zoom_range(make(zoom="0.9,1.1")) == (0.9, 1.1)
+    assert epochs_of("milestones", "3, 5,7") == (3, 5, 7)
+
+
+def test_a_file_may_hold_lists_of_numbers(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        'backbone = "tiny"\ndataset = "x"\nschedule = "multistep"\nmilestones = [3, 5]\nmean = [0.1, 0.2, 0.3]'
+    )
+    recipe = Recipe.make(**Recipe.read(path))
+    assert epochs_of("milestones", recipe.milestones) == (3, 5)
+    assert channels(recipe, "mean") == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("line", "number"), [("epcohs = 3", 4), ("'epcohs' = 3", 4), ("[epcohs]", 4), ("epcohs.x = 3", 4)]
+)
+def test_an_unknown_key_names_its_line_and_the_nearest(tmp_path, line, number):
+    path = tmp_path / "recipe.toml"
+    path.write_text(f'backbone = "tiny"\n# epcohs\ndataset = "x"\n{line}\n')
+    with pytest.raises(UsageError, match="line 4: a recipe has no option 'epcohs'") as error:
+        Recipe.read(path)
+    assert error.value.remedy == "Did you mean epochs?"
+
+
+def test_every_number_has_a_range_that_holds_its_default():
+    recipe = make()
+    for name, (low, high, _) in RANGES.items():
+        value = getattr(recipe, name)
+        assert value is None or low <= value <= high

@@ -92,8 +92,8 @@ class Journal:
         write_atomically(self.folder / "best.safetensors", lambda path: save_file(state, path))
 
     def save_last(self, state: Mapping[str, Any]) -> None:
-        """Writes last.ckpt: tensors and plain values alone, so that it loads with `weights_only=True`."""
-        whole = {"epoch": len(self.rows), "torch": torch.get_rng_state(), **state}
+        """Writes last.ckpt: tensors on the CPU and plain values alone; it loads anywhere with `weights_only=True`."""
+        whole = _on_cpu({"epoch": len(self.rows), "torch": torch.get_rng_state(), **state})
         write_atomically(self.folder / "last.ckpt", lambda path: torch.save(whole, path))
 
     def close(self) -> None:
@@ -104,6 +104,14 @@ class Journal:
                 logger.close()
             except Exception as error:  # as in add
                 self.reporter.warn(f"The logger '{name}' failed at its end: {_said(error)}.")
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, Mapping):
+        return {key: _on_cpu(each) for key, each in value.items()}
+    return [_on_cpu(each) for each in value] if isinstance(value, list) else value
 
 
 def _said(error: Exception) -> str:
