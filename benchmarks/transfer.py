@@ -29,8 +29,8 @@ from zoo.split import without_batchnorm
 
 keep_freed_memory()
 network = registry().backbone(sys.argv[1]).spec.build(10).eval().to(memory_format=torch.channels_last)
-fused = without_batchnorm(network)
 batch = torch.randn(32, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+fused = without_batchnorm(network, batch[:2]).to(memory_format=torch.channels_last)
 
 def seconds(module, count, low):
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
@@ -63,20 +63,22 @@ def measured(command: list[str], folder: str) -> dict:
 
 
 def one_pair(backbone: str, epochs: int) -> dict:
-    with tempfile.TemporaryDirectory() as folder:
-        plain = measured([sys.executable, str(HERE / "plain_loop.py"), backbone, "--epochs", str(epochs)], folder)
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = str(HERE.parent / "zoo" / "recipes" / "mnist-resnet18-head.toml")
-        command = [str(Path(sys.executable).with_name("zoo")), "train", "--recipe", recipe]
-        command += [backbone, "mnist", "--epochs", str(epochs), "--json"]
-        zoo = measured(command, folder)
-        zoo["accuracy"] = zoo.pop("metrics")["top1"]
-    with tempfile.TemporaryDirectory() as folder:
-        passes = measured([sys.executable, "-c", PASS, backbone], folder)
-    kept = ("seconds", "cpu_seconds", "mebibytes", "accuracy")
-    pair = {"plain": {key: plain[key] for key in kept}, "zoo": {key: zoo[key] for key in kept}}
-    print(backbone, json.dumps({**pair, "passes": passes}), flush=True)
-    return {**pair, "passes": passes, "ratio": plain["seconds"] / zoo["seconds"]}
+    recipe = ["--recipe", "mnist-resnet18-head", backbone, "mnist", "--epochs", str(epochs), "--json"]
+    commands = {
+        "passes": [sys.executable, "-c", PASS, backbone],
+        "zoo": [str(Path(sys.executable).with_name("zoo")), "train", *recipe],
+        "plain": [sys.executable, str(HERE / "plain_loop.py"), backbone, "--epochs", str(epochs)],
+    }
+    pair: dict = {}
+    for side, command in commands.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found = measured(command, folder)
+        if side == "zoo":
+            found["accuracy"] = found["metrics"]["top1"]
+        wanted = ("seconds", "cpu_seconds", "mebibytes", "accuracy", "low", "pass", "test")
+        pair[side] = {key: found[key] for key in wanted if key in found}
+        print(backbone, side, json.dumps(pair[side]), flush=True)
+    return {**pair, "ratio": pair["plain"]["seconds"] / pair["zoo"]["seconds"]}
 
 
 def table(results: dict[str, list[dict]], epochs: int) -> str:
