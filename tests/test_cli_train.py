@@ -30,7 +30,7 @@ def test_help_names_every_option_of_the_recipe():
 def test_it_prints_a_summary_the_figures_and_what_to_do_next(bars, tmp_path):
     result = zoo("train", "tiny", bars, *QUICK, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    for fact in ("120 training, 18 validation", "18 test", "3: bar, line, slope", "full", "precision", "runs/tiny-bars-"):
+    for fact in ("120 training, 18 validation", "18 test", "3: bar, line, slope", "full", "device", "runs/tiny-bars-"):
         assert fact in result.stderr
     run = next((tmp_path / "runs").iterdir())
     assert f"zoo export runs/{run.name} --onnx --torchscript" in result.stdout
