@@ -114,7 +114,7 @@ def plot(results: dict[str, list[dict]], path: Path) -> None:
             axes.barh(row + offset, seconds, 0.36, color=colour, label=side if row == 0 else None)
             axes.text(seconds, row + offset, f" {seconds:,.0f} s", va="center")
     axes.set_yticks(range(len(results)), results)
-    axes.set(xscale="log", xlabel="wall time of the whole process in seconds, logarithmic")
+    axes.set(xlabel="wall time of the whole process in seconds")
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.legend(["plain PyTorch loop", "zoo train"], loc="lower right")
