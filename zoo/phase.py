@@ -106,11 +106,9 @@ class PhaseMaker:
 
     def _freeze(self, step: Step) -> list[Group]:
         """Sets `requires_grad`; returns the trainable parameters by stage with their learning rates."""
-        parameters = dict(self.network.named_parameters())
         groups: list[Group] = []
         for index, stage in enumerate(self.stages):
-            inside = tuple(f"{member}." for member in stage.members)
-            own = [p for name, p in parameters.items() if name in stage.members or name.startswith(inside)]
+            own = stage.parameters(self.network)
             for parameter in own:
                 parameter.requires_grad_(index >= step.first)
             if index >= step.first:

@@ -75,6 +75,14 @@ class Stage:
     name: str
     members: tuple[str, ...]
 
+    def holds(self, name: str) -> bool:
+        """Whether the module, parameter or buffer of that qualified name belongs to it."""
+        return any(name == member or name.startswith(f"{member}.") for member in self.members)
+
+    def parameters(self, network: nn.Module) -> list[nn.Parameter]:
+        """Its parameters in a network."""
+        return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:

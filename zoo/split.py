@@ -142,24 +142,17 @@ def _levels(network: nn.Module, graph: fx.Graph, stages: Sequence[Stage], *, kee
     What belongs to no stage (a pooling) goes with what it depends on; a dropout goes with the stage behind it
     where it is to be kept. (The head alone trains on what enters its layer, whatever stands between.)
     """
-    stage_of = {member: index for index, stage in enumerate(stages) for member in stage.members}
     levels: dict[fx.Node, int] = {}
     for node in graph.nodes:
         level = max((levels[source] for source in node.all_input_nodes), default=BEFORE)
-        own = _stage_index(str(node.target), stage_of) if node.op in ("call_module", "get_attr") else None
-        if own is not None:
-            level = max(level, own)
+        named = node.op in ("call_module", "get_attr")
+        own = [index for index, stage in enumerate(stages) if named and stage.holds(str(node.target))]
+        if own:
+            level = max(level, *own)
         elif keep_random and node.op == "call_module" and _is_random(network.get_submodule(str(node.target))):
             level += 1
         levels[node] = level
     return levels
-
-
-def _stage_index(target: str, stage_of: dict[str, int]) -> int | None:
-    """The stage of a module or parameter: it or something around it is a member."""
-    parts = target.split(".")
-    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((stage_of[name] for name in names if name in stage_of), None)
 
 
 def _is_batch_size(node: fx.Node) -> bool:

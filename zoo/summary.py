@@ -56,11 +56,9 @@ def _augmentation(recipe: Recipe, plan: Plan) -> str:
 
 def stage_rows(plan: Plan, stages: Sequence[Stage], network: nn.Module) -> list[tuple[str, str, str, str]]:
     """For each stage its name, parameters, the epochs in which it trains, and its learning rate."""
-    parameters = dict(network.named_parameters())
     rows = []
     for index, stage in enumerate(stages):
-        inside = tuple(f"{member}." for member in stage.members)
-        count = sum(p.numel() for name, p in parameters.items() if name in stage.members or name.startswith(inside))
+        count = sum(parameter.numel() for parameter in stage.parameters(network))
         rows.append((stage.name, f"{count:,}", *_course(plan, index)))
     return rows
 

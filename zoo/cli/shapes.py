@@ -50,7 +50,12 @@ def stage_shapes(spec: BackboneSpec) -> list[StageShape]:
             outputs = _watch(network, stages)
             with torch.device(device):
                 network(torch.zeros(1, 3, default_size(spec), default_size(spec)))
-        return [StageShape(stage.name, outputs.get(stage.name), _parameters(network, stage)) for stage in stages]
+        return [
+            StageShape(
+                stage.name, outputs.get(stage.name), sum(parameter.numel() for parameter in stage.parameters(network))
+            )
+            for stage in stages
+        ]
 
     try:
         return run("meta")
@@ -97,11 +102,3 @@ def _watch(network: nn.Module, stages: Sequence[Stage]) -> dict[str, tuple[int, 
             if member in modules:
                 watch(stage.name, modules[member])
     return shapes
-
-
-def _parameters(network: nn.Module, stage: Stage) -> int:
-    return sum(
-        parameter.numel()
-        for name, parameter in network.named_parameters()
-        if any(name == member or name.startswith(f"{member}.") for member in stage.members)
-    )
