@@ -62,12 +62,14 @@ def allocate(train: tuple[int, ...], val: tuple[int, ...], budget: int) -> Featu
     """
     if not budget:
         return None
-    if 4 * (math.prod(train) + math.prod(val)) <= budget:
+    numbers = math.prod(train) + math.prod(val)
+    if 4 * numbers <= budget:
         return Features(torch.empty(train), torch.empty(val), "memory")
-    mapped = [map_file(shape, np.float32) for shape in (train, val)]
-    if mapped[0] is None or mapped[1] is None:
+    mapped = map_file((numbers,), np.float32)  # one file: the disk must have room for both
+    if mapped is None:
         return None
-    return Features(torch.from_numpy(mapped[0]), torch.from_numpy(mapped[1]), "file")
+    first, second = torch.from_numpy(mapped).split([math.prod(train), math.prod(val)])  # type: ignore[no-untyped-call]
+    return Features(first.view(train), second.view(val), "file")
 
 
 def compute(prefix: nn.Module, batches: Iterable[Tensor], out: Tensor, advance: Callable[[int], None]) -> None:

@@ -74,14 +74,14 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
                 break
             losses.append(loss)
             advance(1)
-            if smooth(losses)[-1] > DIVERGED * min(smooth(losses)) and rate > rates[SETTLING]:
+            smoothed = smooth(losses)
+            if smoothed[-1] > DIVERGED * smoothed.min() and rate > rates[SETTLING]:
                 break
     if not losses:
         raise TrainingError(
             "The loss is infinite or undefined before the first step.",
             "Look at --mean, --std and the weights, or give --precision fp32.",
         )
-    smoothed = smooth(losses)
     return Sweep(rates[: len(losses)], smoothed, suggest(rates[: len(losses)], smoothed))
 
 

@@ -71,15 +71,7 @@ def make_plan(
     check_size(size, backbone)
     stages = backbone.stages(network)
     first = first_stage(recipe, backbone, stages)
-    epochs = (
-        recipe.epochs
-        or {
-            "head": HEAD_EPOCHS,
-            "finetune": 4,
-            "gradual": (len(stages) - first) * GRADUAL_EPOCHS,
-            "full": 8 if small else 30,
-        }[strategy]
-    )
+    epochs = recipe.epochs or _default_epochs(strategy, stages=len(stages) - first, small=small)
     device, frozen_precision, machine_reasons = choose_machine(recipe)
     reasons |= machine_reasons
     precision = frozen_precision
@@ -108,6 +100,12 @@ def make_plan(
         frozen_precision=frozen_precision,
         reasons=reasons,
     )
+
+
+def _default_epochs(strategy: str, *, stages: int, small: bool) -> int:
+    """Takes the number of stages that train, and whether the pictures are small."""
+    choices = {"head": HEAD_EPOCHS, "finetune": 4, "gradual": stages * GRADUAL_EPOCHS, "full": 8 if small else 30}
+    return choices[strategy]
 
 
 def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsReport) -> tuple[int, str]:
