@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,27 @@ def trained(bars, tmp_path_factory, tiny_plugin):
         augment="none",
         learning_rate=0.01,
     )
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Trainings draw nothing."""
+    from .watch import undrawn
+
+    undrawn(monkeypatch)
+
+
+@pytest.fixture
+def learn(bars, tmp_path):
+    """`watch.train` on `bars`."""
+    from .watch import train
+
+    return partial(train, bars, tmp_path)
+
+
+@pytest.fixture
+def phases(monkeypatch):
+    """The phases of the trainings that follow."""
+    from .watch import watch
+
+    return watch(monkeypatch)

@@ -8,14 +8,13 @@ from safetensors.torch import load_file
 
 import zoo
 
-from .watch import train, undrawn, watch
+from .watch import train, watch
 
-pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
-
-
-@pytest.fixture(autouse=True)
-def no_plots(monkeypatch):
-    undrawn(monkeypatch)
+pytestmark = [
+    pytest.mark.usefixtures("no_plots"),
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+]
 
 
 def learn(bars, tmp_path, **options):

@@ -4,7 +4,6 @@ import csv
 import math
 import sys
 import time
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from torch.nn import functional as F
 
 from zoo.cli import main
 from zoo.errors import TrainingError, UsageError
-from zoo.evaluate import classify
 from zoo.fit import Fitter
 from zoo.learner import make_average
 from zoo.metrics import summarise
@@ -27,22 +25,9 @@ from zoo.runs import Run
 
 from .conftest import write_folder
 from .networks import Plain
-from .watch import add_backbone, start, train, undrawn, watch
+from .watch import add_backbone, classify, start, train
 
-
-@pytest.fixture(autouse=True)
-def no_plots(monkeypatch):
-    undrawn(monkeypatch)
-
-
-@pytest.fixture
-def learn(bars, tmp_path):
-    return partial(train, bars, tmp_path)
-
-
-@pytest.fixture
-def phases(monkeypatch):
-    return watch(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 
 def rows(run):
@@ -50,7 +35,7 @@ def rows(run):
 
 
 def validation_loss(run):
-    logits, labels, _ = classify(run.classifier(), run.dataset().val, torch.device("cpu"), lambda _: None)
+    logits, labels = classify(run.classifier(), run.dataset().val)
     return summarise(logits, labels)["loss"]
 
 

@@ -10,13 +10,12 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ArtifactError, DataError, TrainingError, UnknownNameError, UsageError
-from zoo.evaluate import classify
 from zoo.metrics import summarise
 from zoo.recipe import Recipe
 from zoo.runs import Run, create_folder, latest_run, list_runs
 
 from .conftest import write_folder
-from .watch import undrawn
+from .watch import classify, undrawn
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_it_learns_what_the_pictures_show(trained):
 
 def test_final_figures_are_those_of_the_deployable_classifier(trained):
     name, split = trained.evaluation_split()
-    logits, labels, _ = classify(trained.classifier(), split, torch.device("cpu"), lambda _: None)
+    logits, labels = classify(trained.classifier(), split)
     assert name == "test"
     assert trained.metrics["top1"] == (logits.argmax(1) == labels).mean()
 
@@ -77,7 +76,7 @@ def test_the_best_epoch_is_the_one_that_is_kept(bars, tmp_path):
     losses = [float(row["val_loss"]) for row in rows(run)]
     best = 1 + losses.index(min(losses))
     assert run.info["best_epoch"] == best < 12
-    logits, labels, _ = classify(run.classifier(), run.dataset().val, torch.device("cpu"), lambda _: None)
+    logits, labels = classify(run.classifier(), run.dataset().val)
     assert summarise(logits, labels)["loss"] == pytest.approx(min(losses), rel=0.02)
     assert min(losses) < 0.98 * losses[-1]
 
@@ -113,7 +112,7 @@ def test_head_leaves_the_rest_as_it_was(bars, tmp_path):
 def test_the_stored_head_gives_the_validation_accuracy_of_the_whole_network(bars, tmp_path):
     run = train(bars, tmp_path, strategy="head", epochs=10)
     dataset = run.dataset()
-    logits, labels, _ = classify(run.classifier(), dataset.val, torch.device("cpu"), lambda _: None)
+    logits, labels = classify(run.classifier(), dataset.val)
     best = rows(run)[run.info["best_epoch"] - 1]
     assert (logits.argmax(1) == labels).mean() == pytest.approx(float(best["val_top1"]))
     assert summarise(logits, labels)["loss"] == pytest.approx(float(best["val_loss"]), abs=0.02)

@@ -12,35 +12,21 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from zoo.data.stream import decode
-from zoo.evaluate import classify
 from zoo.metrics import summarise
 from zoo.summary import stage_rows
 
 from .networks import UNSPLITTABLE, Small
-from .watch import add_backbone, start, train, undrawn, watch
+from .watch import add_backbone, classify, start, train
+
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 STAGE_OF = {"0": "stem", "1": "body", "2": "head"}
 EVERY = {"stem", "body", "head"}
 
 
-@pytest.fixture(autouse=True)
-def no_plots(monkeypatch):
-    undrawn(monkeypatch)
-
-
-@pytest.fixture
-def learn(bars, tmp_path):
-    return partial(train, bars, tmp_path)
-
-
 @pytest.fixture
 def stranger(monkeypatch):
     return partial(add_backbone, monkeypatch)
-
-
-@pytest.fixture
-def phases(monkeypatch):
-    return watch(monkeypatch)
 
 
 def stages(names):
@@ -181,7 +167,7 @@ def test_last_ckpt_holds_the_weights_of_the_last_epoch(learn, phases, strategy, 
 def test_the_figures_of_the_best_epoch_are_those_of_the_kept_classifier(learn, strategy):
     run = learn(strategy=strategy, epochs=5, learning_rate=0.005, augment="light")
     best = rows(run)[run.info["best_epoch"] - 1]
-    logits, labels, _ = classify(run.classifier(), run.dataset().val, torch.device("cpu"), lambda _: None)
+    logits, labels = classify(run.classifier(), run.dataset().val)
     assert summarise(logits, labels)["loss"] == pytest.approx(float(best["val_loss"]), rel=0.01)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 import zoo
+from zoo.evaluate import answers, classifier_stream
 from zoo.fit import Fitter
 from zoo.learner import Learner
 from zoo.phase import PhaseMaker
@@ -110,6 +111,13 @@ def start(seed=0, backbone="tiny"):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return registry().backbone(backbone).spec.build(3)
+
+
+def classify(classifier, split):
+    """What a run's figures are computed from: logits `[N, K]` and labels `[N]` of a split's readable pictures."""
+    stream = classifier_stream(classifier, torch.device("cpu"))
+    logits, kept, _ = answers(stream, split, len(classifier.classes), lambda _: None)
+    return logits, split.labels[kept]
 
 
 def undrawn(monkeypatch):

@@ -148,20 +148,6 @@ def classifier_stream(classifier: Classifier, device: torch.device) -> Stream:
     return stream
 
 
-def classify(
-    classifier: Classifier, split: Split, device: torch.device, advance: Callable[[int], None]
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Runs a classifier over a split; arguments as for `classifier_stream` and `answers`.
-
-    Returns:
-        logits float32 `[N, K]` and labels int64 `[N]` of the readable pictures in the split's order, and
-        one sentence for each unreadable one.
-    """
-    stream = classifier_stream(classifier, device)
-    logits, kept, unreadable = answers(stream, split, len(classifier.classes), advance)
-    return logits, split.labels[kept], list(unreadable)
-
-
 @contextmanager
 def _exact(device: torch.device) -> Iterator[None]:
     """fp32 that is fp32: on a GPU, cuDNN rounds to TF32 unless told otherwise."""
