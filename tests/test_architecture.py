@@ -38,7 +38,8 @@ def test_a_package_imports_itself_and_zoo_only(package):
 
 def test_the_public_face_is_this():
     assert zoo.__all__ == [
-        "Artifact", "Predictor", "Run", "ZooError", "__version__", "backbones", "datasets", "export", "load", "train",
+        "Artifact", "Predictor", "Run", "ZooError", "__version__", "backbones", "datasets", "export", "load", "resume",
+        "train",
     ]  # fmt: skip
     for name in zoo.__all__:
         assert getattr(zoo, name) is not None

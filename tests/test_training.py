@@ -172,7 +172,7 @@ def test_a_diverging_loss_stops_the_run_and_keeps_the_best(bars, tmp_path, monke
         nan = calls.count(False) == 2 and logits.requires_grad == (what == "train")
         return real(logits, labels, *weights, **options) * (float("nan") if nan else 1)
 
-    monkeypatch.setattr("zoo.fit.F.cross_entropy", diverging)
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", diverging)
     with pytest.raises(TrainingError, match=f"in epoch {2 if what == 'val' else 3}, .+\\. Epoch [12] is kept"):
         train(bars, tmp_path, epochs=5)
     run = Run(tmp_path / "run")
@@ -182,16 +182,16 @@ def test_a_diverging_loss_stops_the_run_and_keeps_the_best(bars, tmp_path, monke
 
 
 def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
-    from zoo.journal import Journal
+    from zoo import checkpoint
 
-    save = Journal.save_last
+    save = checkpoint.save
 
-    def interrupt(self, state):
-        save(self, state)
-        if len(self.rows) == 2:
+    def interrupt(folder, state):
+        save(folder, state)
+        if state["epoch"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Journal, "save_last", interrupt)
+    monkeypatch.setattr(checkpoint, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path, epochs=5)
     run = Run(tmp_path / "run")
@@ -202,7 +202,7 @@ def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_nothing(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self, steps: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path)
     assert not (tmp_path / "run").exists()
@@ -295,7 +295,7 @@ def test_names_that_mean_something_to_plots_and_consoles_are_only_names(tmp_path
 
 def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda self, steps: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         zoo.train("tiny", bars, output=tmp_path / "mine", image_size=16)
     assert not list((tmp_path / "mine").iterdir())

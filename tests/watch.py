@@ -64,10 +64,10 @@ def watch(monkeypatch):
         before.append(copied(self.network))
         return make(self, step)
 
-    def watched_run(self, phase):
+    def watched_run(self, phase, resumed):
         seen = Seen(self, phase, before.pop(), {})
         phases.append(seen)
-        run(self, phase)
+        run(self, phase, resumed)
         seen.after = copied(self.network)
         phases.at_end(seen)
 
@@ -122,5 +122,5 @@ def classify(classifier, split):
 
 def undrawn(monkeypatch):
     """Trainings leave no plots, which take longer than they do."""
-    monkeypatch.setattr("zoo.training.draw_run", lambda *_: None)
+    monkeypatch.setattr("zoo.final.draw_run", lambda *_: None)
     monkeypatch.setattr("zoo.training.plot_curves", lambda _, path: path.touch())

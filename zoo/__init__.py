@@ -1,6 +1,6 @@
 """visionzoo: fine-tune an image classifier, export it, and trust what you deploy.
 
-The Python face is `train`, `export`, `load`, `backbones` and `datasets`; importing it costs nothing, each
+The Python face is `train`, `resume`, `export`, `load`, `backbones` and `datasets`; importing it costs nothing, each
 name loads what it needs when it is first used.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo.exporting import Artifact, export
     from zoo.registry import backbones, datasets
     from zoo.runs import Run
-    from zoo.training import train
+    from zoo.training import resume, train
 
 _HOMES = {
     "Artifact": "zoo.exporting",
@@ -27,6 +27,7 @@ _HOMES = {
     "datasets": "zoo.registry",
     "export": "zoo.exporting",
     "load": "zoo.artifact",
+    "resume": "zoo.training",
     "train": "zoo.training",
 }
 
@@ -40,6 +41,7 @@ __all__ = [
     "datasets",
     "export",
     "load",
+    "resume",
     "train",
 ]
 

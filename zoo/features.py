@@ -72,14 +72,14 @@ def allocate(train: tuple[int, ...], val: tuple[int, ...], budget: int) -> Featu
     return Features(first.view(train), second.view(val), "file")
 
 
-def compute(prefix: nn.Module, batches: Iterable[Tensor], out: Tensor, advance: Callable[[int], None]) -> None:
-    """Fills `out`, float32 `[N, ...]`, with what `prefix` makes of N pictures, float32 `[n, 3, S, S]` a batch."""
-    done = 0
+def compute(
+    prefix: Callable[[Tensor], Tensor], parts: Iterable[Tensor], out: Tensor, advance: Callable[[int], None]
+) -> None:
+    """Fills `out`, float32 `[N, ...]`, with what `prefix` makes of the N pictures at the indices in `parts`."""
     with torch.inference_mode():
-        for batch in batches:
-            out[done : done + len(batch)].copy_(prefix(batch))
-            done += len(batch)
-            advance(len(batch))
+        for indices in parts:
+            out[indices[0] : indices[-1] + 1].copy_(prefix(indices))
+            advance(len(indices))
 
 
 def standardisation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
@@ -131,19 +131,19 @@ def fold(head: nn.Module, mean: Tensor, std: Tensor) -> None:
 
 
 def inputs_of(
-    features: Features, device: torch.device
+    features: Features, device: torch.device, share: slice
 ) -> tuple[Callable[[Tensor, int], Tensor], Callable[[Tensor], Tensor]]:
     """The inputs of a phase whose features are stored; each epoch takes the next view.
 
     Returns:
-        What takes indices, int64 `[n]`, and the epoch, from 1, and gives training features; and what takes
-        indices and gives those of validation.
+        What takes indices, int64 `[N]`, and the epoch, from 1, and gives the training features of `share` of them; and
+        what takes indices and gives those of validation.
     """
 
     def train_inputs(indices: Tensor, epoch: int) -> Tensor:
-        return _laid_out(features.train[(epoch - 1) % len(features.train)][indices].to(device))
+        return _laid_out(features.train[(epoch - 1) % len(features.train)][indices[share]].to(device))
 
-    return train_inputs, lambda indices: _laid_out(features.val[indices].to(device))
+    return train_inputs, lambda indices: _laid_out(features.val[indices[share]].to(device))
 
 
 def _laid_out(features: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from zoo.data import Dataset, Split
 from zoo.data.prepare import load_dataset, training_splits
 from zoo.data.store import Store, build_store, check_unreadable
 from zoo.errors import DataError
-from zoo.plan import Plan, make_plan
+from zoo.plan import Plan, make_plan, recorded_plan
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
 from zoo.recipe_check import class_weights
+from zoo.runs import Run
 from zoo.specs import BackboneSpec, DatasetSpec, Stage
 from zoo.weights import WeightsReport, load_weights
 
@@ -40,21 +41,26 @@ class Job:
     class_weights: list[float] | None
 
 
-def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter) -> Job:
-    """Loads the dataset, builds the network with its weights, and makes the plan; decodes nothing yet."""
+def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded: Run | None = None) -> Job:
+    """Loads the dataset, builds the network with its weights, and makes the plan; decodes nothing yet.
+
+    Args:
+        recorded: the run that goes on from a checkpoint, which brings the weights: its plan is kept.
+    """
     data, dataset = load_dataset(recipe)
     for note in dataset.notes:
         reporter.warn(note)
     splits = training_splits(dataset, recipe.seed)
     torch.manual_seed(recipe.seed)
     network = backbone.build(len(dataset.classes))
-    weights = load_weights(network, backbone, recipe.weights)
+    weights = WeightsReport(**recorded.info["weights"]) if recorded else load_weights(network, backbone, recipe.weights)
     if weights.note:
         reporter.warn(weights.note)
+    plan = recorded_plan(recorded, recipe) if recorded else make_plan(recipe, backbone, data, weights, network)
     counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
     return Job(
         recipe=recipe,
-        plan=make_plan(recipe, backbone, data, weights, network),
+        plan=plan,
         data=data,
         dataset=dataset,
         splits=splits,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from zoo.errors import PluginError, ZooError
@@ -35,17 +33,18 @@ class Best:
 
 
 class Journal:
-    """Metrics and checkpoints of one run folder.
+    """Metrics and best weights of one run folder.
 
     Attributes:
         rows: one per finished epoch.
         best: the epoch whose weights best.safetensors holds.
         monitored: the column of the rows that chooses it: `val_loss`, because a few hundred pictures tell losses
             apart better than accuracies, or `val_top1`.
+        writes: whether this process is the one that writes.
     """
 
-    def __init__(self, folder: Path, reporter: Reporter, monitor: str = "loss") -> None:
-        self.folder, self.reporter = folder, reporter
+    def __init__(self, folder: Path, reporter: Reporter, monitor: str = "loss", *, writes: bool = True) -> None:
+        self.folder, self.reporter, self.writes = folder, reporter, writes
         self.monitored = MONITORED[monitor]
         self.loggers: dict[str, Logger] = {}
         self.rows: list[Row] = []
@@ -53,6 +52,8 @@ class Journal:
 
     def open(self, name: str, spec: LoggerSpec) -> None:
         """Starts a logger. Raises `PluginError` where it cannot start, or the error that it has for the user."""
+        if not self.writes:
+            return
         try:
             self.loggers[name] = spec.create(self.folder)
         except ZooError:
@@ -61,6 +62,10 @@ class Journal:
             raise PluginError(
                 f"The logger '{name}' cannot start: {_said(error)}.", "Leave it out of --loggers."
             ) from error
+
+    def restore(self, rows: Sequence[Row], best: Best) -> None:
+        """Goes on behind rows that the loggers have already."""
+        self.rows, self.best = list(rows), best
 
     def add(self, row: Row) -> bool:
         """Numbers an epoch's row, writes it everywhere, and tells whether it is the best so far."""
@@ -88,13 +93,9 @@ class Journal:
         """Writes best.safetensors: a network's state dict."""
         from safetensors.torch import save_file
 
-        state = {name: value.detach().cpu().contiguous() for name, value in network.items()}
-        write_atomically(self.folder / "best.safetensors", lambda path: save_file(state, path))
-
-    def save_last(self, state: Mapping[str, Any]) -> None:
-        """Writes last.ckpt: tensors on the CPU and plain values alone; it loads anywhere with `weights_only=True`."""
-        whole = _on_cpu({"epoch": len(self.rows), "torch": torch.get_rng_state(), **state})
-        write_atomically(self.folder / "last.ckpt", lambda path: torch.save(whole, path))
+        if self.writes:
+            state = {name: value.detach().cpu().contiguous() for name, value in network.items()}
+            write_atomically(self.folder / "best.safetensors", lambda path: save_file(state, path))
 
     def close(self) -> None:
         """Ends every logger, also where one of them raises."""
@@ -104,14 +105,6 @@ class Journal:
                 logger.close()
             except Exception as error:  # as in add
                 self.reporter.warn(f"The logger '{name}' failed at its end: {_said(error)}.")
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, Mapping):
-        return {key: _on_cpu(each) for key, each in value.items()}
-    return [_on_cpu(each) for each in value] if isinstance(value, list) else value
 
 
 def _said(error: Exception) -> str:

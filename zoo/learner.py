@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from zoo.errors import TrainingError
 from zoo.phase import Phase, State
 from zoo.recipe import Recipe
 from zoo.schedule import Course, make_optimizer
+from zoo.world import World
 
 
 class Learner:
@@ -34,8 +36,14 @@ class Learner:
 
     @property
     def judged(self) -> nn.Module:
-        """What is validated and kept: the average where there is one."""
-        return self.average.module if self.average else self.model
+        """What is validated: the average where there is one."""
+        # Behind DistributedDataParallel every process would have to call it equally often.
+        return self.kept if self.average or self.phase.fabric.world_size > 1 else self.model
+
+    @property
+    def kept(self) -> nn.Module:
+        """What is validated and kept, without what Fabric puts around it."""
+        return self.average.module if self.average else self.phase.model
 
     @property
     def learning_rate(self) -> float:
@@ -74,18 +82,34 @@ class Learner:
         self._wrapped.step()
         self._wrapped.zero_grad()
 
+    def unite(self, world: World) -> None:
+        """Makes every process hold the same running statistics, as it holds the same weights."""
+        for module in {self.phase.model, self.kept}:
+            world.average_buffers(module)
+
     def state(self) -> State:
         """A copy of the state of what is kept."""
-        module = self.average.module if self.average else self.phase.model
-        return {name: value.detach().clone() for name, value in module.state_dict().items()}
+        return {name: value.detach().clone() for name, value in self.kept.state_dict().items()}
 
-    def training_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the network."""
         return {
+            "model": self.phase.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "course": self.course.state_dict(),
             "average": self.average.state_dict() if self.average else None,
+            "precision": self.phase.fabric.strategy.precision.state_dict(),
         }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` returned."""
+        self.phase.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.course.load_state_dict(state["course"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        if state["precision"]:  # of a scaler, which another precision has not
+            self.phase.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
 def make_average(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from zoo.budget import TimeBudget
 from zoo.data.prepare import anchored
 from zoo.errors import TrainingError
 from zoo.fit import Fitter
@@ -30,6 +31,7 @@ from zoo.recipe import Recipe
 from zoo.registry import registry
 from zoo.runs import write_atomically
 from zoo.views import chunks
+from zoo.world import World
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.9  # of the loss, per step
@@ -63,7 +65,8 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
         check_compiler()
     job = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
     with tempfile.TemporaryDirectory() as folder:
-        fitter = Fitter(job, decode_splits(job, reporter), Journal(Path(folder), reporter, recipe.monitor))
+        journal, world = Journal(Path(folder), reporter, recipe.monitor, writes=False), World(job.plan.device)
+        fitter = Fitter(job, decode_splits(job, reporter), journal, world, TimeBudget(None, world))
         fitter.fit(job.plan.steps[:-1])
     with fitter.ready(job.plan.steps[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
         learner = Learner(recipe, phase, job.plan.weight_decay, fitter.batches_per_epoch())

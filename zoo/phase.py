@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from zoo.data.store import Store
 from zoo.features import Features, allocate, compute, fold, inputs_of, slices, standardisation, standardise
-from zoo.plan import PRECISION_NAMES, Plan
+from zoo.plan import Plan
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
 from zoo.recipe_check import budget_bytes
@@ -21,7 +22,8 @@ from zoo.specs import Stage
 from zoo.split import split_network, without_batchnorm
 from zoo.steps import Step
 from zoo.trim import trimmed
-from zoo.views import Views, chunks
+from zoo.views import Views
+from zoo.world import World
 
 State = dict[str, Tensor]
 PREFIX_BATCH_SIZE = 32  # larger ones fall out of a CPU's cache
@@ -33,11 +35,11 @@ class Phase:
 
     Attributes:
         model: takes inputs, gives logits; its trainable parameters are in `groups`.
-        train_inputs: takes indices, int64 `[n]`, and the epoch, from 1.
-        val_inputs: takes indices.
+        train_inputs: takes the indices of a batch, int64 `[N]`, and the epoch, from 1; gives this process's share.
+        val_inputs: takes indices, likewise.
         prefix: turns inputs (mixed, where they are) into what `model` takes.
         state: the whole network's state dict with a given state of `model`.
-        finish: called with the best state of `model` in this phase, where that must go into the network.
+        finish: to be called with the best state of `model` in this phase; None where the network goes on from the last.
         mixes: whether batches of inputs may be mixed.
         brief: whether its epochs take moments, so that the checkpoint can wait for the last one.
         frozen: modules that stay in eval mode while the rest of `model` trains.
@@ -51,7 +53,7 @@ class Phase:
     train_inputs: Callable[[Tensor, int], Tensor]
     val_inputs: Callable[[Tensor], Tensor]
     state: Callable[[State], State]
-    finish: Callable[[State], None]
+    finish: Callable[[State], None] | None
     mixes: bool
     brief: bool = False
     prefix: Callable[[Tensor], Tensor] = lambda inputs: inputs
@@ -62,7 +64,7 @@ class PhaseMaker:
     """Makes the phases of a training.
 
     Args:
-        fabric: of the plan's precision.
+        world: the processes that train together.
         mixes: whether pictures are blended in batches, so that no features of theirs can be stored.
     """
 
@@ -74,13 +76,14 @@ class PhaseMaker:
         network: nn.Module,
         stages: Sequence[Stage],
         views: Views,
-        fabric: Fabric,
+        world: World,
         mixes: bool,
         reporter: Reporter,
     ) -> None:
         self.recipe, self.plan, self.network, self.stages = recipe, plan, network, stages
-        self.views, self.fabric, self.mixes, self.reporter = views, fabric, mixes, reporter
-        self.frozen, self.fp32 = (make_fabric(plan.device, name) for name in (plan.frozen_precision, "fp32"))
+        self.views, self.world, self.mixes, self.reporter = views, world, mixes, reporter
+        precisions = (plan.precision, plan.frozen_precision, "fp32")
+        self.fabric, self.frozen, self.fp32 = (world.fabric(name) for name in precisions)
 
     def make(self, step: Step) -> Phase:
         """Freezes what the step freezes, and prepares the rest."""
@@ -96,7 +99,7 @@ class PhaseMaker:
         with trimmed(prefix, self.views.example()):
             features = self._features(step, prefix)
         if features:
-            train_inputs, val_inputs = inputs_of(features, self.fabric.device)
+            train_inputs, val_inputs = inputs_of(features, self.fabric.device, self.world.share)
             ready = replace(whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs)
         else:
             ready = replace(whole, prefix=self._anew(prefix))
@@ -133,7 +136,7 @@ class PhaseMaker:
             train_inputs=lambda indices, _: self.views.varied(indices) if varied else self._plain(indices),
             val_inputs=lambda indices: self.views.plain(self.views.val, indices),
             state=lambda state: {**self.network.state_dict(), **state},
-            finish=lambda _: None,
+            finish=None,
             mixes=varied,
             frozen=self._batchnorms() if self.plan.fixed_statistics else (),
         )
@@ -165,17 +168,27 @@ class PhaseMaker:
         count = 1 if plain else min(self.plan.views, step.epochs)
         train, val = self.views.train, self.views.val
         budget = self.recipe.cache_budget
-        found = allocate((count, len(train), *shape), (len(val), *shape), budget_bytes(budget))
+        found = allocate((count, len(train), *shape), (len(val), *shape), budget_bytes(budget) // self.world.devices)
         if found is None:
             self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
             return None
         with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
+            pictures = self._plain if plain else self.views.varied
             for view in found.train:
-                compute(prefix, map(self._plain if plain else self.views.varied, _all(len(train))), view, advance)
-            compute(prefix, (self.views.plain(val, indices) for indices in _all(len(val))), found.val, advance)
+                compute(self._everyones(prefix, pictures), self._parts(train), view, advance)
+            compute(self._everyones(prefix, partial(self.views.plain, val)), self._parts(val), found.val, advance)
         size = f"{found.num_bytes / 2**20:,.0f} MiB of features in {'memory' if found.place == 'memory' else 'a file'}"
         self._say(step, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
         return found
+
+    def _parts(self, store: Store) -> Iterator[Tensor]:
+        return self.world.parts(len(store), PREFIX_BATCH_SIZE)
+
+    def _everyones(
+        self, prefix: Callable[[Tensor], Tensor], pictures: Callable[[Tensor], Tensor]
+    ) -> Callable[[Tensor], Tensor]:
+        """Takes indices, int64 `[N]`; every process computes its share, and has the features of all."""
+        return lambda indices: self.world.gather(prefix(pictures(indices)), len(indices))
 
     def _on_head(self, step: Step, ready: Phase, features: Features | None) -> Phase:
         """The head alone, a copy of it, on standardised features."""
@@ -215,8 +228,8 @@ class PhaseMaker:
             for part in (*slices(flat), *slices(features.val)):
                 standardise(part, mean, std)
             return mean, std, ready.prefix
-        pictures = map(self._plain, _all(len(self.views.train)))
-        mean, std = standardisation(ready.prefix(each).float() for each in pictures)
+        raw = self._everyones(ready.prefix, self._plain)
+        mean, std = standardisation(raw(indices).float() for indices in self._parts(self.views.train))
         return mean, std, lambda inputs: standardise(ready.prefix(inputs).float(), mean, std)
 
     def _load(self, state: State) -> None:
@@ -226,13 +239,3 @@ class PhaseMaker:
         last = self.stages[step.first - 1].name
         stages = last if step.first == 1 else f"{self.stages[0].name} to {last}"
         self.reporter.say(f"The frozen stages ({stages}) are {what}.")
-
-
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Fabric for one device, silent about what the summary says."""
-    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-    return Fabric(accelerator=device, devices=1, precision=PRECISION_NAMES[precision])  # type: ignore[arg-type]
-
-
-def _all(count: int) -> Iterator[Tensor]:
-    return chunks(torch.arange(count), PREFIX_BATCH_SIZE)

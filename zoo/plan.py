@@ -14,6 +14,7 @@ from zoo.steps import GRADUAL_EPOCHS, HEAD_EPOCHS, Step, default_learning_rate, 
 if TYPE_CHECKING:
     from torch import nn
 
+    from zoo.runs import Run
     from zoo.weights import WeightsReport
 
 SMALL_PIXELS = 96
@@ -23,7 +24,6 @@ WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 VIEWS = 4
 # The options that vary training pictures beside, or in place of, a named policy.
 PARTS = ("rotate", "translate", "zoom", "shear", "flip", "jitter", "grey")
-PRECISION_NAMES = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,16 @@ def make_plan(
         frozen_precision=frozen_precision,
         reasons=reasons,
     )
+
+
+def recorded_plan(run: Run, recipe: Recipe) -> Plan:
+    """The plan that run.json holds, on the device that the recipe asks for now."""
+    plan = dict(run.info["plan"])
+    steps = (Step(**{**step, "learning_rates": tuple(step["learning_rates"])}) for step in plan.pop("steps"))
+    device, frozen_precision, _ = choose_machine(recipe)
+    if device != plan["device"]:
+        plan |= {"device": device, "precision": frozen_precision, "frozen_precision": frozen_precision}
+    return Plan(**plan, steps=tuple(steps), preprocess=run.preprocess)
 
 
 def _default_epochs(strategy: str, *, stages: int, small: bool) -> int:

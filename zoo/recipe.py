@@ -17,6 +17,9 @@ from zoo.errors import UsageError
 Strategy = Literal["head", "finetune", "gradual", "full"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
+# What may differ when a run goes on: where it runs, and where its pictures are.
+PLACES = ("device", "devices", "nodes", "distributed", "data_root")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -134,6 +137,16 @@ class Recipe:
         Precision, "Number format of training; `auto` takes bf16 where the hardware computes in it."
     ] = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda"], "Where to train."] = "auto"
+    devices: Annotated[
+        int | None, "Processes on this machine that share every batch: one for each GPU, or parts of a CPU. Default: 1."
+    ] = None
+    nodes: Annotated[int | None, "Machines that train together: see docs/scaling.md. Default: 1."] = None
+    distributed: Annotated[
+        Literal["ddp"], "How processes share the work: `ddp` gives each the whole network and a part of every batch."
+    ] = "ddp"
+    checkpoint_minutes: Annotated[
+        float, "Longest time between two checkpoints for --resume; there is one after every epoch too."
+    ] = 10.0
     seed: Annotated[int, "Seed of the split, the initial weights, the order and the augmentation."] = 0
     deterministic: Annotated[bool, "Only algorithms that give the same bits each time."] = False
     data_root: Annotated[

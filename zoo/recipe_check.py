@@ -38,6 +38,9 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "mixup": (0, 100, "from 0"),
     "cutmix": (0, 100, "from 0"),
     "views": (1, 1_000, "from 1 to 1,000"),
+    "devices": (1, 4_096, "from 1 to 4,096"),
+    "nodes": (1, 4_096, "from 1 to 4,096"),
+    "checkpoint_minutes": (0, 1e6, "from 0"),
     "max_unreadable": (0, 1, "from 0 to 1"),
     "seed": (0, 2**32 - 1, "from 0 to 4294967295"),
 }

@@ -7,7 +7,7 @@
         run.json             what was chosen, found and measured
         metrics.csv          one row per epoch
         best.safetensors     the network's weights with the lowest validation loss
-        last.ckpt            weights, optimiser, schedule and random state of the last epoch
+        last.ckpt            what `zoo train --resume` needs: weights, optimiser, schedule, random states
         curves.png           loss, accuracy and learning rate
         confusion.png        the confusion matrix of the final evaluation
         report.html          all of it on one page, with the most confident mistakes
@@ -20,8 +20,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,11 @@ class Run:
         self.recipe = Recipe.make(**Recipe.read(self.path / "recipe.toml"))
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe, info: dict[str, Any]) -> Run:
-        """Writes recipe.toml and run.json into an empty folder."""
-        write_text(path / "recipe.toml", recipe.toml())
-        write_text(path / "run.json", _json(info))
-        return cls(path)
+    def at(cls, path: Path, recipe: Recipe, info: dict[str, Any]) -> Run:
+        """A run whose folder holds nothing yet."""
+        run = cls.__new__(cls)
+        run.path, run.recipe, run.info = path, recipe, info
+        return run
 
     @property
     def name(self) -> str:
@@ -108,13 +108,10 @@ class Run:
 
         return final_split(self.dataset(), self.recipe.seed)
 
-    def save_info(self) -> None:
-        """Writes `info` to run.json."""
-        write_text(self.path / "run.json", _json(self.info))
-
-
-def _json(info: dict[str, Any]) -> str:
-    return json.dumps(info, indent=2, ensure_ascii=False) + "\n"
+    def save(self) -> None:
+        """Writes recipe.toml and run.json."""
+        write_text(self.path / "recipe.toml", self.recipe.toml())
+        write_text(self.path / "run.json", json.dumps(self.info, indent=2, ensure_ascii=False) + "\n")
 
 
 def list_runs(folder: Path = RUNS) -> list[Run]:
@@ -174,6 +171,33 @@ def _make(folder: Path, *, exist_ok: bool) -> Path:
             f"The folder {folder} cannot be written: {reason_of(error)}.", "Name another one with --output."
         ) from None
     return folder
+
+
+@contextmanager
+def in_use(folder: Path, *, here: bool = True) -> Iterator[None]:
+    """Keeps other trainings out of a run folder while the context is open.
+
+    Args:
+        here: False in processes of the same training that write nothing.
+
+    Raises:
+        UsageError: a training is at work in it.
+    """
+    from filelock import FileLock, Timeout
+
+    if not here:
+        yield
+        return
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"A training is at work in {folder}.", "Wait until it has ended.") from None
+    try:
+        yield
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        lock.release()
 
 
 def remove_unfinished(folder: Path, *, made: int) -> None:

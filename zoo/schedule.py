@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -76,6 +76,7 @@ class Course:
             self.step_epochs = recipe.step_epochs or max(1, epochs / 3)
             self.milestones = epochs_of("milestones", recipe.milestones)
             self.scheduler = LambdaLR(optimizer, self._factor)
+        self._closed_form = isinstance(self.scheduler, LambdaLR)
 
     def step(self) -> None:
         """After each step of the optimiser."""
@@ -96,6 +97,14 @@ class Course:
         plateau = self.plateau.state_dict() if self.plateau else None
         own = {key: value for key, value in self.scheduler.state_dict().items() if key != "lr_lambdas"}
         return {"scheduler": own, "plateau": plateau, "taken": self.taken, "total": self.total}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` returned; the optimiser's own state brings its rates."""
+        self.taken, self.total = state["taken"], state["total"]
+        functions = {"lr_lambdas": [None] * len(self.scheduler.optimizer.param_groups)}  # LambdaLR asks for them
+        self.scheduler.load_state_dict({**state["scheduler"], **(functions if self._closed_form else {})})
+        if self.plateau:
+            self.plateau.load_state_dict(state["plateau"])
 
     def _factor(self, step: int) -> float:
         # A shorter course has a shorter default warm-up.

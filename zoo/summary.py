@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from zoo.plan import Plan
     from zoo.recipe import Recipe
     from zoo.specs import Stage
+    from zoo.world import World
 
 SHOWN_CLASSES = 8
 STAGE_HEADERS = ("stage", "parameters", "trains in", "learning rate")
 
 
-def summary(job: Job) -> dict[str, str]:
+def summary(job: Job, world: World) -> dict[str, str]:
     """Named facts: what was chosen, and why where the user left it open."""
 
     recipe, plan, data, dataset, splits = job.recipe, job.plan, job.data, job.dataset, job.splits
@@ -44,9 +45,13 @@ def summary(job: Job) -> dict[str, str]:
         "epochs": f"{plan.epochs}, {recipe.batch_size * recipe.accumulate} pictures a step",
         "augmentation": _augmentation(recipe, plan),
         "optimizer": f"{recipe.optimizer}, learning rate {plan.learning_rate:g}, {recipe.schedule}",
-        "device": f"{plan.device}{because('device')}",
+        "device": f"{plan.device}{because('device')}{_processes(recipe, world)}",
         "precision": f"{plan.precision}{because('precision')}",
     }
+
+
+def _processes(recipe: Recipe, world: World) -> str:
+    return f", {world.size} processes, each with its part of {recipe.batch_size} pictures" if world.size > 1 else ""
 
 
 def _augmentation(recipe: Recipe, plan: Plan) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,11 +14,11 @@ from typing import Any
 
 import torch
 
-from zoo.data import Dataset
-from zoo.data.prepare import anchored, final_split
-from zoo.data.store import check_unreadable
-from zoo.errors import TrainingError
-from zoo.evaluate import Evaluation, answers, classifier_stream
+from zoo import checkpoint
+from zoo.budget import TimeBudget
+from zoo.data.prepare import anchored
+from zoo.errors import TrainingError, UsageError
+from zoo.final import final_figures
 from zoo.fit import Fitter
 from zoo.job import Job, decode_splits, prepare
 from zoo.journal import Journal
@@ -28,14 +27,14 @@ from zoo.memory import keep_freed_memory
 from zoo.plan import check_size, choose_machine
 from zoo.plots import plot_curves
 from zoo.progress import Reporter
-from zoo.recipe import Recipe
+from zoo.recipe import PLACES, Recipe
 from zoo.recipe_check import seconds
 from zoo.registry import Registered, registry
-from zoo.report import draw_run
-from zoo.runs import Run, create_folder, remove_unfinished, write_atomically
+from zoo.resuming import changes, fingerprint, machine, same_pictures
+from zoo.runs import Run, create_folder, in_use, remove_unfinished, write_atomically
 from zoo.specs import BackboneSpec
-from zoo.steps import Step
 from zoo.summary import STAGE_HEADERS, stage_rows, summary
+from zoo.world import World, count_processes
 
 RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
 
@@ -60,54 +59,119 @@ def train(
     return train_recipe(recipe, Path(output) if output else None, Reporter(quiet=not progress))
 
 
+def resume(run: Path | str, *, progress: bool = False, **places: Any) -> Run:
+    """Goes on with a training that was interrupted, from its last checkpoint.
+
+    Args:
+        run: its folder.
+        progress: whether to print what `zoo train` prints.
+        places: options of `zoo.recipe.PLACES` that are to differ from the recorded ones.
+
+    Raises:
+        ZooError: with a cause and a remedy.
+    """
+    return resume_run(Path(run), places, Reporter(quiet=not progress))
+
+
 def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run:
     """Runs a recipe; what `train` does behind its arguments."""
-    keep_freed_memory()
     recipe = anchored(recipe)
-    backbone = registry().backbone(recipe.backbone)
-    loggers = [registry().logger(name.strip()) for name in recipe.loggers.split(",") if name.strip()]
-    if recipe.image_size is not None:
-        check_size(recipe.image_size, backbone.spec)
-    choose_machine(recipe)
-    if recipe.compile:
-        check_compiler()
-    folder, made = create_folder(recipe, output)
-    journal = Journal(folder, reporter, recipe.monitor)
+    world, reporter = _start(recipe, reporter)
+    folder, made = world.once(lambda: create_folder(recipe, output))
     try:
-        for logger in loggers:
-            journal.open(logger.name, logger.spec)
-        with _deterministic(recipe):
-            return _train(recipe, backbone, journal)
-    except KeyboardInterrupt:
-        best = journal.best.epoch
-        kept = f"{folder} keeps epoch {best}, the best so far." if best else "Nothing is kept: no epoch had ended."
-        reporter.warn(f"Interrupted. {kept}")
-        raise
+        return _guarded(recipe, Run.at(folder, recipe, {}), world, reporter)
     finally:
-        journal.close()
-        if not journal.best.epoch:
+        if world.first and not any((folder / name).exists() for name in ("best.safetensors", checkpoint.NAME)):
             remove_unfinished(folder, made=made)
 
 
-def _train(recipe: Recipe, backbone: Registered[BackboneSpec], journal: Journal) -> Run:
-    reporter, folder, started = journal.reporter, journal.folder, time.perf_counter()
-    job = prepare(recipe, backbone.spec, reporter)
-    run = Run.create(folder, recipe, _describe(job, backbone))
-    facts = {"backbone": f"{backbone.name}, weights: {job.weights.name}", **summary(job), "writes to": f"{folder}"}
+def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter) -> Run:
+    """What `resume` does behind its arguments."""
+    run = Run(folder)
+    strangers = [name for name in places if name not in PLACES]
+    if strangers:
+        raise UsageError(
+            f"A run goes on with the options that it began with, so {strangers[0]} cannot be given.",
+            f"For other options begin anew: zoo train --recipe {folder / 'recipe.toml'} …",
+        )
+    if run.info.get("status") == "finished":
+        raise UsageError(
+            f"The run {run.name} is finished.", f"Train another one: zoo train --recipe {folder / 'recipe.toml'}"
+        )
+    recipe = anchored(Recipe.make(**{**run.recipe.options(), **places}))
+    world, reporter = _start(recipe, reporter)
+    return _guarded(recipe, run, world, reporter)
+
+
+def _start(recipe: Recipe, reporter: Reporter) -> tuple[World, Reporter]:
+    """Checks what can be checked before anything is written, and starts the processes of the training."""
+    keep_freed_memory()
+    backbone = registry().backbone(recipe.backbone)
+    for name in _loggers(recipe):
+        registry().logger(name)
+    if recipe.image_size is not None:
+        check_size(recipe.image_size, backbone.spec)
+    device = choose_machine(recipe)[0]
+    processes = count_processes(recipe, device)
+    if recipe.compile:
+        check_compiler()
+    world = World(device, *processes)
+    return world, reporter if world.first else Reporter(quiet=True)
+
+
+def _loggers(recipe: Recipe) -> list[str]:
+    return [name.strip() for name in recipe.loggers.split(",") if name.strip()]
+
+
+def _guarded(recipe: Recipe, run: Run, world: World, reporter: Reporter) -> Run:
+    """Trains with what has to be undone afterwards."""
+    journal = Journal(run.path, reporter, recipe.monitor, writes=world.first)
+    try:
+        with in_use(run.path, here=world.first), _deterministic(recipe):
+            for name in _loggers(recipe):
+                logger = registry().logger(name)
+                journal.open(logger.name, logger.spec)
+            return _train(recipe, run, journal, world)
+    except KeyboardInterrupt:
+        best = journal.best.epoch
+        kept = f"{run.path} keeps epoch {best}, the best so far." if best else "No epoch had ended."
+        again = f" Go on with: zoo train --resume {run.path}" if (run.path / checkpoint.NAME).exists() else ""
+        reporter.warn(f"Interrupted. {kept}{again}")
+        raise
+    finally:
+        journal.close()
+
+
+def _train(recipe: Recipe, run: Run, journal: Journal, world: World) -> Run:
+    reporter = journal.reporter
+    saved = checkpoint.load(run.path) if run.info else None
+    budget = TimeBudget(seconds(recipe.time_budget), world, saved["spent"] if saved else 0.0)
+    backbone = registry().backbone(recipe.backbone)
+    job = world.in_turn(lambda: prepare(recipe, backbone.spec, reporter, run if saved else None))
+    if saved:
+        same_pictures(run, job)
+        for sentence in changes(run, job, world):
+            reporter.warn(sentence)
+        run.info.setdefault("resumed", []).append(_now())
+    else:
+        run.info |= _describe(job, backbone, world)
+    run.info["status"] = "running"
+    _write(world, run.save)
+    facts = {**summary(job, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
     reporter.table(STAGE_HEADERS, stage_rows(job.plan, job.stages, job.network))
     stores = decode_splits(job, reporter)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
-    fitter = Fitter(job, stores, journal, deadline=started + (seconds(recipe.time_budget) or math.inf))
-    _fit(fitter, job.plan.steps, run, journal)
-    return _finish(run, job.dataset, fitter.device, reporter)
+    fitter = Fitter(job, stores, journal, world, budget)
+    _fit(fitter, saved, run)
+    return final_figures(run, job.dataset, world, reporter)
 
 
-def _fit(fitter: Fitter, steps: Sequence[Step], run: Run, journal: Journal) -> None:
-    started = time.perf_counter()
-    run.info["status"] = "failed"
+def _fit(fitter: Fitter, saved: dict[str, Any] | None, run: Run) -> None:
+    started, before = time.perf_counter(), run.info.get("training_seconds", 0.0)
+    journal, run.info["status"] = fitter.journal, "failed"
     try:
-        fitter.fit(steps)
+        fitter.fit(fitter.plan.steps, saved)
         run.info["status"] = "trained"
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
@@ -119,9 +183,15 @@ def _fit(fitter: Fitter, steps: Sequence[Step], run: Run, journal: Journal) -> N
     finally:
         if journal.rows:
             run.info["best_epoch"] = journal.best.epoch
-            run.info["training_seconds"] = round(time.perf_counter() - started, 1)
-            run.save_info()
-            write_atomically(run.path / "curves.png", lambda path: plot_curves(journal.rows, path))
+            run.info["training_seconds"] = round(before + time.perf_counter() - started, 1)
+            _write(fitter.world, run.save)
+            curves = run.path / "curves.png"
+            _write(fitter.world, lambda: write_atomically(curves, lambda path: plot_curves(journal.rows, path)))
+
+
+def _write(world: World, write: Callable[[], None]) -> None:
+    if world.first:
+        write()
 
 
 @contextmanager
@@ -138,11 +208,14 @@ def _deterministic(recipe: Recipe) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _describe(job: Job, backbone: Registered[BackboneSpec]) -> dict[str, Any]:
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _describe(job: Job, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
     """What run.json says before training begins."""
     return {
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "status": "running",
+        "created": _now(),
         "backbone": backbone.name,
         "backbone_plugin": f"{backbone.distribution} {backbone.version}",
         "weights": {
@@ -157,39 +230,11 @@ def _describe(job: Job, backbone: Registered[BackboneSpec]) -> dict[str, Any]:
             "licence": job.data.licence,
             "drawable": job.data.drawable,
             "notes": list(job.dataset.notes),
+            "fingerprint": fingerprint(job.splits),
         },
         "classes": list(job.dataset.classes),
         "preprocess": asdict(job.plan.preprocess),
         "plan": {name: value for name, value in asdict(job.plan).items() if name != "preprocess"},
-        "machine": {
-            "platform": platform.platform(),
-            "threads": torch.get_num_threads(),
-            "device": torch.cuda.get_device_name() if job.plan.device == "cuda" else platform.processor() or "cpu",
-        },
+        "machine": machine(world),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
     }
-
-
-def _finish(run: Run, dataset: Dataset, device: torch.device, reporter: Reporter) -> Run:
-    """The final figures: the deployable classifier with the best weights, in fp32, on the raw pictures."""
-    name, split = final_split(dataset, run.recipe.seed)
-    stream = classifier_stream(run.classifier(), device)
-    with reporter.bar(f"Final {name} figures", len(split)) as advance:
-        logits, indices, unreadable = answers(stream, split, len(run.classes), advance)
-    if name == "test":
-        for sentence in unreadable:
-            reporter.warn(f"Left out: {sentence}")
-        run.info["unreadable"] += unreadable
-        check_unreadable(unreadable, len(split), run.recipe.max_unreadable)
-    if not len(indices):
-        raise TrainingError(f"No {name} picture can be read.", "Mend the pictures; the checkpoint is kept.")
-    found = Evaluation(
-        classes=run.classes, split_name=name, split=split, logits=logits, indices=indices, unreadable=unreadable
-    )
-    run.info |= {"status": "finished", "metrics_split": name, "metrics": found.figures}
-    run.save_info()
-    try:
-        draw_run(run, found)
-    except Exception as error:  # whatever drawing libraries raise, the figures are safe
-        reporter.warn(f"The final figures could not be drawn: {str(error) or type(error).__name__}")
-    return run

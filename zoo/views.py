@@ -20,22 +20,34 @@ class Views:
     Args:
         policy: how training pictures vary; None for not at all.
         chance: draws the variation.
+        share: which rows of a batch are computed here, where several processes share it.
     """
 
     def __init__(
-        self, train: Store, val: Store, policy: Policy | None, chance: torch.Generator, device: torch.device
+        self,
+        train: Store,
+        val: Store,
+        policy: Policy | None,
+        chance: torch.Generator,
+        device: torch.device,
+        *,
+        share: slice = slice(None),
     ) -> None:
+        self.share = share
         self.train, self.val, self.policy, self.chance, self.device = train, val, policy, chance, device
         self.preprocess = Preprocess(train.preprocess).to(device)
 
     def plain(self, store: Store, indices: Tensor) -> Tensor:
-        """The pictures at `indices`, int64 `[n]`."""
+        """The pictures at `indices`, int64 `[N]`, of which this process takes its share."""
+        return self._plain(store, indices[self.share])
+
+    def _plain(self, store: Store, indices: Tensor) -> Tensor:
         with torch.inference_mode():
             views: Tensor = self.preprocess(gather(store.pixels, indices, self.device))
         return views.contiguous(memory_format=torch.channels_last)
 
     def varied(self, indices: Tensor) -> Tensor:
-        """Training pictures, each varied anew; can take part in a backward pass."""
+        """As `plain`, of the training pictures, each varied anew; can take part in a backward pass."""
         if self.policy is None:
             return self.plain(self.train, indices).clone()
         pixels = gather(self.train.wide, indices, self.device)
@@ -45,7 +57,7 @@ class Views:
 
     def example(self) -> Tensor:
         """Two pictures."""
-        return self.plain(self.val, torch.tensor([0, len(self.val) - 1])).clone()
+        return self._plain(self.val, torch.tensor([0, len(self.val) - 1])).clone()
 
 
 def chunks(indices: Tensor, size: int) -> Iterator[Tensor]:

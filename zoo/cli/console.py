@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
@@ -31,8 +32,14 @@ def warn(message: str) -> None:
     stderr().print(message, style="bold yellow", markup=False)
 
 
+def process_number() -> int:
+    """From 0; others are further processes of a training, which print no results."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+
+
 def fail(error: ZooError) -> NoReturn:
     """Prints cause and remedy; ends the process with the error's exit code."""
-    stderr().print(f"Error: {error.cause}", style="bold red", markup=False)
+    where = f" in process {process_number()}" if process_number() else ""
+    stderr().print(f"Error{where}: {error.cause}", style="bold red", markup=False)
     stderr().print(error.remedy, markup=False)
     sys.exit(error.exit_code)

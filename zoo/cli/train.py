@@ -7,13 +7,17 @@ import inspect
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from zoo.cli.console import process_number
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipe import Recipe
+from zoo.recipe import PLACES, Recipe
 from zoo.recipe_check import flag
+
+if TYPE_CHECKING:
+    from zoo.runs import Run
 
 
 def train(**options: Any) -> None:
@@ -28,20 +32,31 @@ def train(**options: Any) -> None:
         zoo train --recipe folder-resnet18 ./photos
 
         zoo train --recipe runs/NAME/recipe.toml --seed 1
+
+        zoo train --resume runs/NAME
     """
     output: Path | None = options.pop("output")
     as_json: bool = options.pop("json")
-    recipe = given_recipe(options)
+    resumed: Path | None = options.pop("resume")
+    if resumed:
+        places = _places(resumed, options, output)
+    else:
+        recipe = given_recipe(options)
     # Late: a wrong name must not wait for torch.
     from zoo.progress import Reporter
 
     try:
-        from zoo.training import train_recipe
+        from zoo.training import resume_run, train_recipe
     except ImportError:
         raise MissingExtraError("Training", "train") from None
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends a job loses no epoch
-    run = train_recipe(recipe, output, Reporter())
+    run = resume_run(resumed, places, Reporter()) if resumed else train_recipe(recipe, output, Reporter())
+    if not process_number():
+        _print(run, as_json=as_json)
+
+
+def _print(run: Run, *, as_json: bool) -> None:
     if as_json:
         import json
 
@@ -58,6 +73,22 @@ def train(**options: Any) -> None:
         f"{report}"
         f"Next:   zoo export {run.path} --onnx --torchscript"
     )
+
+
+def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str, Any]:
+    """The options beside --resume. Raises `UsageError` for one that a run cannot change."""
+    from zoo.runs import Run
+
+    given = {name: value for name, value in {**options, "output": output}.items() if value is not None}
+    strangers = [name for name in given if name not in PLACES]
+    if strangers:
+        named = strangers[0].upper() if strangers[0] in ("backbone", "dataset") else flag(strangers[0])
+        raise UsageError(
+            f"A run goes on with the options that it began with: {named} cannot stand beside --resume.",
+            f"For other options begin anew: zoo train --recipe {run / 'recipe.toml'} …",
+        )
+    Run(run)  # refuses what is none, before torch is loaded
+    return given
 
 
 def given_recipe(options: dict[str, Any]) -> Recipe:
@@ -120,6 +151,10 @@ JSON = (Annotated[bool, typer.Option("--json", help="Print JSON.")], False)
 
 with_options(
     train,
+    resume=(
+        Annotated[Path | None, typer.Option("--resume", help="Run folder to go on with, after an interruption.")],
+        None,
+    ),
     output=(Annotated[Path | None, typer.Option("--output", help="Run folder to make.")], None),
     json=JSON,
 )

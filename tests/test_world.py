@@ -1,0 +1,138 @@
+"""Several processes train as one."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import zoo
+from zoo.errors import UsageError
+from zoo.recipe import Recipe
+from zoo.runs import Run
+from zoo.world import World, count_processes
+
+OPTIONS = ("--image-size", "16", "--batch-size", "16", "--precision", "fp32", "--learning-rate", "0.01")
+# Of "tiny", only the stem has BatchNorm, whose statistics differ between one process and two.
+CASES = {
+    "stored features": ("--strategy", "head", "--epochs", "3"),
+    "augmented": ("--strategy", "full", "--freeze-until", "body", "--augment", "photos", "--cache-budget", "0"),
+    "weighted": (
+        *("--strategy", "full", "--freeze-until", "body", "--epochs", "3", "--class-weights", "bar=3,line=0.5"),
+        *("--label-smoothing", "0.1", "--accumulate", "2", "--sampling", "balanced", "--ema", "0.9", "--views", "2"),
+        *("--augment", "light", "--batch-size", "18", "--time-budget", "1h"),
+    ),
+}
+
+
+def run(*command, **environment):
+    command = [sys.executable, "-m", *map(str, command)]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
+
+
+def rows(output):
+    return list(csv.DictReader((output / "metrics.csv").read_text().splitlines()))
+
+
+def alike(first, second):
+    """Asserts that two run folders hold the same result within the rounding of fp32."""
+    for one, other in zip(rows(first), rows(second), strict=True):
+        for name in ("train_loss", "val_loss", "learning_rate"):
+            assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-3), name
+        assert (one["epoch"], one["phase"]) == (other["epoch"], other["phase"])
+        assert one["train_top1"] == other["train_top1"]
+    weights = [load_file(folder / "best.safetensors") for folder in (first, second)]
+    for name, value in weights[0].items():
+        assert torch.allclose(value.float(), weights[1][name].float(), rtol=1e-3, atol=1e-4), name
+    assert sorted(path.name for path in first.iterdir()) == sorted(path.name for path in second.iterdir())
+    metrics = [Run(folder).metrics for folder in (first, second)]
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-3)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_give_the_result_of_one(bars, tmp_path, case):
+    command = ("zoo", "train", "tiny", bars, *OPTIONS, *CASES[case])
+    for devices in (1, 2):
+        result = run(*command, "--devices", devices, "--output", tmp_path / str(devices))
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("test accuracy") == 1
+        assert result.stderr.count("Training\n") == 1
+        assert "Warning" not in result.stderr
+    assert "2 processes" in result.stderr.replace("\n", " ")
+    alike(tmp_path / "1", tmp_path / "2")
+    assert Run(tmp_path / "2").info["machine"]["processes"] == 2
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_torchrun_starts_the_processes_and_one_goes_on_with_what_two_began(bars, tmp_path):
+    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+    command = ("zoo", "train", "tiny", bars, *OPTIONS, "--strategy", "full", "--freeze-until", "body", "--epochs", "2")
+    result = run(*launcher, *command, "--output", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert Run(tmp_path / "run").info["machine"]["processes"] == 2
+    wrong = run(*launcher, *command, "--devices", "3", "--output", tmp_path / "wrong")
+    assert "torchrun started 1 x 2 processes" in wrong.stderr
+    assert not (tmp_path / "wrong").exists()
+
+    info = Run(tmp_path / "run")
+    info.info["status"] = "interrupted"
+    info.save()
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert state["random"]["cpu"].shape[0] == 2
+    assert zoo.resume(tmp_path / "run").metrics == info.metrics
+
+
+def test_artifacts_come_from_a_run_of_several_processes(bars, tmp_path):
+    result = run(
+        "zoo", "train", "tiny", bars, *OPTIONS, *CASES["stored features"], "--devices", 2, "--output", tmp_path / "r"
+    )
+    assert result.returncode == 0, result.stderr
+    predictor = zoo.load(zoo.export(Run(tmp_path / "r"), "onnx").path)
+    picture = np.zeros((20, 20, 3), np.uint8)
+    assert predictor.predict([picture])[0].label in predictor.card.classes
+
+
+def recipe(**options):
+    return Recipe.make(backbone="tiny", dataset="mnist", **options)
+
+
+def test_what_this_machine_does_not_have_is_refused(monkeypatch):
+    for name in ("MASTER_ADDR", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    assert count_processes(recipe(), "cpu") == (1, 1)
+    cores = os.cpu_count()
+    with pytest.raises(UsageError, match=f"This machine has {cores} CPU cores?, not {cores + 1}") as error:
+        count_processes(recipe(devices=cores + 1), "cpu")
+    assert f"--devices {cores} or fewer" in error.value.remedy
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UsageError, match="This machine has 1 GPU, not 2"):
+        count_processes(recipe(devices=2), "cuda")
+    with pytest.raises(UsageError, match="Nothing says where the first of the 3 machines is"):
+        count_processes(recipe(nodes=3), "cpu")
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    assert count_processes(recipe(nodes=3), "cpu") == (1, 3)
+    with pytest.raises(UsageError, match="A batch of 4 cannot be shared by 3 processes"):
+        count_processes(recipe(nodes=3, batch_size=4), "cpu")
+
+
+def test_one_process_takes_every_row():
+    world = World()
+    assert (world.rank, world.size, world.first) == (0, 1, True)
+    rows = torch.arange(6).view(3, 2)
+    assert torch.equal(world.gather(rows[world.share], 3), rows)
+    assert torch.equal(torch.cat(list(world.parts(10, 4))), torch.arange(10))
+    assert max(len(part) for part in world.parts(10, 4)) <= 4
+
+
+def test_an_error_of_the_first_process_is_everybodys():
+    def fail():
+        raise UsageError("No.", "Yes.")
+
+    with pytest.raises(UsageError, match=r"No\."):
+        World().once(fail)
