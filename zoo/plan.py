@@ -22,7 +22,7 @@ PHOTO_CROP = 0.875
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 VIEWS = 4
 # The options that vary training pictures beside, or in place of, a named policy.
-PARTS = ("rotate", "translate", "zoom", "shear", "flip", "jitter", "grey")
+PARTS = ("rotate", "translate", "zoom", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")
 PRECISION_NAMES = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoo.augment import Policy, augment
+from zoo.augment import Policy, augment, draw
 from zoo.data.store import Store, gather
 from zoo.preprocess import Preprocess
 
@@ -39,7 +39,8 @@ class Views:
         if self.policy is None:
             return self.plain(self.train, indices).clone()
         pixels = gather(self.train.wide, indices, self.device)
-        views = augment(pixels, self.policy, self.preprocess.size, self.chance)
+        draws = draw(self.policy, len(indices), self.chance)
+        views = augment(pixels, draws, self.preprocess.size, fill=self.preprocess.mean)
         normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
         return normal
 
