@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from zoo.sheet import FONT_SIZE, GAP, LINE_HEIGHT, MOUNT, _shortened, contact_sheet
+from zoo.sheet import FONT_SIZE, GAP, LEADING, MOUNT, _shortened, contact_sheet
+
+LINE_HEIGHT = FONT_SIZE + LEADING
 
 
 def field(sheet, index=0, columns=8, side=112, lines=1):

@@ -23,7 +23,7 @@ PHOTO_CROP = 0.875
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 VIEWS = 4
 # The options that vary training pictures beside, or in place of, a named policy.
-PARTS = ("rotate", "translate", "zoom", "shear", "flip", "jitter", "grey")
+PARTS = ("rotate", "translate", "zoom", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from zoo.errors import UsageError
+from zoo.specs import Augmentation
 
 Strategy = Literal["head", "finetune", "gradual", "full"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -66,16 +67,25 @@ class Recipe:
     mean: Annotated[str | None, "Of pixels in 0..1: one number, or red,green,blue. Default: the weights' own."] = None
     std: Annotated[str | None, "Likewise the standard deviation; --mean 0 --std 1 does not normalise."] = None
     augment: Annotated[
-        Literal["none", "light", "digits", "photos"] | None,
-        "Random variation of the training pictures. Default: the dataset's own policy, none for head.",
+        Augmentation | None,
+        "Random variation of the training pictures. Default: the dataset's own policy, none for head. "
+        "`zoo preview` shows it.",
     ] = None
     rotate: Annotated[float | None, "Rotation to either side in degrees, in place of the policy's."] = None
     translate: Annotated[float | None, "Shift to either side as a share of the side, likewise."] = None
     zoom: Annotated[str | None, "Range of the factor on what is in the picture, such as 0.9,1.1, likewise."] = None
+    crop: Annotated[
+        str | None, "Range of the area of a random crop, such as 0.35,1, likewise; no --translate or --zoom beside it."
+    ] = None
     shear: Annotated[float | None, "Shear to either side in degrees, likewise."] = None
     flip: Annotated[Literal["none", "horizontal", "vertical", "both"] | None, "Mirrors half of them, likewise."] = None
     jitter: Annotated[float | None, "Change of brightness, contrast and saturation, 0 to 1, likewise."] = None
+    hue: Annotated[float | None, "Turn of the colours to either side, 0 to 0.5 of the circle, likewise."] = None
     grey: Annotated[float | None, "Share of the pictures that lose their colours, likewise."] = None
+    trivial: Annotated[
+        bool | None, "TrivialAugment, one operation of 14 at a random strength per picture, likewise."
+    ] = None
+    erase: Annotated[float | None, "Share of the pictures that lose a rectangle, likewise."] = None
     mixup: Annotated[float, "Alpha of MixUp, which blends pairs of pictures and labels; 0 is off, 0.2 usual."] = 0.0
     cutmix: Annotated[float, "Alpha of CutMix, which pastes a part of another picture; 0 is off, 1 usual."] = 0.0
     sampling: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,9 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "translate": (0, 1, "from 0 to 1"),
     "shear": (0, 60, "from 0 to 60"),
     "jitter": (0, 1, "from 0 to 1"),
+    "hue": (0, 0.5, "from 0 to 0.5"),
     "grey": (0, 1, "from 0 to 1"),
+    "erase": (0, 1, "from 0 to 1"),
     "mixup": (0, 100, "from 0"),
     "cutmix": (0, 100, "from 0"),
     "views": (1, 1_000, "from 1 to 1,000"),
@@ -97,6 +100,11 @@ def _check_texts(recipe: Recipe) -> None:
     for name in ("mean", "std"):
         channels(recipe, name)
     zoom_range(recipe)
+    if crop_range(recipe) and (recipe.zoom is not None or recipe.translate is not None):
+        raise UsageError(
+            "A crop chooses the size and the place of what is seen itself.",
+            "Leave out --crop, or --zoom and --translate.",
+        )
     seconds(recipe.time_budget)
     budget_bytes(recipe.cache_budget)
     epochs_of("unfreeze_at", recipe.unfreeze_at)
@@ -123,11 +131,23 @@ def channels(recipe: Recipe, name: str) -> tuple[float, float, float] | None:
 
 def zoom_range(recipe: Recipe) -> tuple[float, float] | None:
     """The option zoom as its smallest and largest factor."""
-    if recipe.zoom is None:
+    return _range("zoom", recipe.zoom, math.inf, "0.9,1.1")
+
+
+def crop_range(recipe: Recipe) -> tuple[float, float] | None:
+    """The option crop as the smallest and largest share of the area."""
+    return _range("crop", recipe.crop, 1, "0.35,1")
+
+
+def _range(name: str, text: str | None, most: float, example: str) -> tuple[float, float] | None:
+    if text is None:
         return None
-    values = _numbers("zoom", recipe.zoom)
-    if len(values) != 2 or not 0 < values[0] <= values[1]:  # noqa: PLR2004
-        raise UsageError(f"The option zoom cannot be '{recipe.zoom}'.", "Give --zoom a range, for example: 0.9,1.1")
+    values = _numbers(name, text)
+    if len(values) != 2 or not 0 < values[0] <= values[1] <= most:  # noqa: PLR2004
+        within = "" if most == math.inf else f" of numbers up to {most:g}"
+        raise UsageError(
+            f"The option {name} cannot be '{text}'.", f"Give {flag(name)} a range{within}, for example: {example}"
+        )
     return values[0], values[1]
 
 

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 GAP = 6
 FONT_SIZE = 11
-LINE_HEIGHT = 14
+LEADING = 3
 PAPER = "white"
 # Neither black nor white: the edges of digits and of scans stay visible.
 MOUNT = (225, 225, 225)
 
 
 def contact_sheet(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], *, columns: int = 8, side: int = 112
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    *,
+    columns: int = 8,
+    side: int = 112,
+    title: str = "",
+    font_size: int = FONT_SIZE,
 ) -> Image.Image:
     """Mounts pictures in rows, each with its caption below.
 
@@ -33,6 +39,8 @@ def contact_sheet(
         captions: one each; every line of it is shortened to the width of the field.
         columns: most pictures in a row.
         side: of a picture's square field, in pixels.
+        title: lines above the pictures, broken between words where the sheet is too narrow.
+        font_size: of captions and title, in pixels.
 
     Raises:
         ValueError: there are no pictures, or not as many captions, or `columns` or `side` is below 1.
@@ -43,18 +51,23 @@ def contact_sheet(
         raise ValueError(f"{len(pictures)} pictures and {len(captions)} captions make no contact sheet")
     if columns < 1 or side < 1:
         raise ValueError(f"a contact sheet cannot have {columns} columns of {side} pixels")
-    font = ImageFont.load_default(FONT_SIZE)
+    font, line_height = ImageFont.load_default(font_size), font_size + LEADING
     lines = [[_shortened(line, font, side) for line in caption.split("\n")] for caption in captions]
     columns = min(columns, len(pictures))
-    across, down = side + GAP, side + GAP + LINE_HEIGHT * max(map(len, lines))
+    across, down = side + GAP, side + GAP + line_height * max(map(len, lines))
     rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * across + GAP, rows * down + GAP), PAPER)
+    width = columns * across + GAP
+    heading = _broken(title, font, width - 2 * GAP)
+    above = GAP + line_height * len(heading)
+    sheet = Image.new("RGB", (width, above + rows * down), PAPER)
     pen = ImageDraw.Draw(sheet)
+    for number, text in enumerate(heading):
+        pen.text((GAP, GAP // 2 + number * line_height), text, fill="black", font=font)
     for index, (picture, texts) in enumerate(zip(pictures, lines, strict=True)):
-        left, top = GAP + index % columns * across, GAP + index // columns * down
+        left, top = GAP + index % columns * across, above + index // columns * down
         sheet.paste(_mounted(picture, side), (left, top))
         for number, text in enumerate(texts):
-            pen.text((left, top + side + number * LINE_HEIGHT), text, fill="black", font=font)
+            pen.text((left, top + side + number * line_height), text, fill="black", font=font)
     return sheet
 
 
@@ -72,6 +85,20 @@ def _mounted(picture: np.ndarray, side: int) -> Image.Image:
     field = Image.new("RGB", (side, side), MOUNT)
     field.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return field
+
+
+def _broken(title: str, font: Font, width: int) -> list[str]:
+    """The title's lines, none wider than `width` but for single words, which are shortened."""
+    lines: list[str] = []
+    for line in title.splitlines():
+        words = line.split()
+        while words:
+            fitting = 1
+            while fitting < len(words) and font.getlength(_drawable(" ".join(words[: fitting + 1]), font)) <= width:
+                fitting += 1
+            lines.append(_shortened(" ".join(words[:fitting]), font, width))
+            words = words[fitting:]
+    return lines
 
 
 def _shortened(line: str, font: Font, width: int) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.data import Dataset
 
 Triple = tuple[float, float, float]
+Augmentation = Literal["none", "light", "digits", "photos", "strong"]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 # A card is data from a stranger: no reader takes more.
@@ -132,7 +133,7 @@ class DatasetSpec:
         load: takes a `DatasetRequest`, returns a `zoo.data.Dataset`. Raises `DataError`.
         native_size: side in pixels where all pictures are equally large squares, None for photos.
         channels: `grey` where colour carries no meaning.
-        augment: the augmentation policy that fits (`zoo.augment.POLICIES`): digits are not flipped.
+        augment: the augmentation policy that fits (`zoo.augment.policy`): digits are not mirrored.
         drawable: whether a person can draw a picture of it: white strokes on black, centred.
         licence: one line about who made it and under which terms it may be used.
         num_classes: for listings; None where only loading tells.
@@ -142,7 +143,7 @@ class DatasetSpec:
     load: Callable[[DatasetRequest], Dataset]
     native_size: int | None = None
     channels: Literal["rgb", "grey"] = "rgb"
-    augment: str = "photos"
+    augment: Augmentation = "photos"
     drawable: bool = False
     licence: str = ""
     homepage: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoo.augment import Policy, augment
+from zoo.augment import Policy, augment, draw
 from zoo.data.store import Store, gather
 from zoo.preprocess import Preprocess
 
@@ -50,8 +50,9 @@ class Views:
         """As `plain`, of the training pictures, each varied anew; can take part in a backward pass."""
         if self.policy is None:
             return self.plain(self.train, indices).clone()
-        pixels = gather(self.train.wide, indices, self.device)
-        views = augment(pixels, self.policy, self.preprocess.size, self.chance)
+        draws = draw(self.policy, len(indices), self.chance).rows(self.share)
+        pixels = gather(self.train.wide, indices[self.share], self.device)
+        views = augment(pixels, draws, self.preprocess.size, fill=self.preprocess.mean)
         normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
         return normal
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo._version import __version__
-from zoo.cli import check, evaluate, export, info, listing, lr_find, plugins, predict, train
+from zoo.cli import check, evaluate, export, info, listing, lr_find, plugins, predict, preview, train
 from zoo.cli.console import fail, warn
 from zoo.errors import ZooError
 
@@ -37,6 +37,7 @@ app.command("export")(export.export)
 app.command("predict")(predict.predict)
 app.command("list")(listing.list_)
 app.command("lr-find")(lr_find.lr_find)
+app.command("preview")(preview.preview)
 app.command("info")(info.info)
 app.add_typer(plugins.app, name="plugins")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
@@ -91,8 +91,13 @@ def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str
     return given
 
 
-def given_recipe(options: dict[str, Any]) -> Recipe:
-    """The recipe that a command line describes, with names that exist. A wrong name must not wait for torch."""
+def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_first: bool = True) -> Recipe:
+    """The recipe that a command line describes, with names that exist. A wrong name must not wait for torch.
+
+    Args:
+        usage: how the command begins, for a remedy.
+        backbone_first: whether the backbone stands before the dataset; otherwise it is an option.
+    """
     from zoo.data.prepare import find_dataset
     from zoo.recipe_book import find
     from zoo.registry import registry
@@ -100,22 +105,24 @@ def given_recipe(options: dict[str, Any]) -> Recipe:
     file: str | None = options.pop("recipe")
     given = {name: value for name, value in options.items() if value is not None}
     stored = Recipe.read(find(file)) if file else {}
-    if "backbone" in stored and "dataset" not in given and "backbone" in given:
+    if backbone_first and "backbone" in stored and "dataset" not in given and "backbone" in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
     merged = {**stored, **given}
     if file and "dataset" not in merged:
-        raise UsageError(f"The recipe {file} leaves the dataset to you.", f"Write: zoo train --recipe {file} DATASET")
+        raise UsageError(f"The recipe {file} leaves the dataset to you.", f"Write: {usage} --recipe {file} DATASET")
     recipe = Recipe.make(**merged)
     registry().backbone(recipe.backbone)
     find_dataset(recipe)
     return recipe
 
 
-def signature(extra: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
-    """Typer reads a command's options from its signature; this one is made from the recipe's fields."""
+def signature(extra: Mapping[str, tuple[Any, Any]], only: Collection[str] | None = None) -> inspect.Signature:
+    """Typer reads a command's options from its signature; this one is made from the recipe's fields, or `only` some."""
     hints = get_type_hints(Recipe, include_extras=True)
     parameters = []
     for field in dataclasses.fields(Recipe):
+        if only is not None and field.name not in only:
+            continue
         kind, help_text = get_args(hints[field.name])
         required = field.default is dataclasses.MISSING
         if required:
@@ -125,7 +132,7 @@ def signature(extra: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
                 help_text += f" Default: {field.default}."
             name = flag(field.name)
             # A recipe may say yes where the command line says no.
-            names = f"{name}/{flag('no_' + field.name)}" if kind is bool else name
+            names = f"{name}/{flag('no_' + field.name)}" if kind in (bool, bool | None) else name
             info = typer.Option(names, help=help_text, show_default=False)
         # None means "not given", so that a recipe file can say otherwise.
         annotation: Any = Annotated[kind | None, info]
@@ -140,9 +147,11 @@ def signature(extra: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-def with_options(command: Callable[..., None], **extra: tuple[Any, Any]) -> None:
-    """Gives a command the options of a recipe, and further ones: their annotation and default."""
-    command.__signature__ = signature(extra)  # type: ignore[attr-defined]
+def with_options(
+    command: Callable[..., None], *, only: Collection[str] | None = None, **extra: tuple[Any, Any]
+) -> None:
+    """Gives a command the options of a recipe, all or `only` some, and further ones: their annotation and default."""
+    command.__signature__ = signature(extra, only)  # type: ignore[attr-defined]
     parameters = command.__signature__.parameters  # type: ignore[attr-defined]
     command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
 

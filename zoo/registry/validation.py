@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from typing import get_args
 
-from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec, WeightsSpec
+from zoo.specs import Augmentation, BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec, WeightsSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 PROVIDED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@/-]*")
@@ -46,6 +47,7 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     ),
     "WeightsSpec | None": ("a WeightsSpec or None", lambda value: isinstance(value, WeightsSpec | None)),
     "Literal['rgb', 'grey']": ("'rgb' or 'grey'", lambda value: value in ("rgb", "grey")),
+    "Augmentation": (f"one of {', '.join(get_args(Augmentation))}", lambda value: value in get_args(Augmentation)),
     "Callable": ("callable", callable),
 }
 
