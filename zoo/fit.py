@@ -67,11 +67,14 @@ class Fitter:
 
     def fit(self, steps: Sequence[Step]) -> None:
         """Runs steps of the strategy. Raises `TrainingError` where the loss is no longer a number."""
-        for step in steps:
-            if self.late(0) and self.journal.rows:
-                break
-            with self.ready(step) as phase:
-                self._run(phase)
+        try:
+            for step in steps:
+                if self.late(0) and self.journal.rows:
+                    break
+                with self.ready(step) as phase:
+                    self._run(phase)
+        finally:
+            self.views.announce_end()
 
     @contextmanager
     def ready(self, step: Step) -> Iterator[Phase]:
@@ -140,7 +143,9 @@ class Fitter:
         correct, seen = torch.zeros((), device=self.device), 0
         batches, started = self.batches_per_epoch(), time.perf_counter()
         learner.train()
-        for number, indices in enumerate(chunks(self.drawn(), self.recipe.batch_size), start=1):
+        order = self.drawn()
+        phase.announce(order)
+        for number, indices in enumerate(chunks(order, self.recipe.batch_size), start=1):
             if number > batches:
                 break
             if number > 1 and self.late(self._reserve(started, number)):

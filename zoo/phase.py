@@ -35,6 +35,7 @@ class Phase:
         model: takes inputs, gives logits; its trainable parameters are in `groups`.
         train_inputs: takes indices, int64 `[n]`, and the epoch, from 1.
         val_inputs: takes indices.
+        announce: told the order of an epoch's indices before inputs are asked for.
         prefix: turns inputs (mixed, where they are) into what `model` takes.
         state: the whole network's state dict with a given state of `model`.
         finish: called with the best state of `model` in this phase, where that must go into the network.
@@ -56,6 +57,7 @@ class Phase:
     brief: bool = False
     prefix: Callable[[Tensor], Tensor] = lambda inputs: inputs
     frozen: Sequence[nn.Module] = field(default=())
+    announce: Callable[[Tensor], None] = lambda _: None
 
 
 class PhaseMaker:
@@ -97,7 +99,9 @@ class PhaseMaker:
             features = self._features(step, prefix)
         if features:
             train_inputs, val_inputs = inputs_of(features, self.fabric.device)
-            ready = replace(whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs)
+            ready = replace(
+                whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs, announce=lambda _: None
+            )
         else:
             ready = replace(whole, prefix=self._anew(prefix))
         if step.first == len(self.stages) - 1:
@@ -136,7 +140,12 @@ class PhaseMaker:
             finish=lambda _: None,
             mixes=varied,
             frozen=self._batchnorms() if self.plan.fixed_statistics else (),
+            announce=lambda order: self._announce(order, varied=varied),
         )
+
+    def _announce(self, order: Tensor, *, varied: bool) -> None:
+        self.views.announce_train(order, varied=varied)
+        self.views.announce_val()
 
     def _anew(self, prefix: nn.Module) -> Callable[[Tensor], Tensor]:
         """The prefix runs again for every batch, without gradients."""
@@ -165,13 +174,15 @@ class PhaseMaker:
         count = 1 if plain else min(self.plan.views, step.epochs)
         train, val = self.views.train, self.views.val
         budget = self.recipe.cache_budget
-        found = allocate((count, len(train), *shape), (len(val), *shape), budget_bytes(budget))
+        found = allocate((count, len(train), *shape), (len(val), *shape), budget_bytes(self.recipe, "cache_budget"))
         if found is None:
             self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
             return None
         with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
             for view in found.train:
+                self.views.announce_train(torch.arange(len(train)), varied=not plain)
                 compute(prefix, map(self._plain if plain else self.views.varied, _all(len(train))), view, advance)
+            self.views.announce_val()
             compute(prefix, (self.views.plain(val, indices) for indices in _all(len(val))), found.val, advance)
         size = f"{found.num_bytes / 2**20:,.0f} MiB of features in {'memory' if found.place == 'memory' else 'a file'}"
         self._say(step, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
@@ -215,6 +226,7 @@ class PhaseMaker:
             for part in (*slices(flat), *slices(features.val)):
                 standardise(part, mean, std)
             return mean, std, ready.prefix
+        self.views.announce_train(torch.arange(len(self.views.train)), varied=False)
         pictures = map(self._plain, _all(len(self.views.train)))
         mean, std = standardisation(ready.prefix(each).float() for each in pictures)
         return mean, std, lambda inputs: standardise(ready.prefix(inputs).float(), mean, std)

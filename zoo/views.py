@@ -43,6 +43,19 @@ class Views:
         normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
         return normal
 
+    def announce_train(self, order: Tensor, *, varied: bool) -> None:
+        """Says which training pictures come, int64 `[n]`, and whether as `varied` or as `plain` takes them."""
+        (self.train.wide if varied and self.policy else self.train.pixels).announce(order.numpy())
+
+    def announce_val(self) -> None:
+        """Says that all validation pictures come, in their order."""
+        self.val.pixels.announce(torch.arange(len(self.val)).numpy())
+
+    def announce_end(self) -> None:
+        """Says that nothing comes any more."""
+        for rows in (self.train.pixels, self.train.wide, self.val.pixels):
+            rows.announce(torch.empty(0, dtype=torch.int64).numpy())
+
     def example(self) -> Tensor:
         """Two pictures."""
         return self.plain(self.val, torch.tensor([0, len(self.val) - 1])).clone()
