@@ -42,6 +42,7 @@ def test_a_recipe_survives_its_file(tmp_path):
         ({"zoom": "1"}, "zoom cannot be '1'", "0.9,1.1"),
         ({"time_budget": "-5s"}, "time_budget cannot be '-5s'", "90s, 10m or 1.5h"),
         ({"cache_budget": "4 apples"}, "cache_budget cannot be '4 apples'", "500MB"),
+        ({"disk_budget": "lots"}, "disk_budget cannot be 'lots'", "--disk-budget a size"),
         ({"milestones": "0,5"}, "milestones cannot be '0,5'", "rising"),
         ({"milestones": ""}, "milestones cannot be ''", "--milestones"),
         ({"unfreeze_at": "3", "strategy": "full"}, "gradual unfreezes", "--strategy gradual"),
@@ -79,7 +80,7 @@ def test_times_are_read(text, expected):
     ("text", "expected"), [("0", 0), ("1KB", 1000), ("1KiB", 1024), ("1.5GiB", 3 * 2**29), ("500 MB", 500_000_000)]
 )
 def test_sizes_are_read(text, expected):
-    assert budget_bytes(text) == expected
+    assert budget_bytes(make(disk_budget=text), "disk_budget") == expected
 
 
 def test_texts_of_several_numbers_are_read():

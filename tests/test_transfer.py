@@ -210,7 +210,7 @@ def test_the_places_of_features_give_one_result(learn, capsys, monkeypatch, stra
     said, losses = {}, {}
     for place, budget in {**BUDGETS, "full disk": "1KB"}.items():
         if place == "full disk":
-            monkeypatch.setattr("zoo.data.store.shutil.disk_usage", lambda _: Disk(free=0))
+            monkeypatch.setattr("zoo.features.shutil.disk_usage", lambda _: Disk(free=0))
         options = {"strategy": strategy, "freeze_until": "body", "cache_budget": budget}
         run = learn(name=place, epochs=4, learning_rate=0.01, progress=True, **options)
         said[place] = capsys.readouterr().err
@@ -264,7 +264,7 @@ def test_training_and_the_classifier_see_what_the_recipe_says(learn, phases, res
         for index, picture in decode(split.pictures):
             deployed = preprocess(torch.from_numpy(picture)[None])[0]
             assert (trained[index] - deployed).abs().max() <= 0.51 / 255 / min(STD)  # stored as uint8
-    raw = views.val.pixels.reshape(-1, 3).mean(0) / 255
+    raw = views.val.pixels.take(np.arange(len(views.val))).reshape(-1, 3).mean(0) / 255
     seen = views.plain(views.val, torch.arange(len(views.val))).mean((0, 2, 3))
     assert seen.numpy() == pytest.approx((raw - MEAN) / STD, abs=1e-4)
 

@@ -6,15 +6,20 @@ so the kept head takes the raw features: W' = W / std, b' = b - W (mean / std).
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import platformdirs
 import torch
 from torch import Tensor, nn
 
-from zoo.data.store import map_file
 from zoo.errors import PluginError
 
 SMALLEST_DEVIATION = 0.1  # as a share of the median feature's
@@ -58,18 +63,33 @@ def allocate(train: tuple[int, ...], val: tuple[int, ...], budget: int) -> Featu
         budget: bytes of memory; what needs more goes to a file.
 
     Returns:
-        None where the budget is 0 or the disk has no room.
+        None where the budget is 0, or the disk has no room or cannot be written.
     """
     if not budget:
         return None
     numbers = math.prod(train) + math.prod(val)
     if 4 * numbers <= budget:
         return Features(torch.empty(train), torch.empty(val), "memory")
-    mapped = map_file((numbers,), np.float32)  # one file: the disk must have room for both
-    if mapped is None:
+    try:
+        mapped = torch.from_numpy(_map_file(numbers))  # one file: the disk must have room for both
+    except OSError:
         return None
-    first, second = torch.from_numpy(mapped).split([math.prod(train), math.prod(val)])  # type: ignore[no-untyped-call]
+    first, second = mapped.split([math.prod(train), math.prod(val)])  # type: ignore[no-untyped-call]
     return Features(first.view(train), second.view(val), "file")
+
+
+def _map_file(numbers: int) -> np.ndarray:
+    """Float32 in a file of the cache folder. Raises `OSError` where it has no room or cannot be written."""
+    cache = platformdirs.user_cache_path("visionzoo", ensure_exists=True)
+    if shutil.disk_usage(cache).free < 4 * numbers:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    # An unlinked file: its pages go back to the disk under memory pressure and vanish with the process.
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        mapped = np.memmap(Path(folder) / "features", dtype=np.float32, mode="w+", shape=(numbers,))
+        if hasattr(os, "posix_fallocate"):  # otherwise a disk that another process fills ends this one with a signal
+            with (Path(folder) / "features").open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, 4 * numbers)
+        return mapped
 
 
 def compute(

@@ -92,15 +92,18 @@ class Fitter:
             self.position = resumed["position"]
             self.journal.restore(resumed["rows"], Best(**resumed["best"]))
             self._restore_chances(resumed)
-        while self.position.step < len(steps) and not (self.journal.rows and self.budget.late()):
-            within = resumed if resumed and "learner" in resumed else None
-            if within:  # stored features are made again of what they were made of
-                self.chance.set_state(self.position.chance)
-            self.position.chance = self.chance.get_state()
-            with self.ready(steps[self.position.step]) as phase:
-                self._run(phase, within)
-            self.position, resumed = Position(step=self.position.step + 1), None
-            self._checkpoint()
+        try:
+            while self.position.step < len(steps) and not (self.journal.rows and self.budget.late()):
+                within = resumed if resumed and "learner" in resumed else None
+                if within:  # stored features are made again of what they were made of
+                    self.chance.set_state(self.position.chance)
+                self.position.chance = self.chance.get_state()
+                with self.ready(steps[self.position.step]) as phase:
+                    self._run(phase, within)
+                self.position, resumed = Position(step=self.position.step + 1), None
+                self._checkpoint()
+        finally:
+            self.views.announce_end()
 
     @contextmanager
     def ready(self, step: Step) -> Iterator[Phase]:
@@ -184,7 +187,8 @@ class Fitter:
         position, batches, begin = self.position, self.batches_per_epoch(), self.position.batch
         started, tally = time.perf_counter(), Tally(self.device)
         learner.train()
-        parts = itertools.islice(chunks(self.drawn(), self.recipe.batch_size), begin, batches)
+        parts = list(itertools.islice(chunks(self.drawn(), self.recipe.batch_size), begin, batches))
+        phase.announce(parts)
         for number, indices in enumerate(parts, start=begin + 1):
             if number > begin + 1 and self.budget.late(self._reserve(started, number - begin)):
                 self.budget.close()  # this epoch is the last

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from zoo.data import Dataset, Split
+from zoo.data.decoding import Budgets
 from zoo.data.prepare import load_dataset, training_splits
-from zoo.data.store import Store, build_store, check_unreadable
+from zoo.data.store import Store, check_unreadable, make_stores
 from zoo.errors import DataError
 from zoo.plan import Plan, make_plan, recorded_plan
 from zoo.progress import Reporter
 from zoo.recipe import Recipe
-from zoo.recipe_check import class_weights
+from zoo.recipe_check import budget_bytes, class_weights
 from zoo.runs import Run
 from zoo.specs import BackboneSpec, DatasetSpec, Stage
 from zoo.weights import WeightsReport, load_weights
@@ -73,10 +74,14 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
 
 def decode_splits(job: Job, reporter: Reporter) -> tuple[Store, Store]:
     """Decodes both splits once. Raises `DataError` where too many pictures, or all of a class, are unreadable."""
-    stores = []
-    with reporter.bar("Decoding", sum(len(split) for split in job.splits)) as advance:
-        for split, augmented in zip(job.splits, (job.plan.varied, False), strict=True):
-            stores.append(build_store(split, job.plan.preprocess, augmented=augmented, advance=lambda: advance(1)))
+    stores = make_stores(
+        job.splits,
+        job.plan.preprocess,
+        augmented=job.plan.varied,
+        budgets=Budgets(budget_bytes(job.recipe, "cache_budget"), budget_bytes(job.recipe, "disk_budget")),
+        source=f"{job.data.name} ({job.dataset.source})",
+        reporter=reporter,
+    )
     for split, store in zip(job.splits, stores, strict=True):
         for sentence in store.unreadable:
             reporter.warn(f"Left out: {sentence}")

@@ -22,7 +22,7 @@ from zoo.specs import Stage
 from zoo.split import split_network, without_batchnorm
 from zoo.steps import Step
 from zoo.trim import trimmed
-from zoo.views import Views
+from zoo.views import EVALUATION_BATCH_SIZE, Views
 from zoo.world import World
 
 State = dict[str, Tensor]
@@ -37,6 +37,7 @@ class Phase:
         model: takes inputs, gives logits; its trainable parameters are in `groups`.
         train_inputs: takes the indices of a batch, int64 `[N]`, and the epoch, from 1; gives this process's share.
         val_inputs: takes indices, likewise.
+        announce: told the batches of an epoch before inputs are asked for.
         prefix: turns inputs (mixed, where they are) into what `model` takes.
         state: the whole network's state dict with a given state of `model`.
         finish: to be called with the best state of `model` in this phase; None where the network goes on from the last.
@@ -58,6 +59,7 @@ class Phase:
     brief: bool = False
     prefix: Callable[[Tensor], Tensor] = lambda inputs: inputs
     frozen: Sequence[nn.Module] = field(default=())
+    announce: Callable[[Sequence[Tensor]], None] = lambda _: None
 
 
 class PhaseMaker:
@@ -100,7 +102,9 @@ class PhaseMaker:
             features = self._features(step, prefix)
         if features:
             train_inputs, val_inputs = inputs_of(features, self.fabric.device, self.world.share)
-            ready = replace(whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs)
+            ready = replace(
+                whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs, announce=lambda _: None
+            )
         else:
             ready = replace(whole, prefix=self._anew(prefix))
         if step.first == len(self.stages) - 1:
@@ -139,7 +143,12 @@ class PhaseMaker:
             finish=None,
             mixes=varied,
             frozen=self._batchnorms() if self.plan.fixed_statistics else (),
+            announce=lambda batches: self._announce(batches, varied=varied),
         )
+
+    def _announce(self, batches: Sequence[Tensor], *, varied: bool) -> None:
+        self.views.announce_train(batches, varied=varied)
+        self.views.announce_val(list(self.world.parts(len(self.views.val), EVALUATION_BATCH_SIZE)))
 
     def _anew(self, prefix: nn.Module) -> Callable[[Tensor], Tensor]:
         """The prefix runs again for every batch, without gradients."""
@@ -168,14 +177,17 @@ class PhaseMaker:
         count = 1 if plain else min(self.plan.views, step.epochs)
         train, val = self.views.train, self.views.val
         budget = self.recipe.cache_budget
-        found = allocate((count, len(train), *shape), (len(val), *shape), budget_bytes(budget) // self.world.devices)
+        room = budget_bytes(self.recipe, "cache_budget") // self.world.devices
+        found = allocate((count, len(train), *shape), (len(val), *shape), room)
         if found is None:
             self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
             return None
         with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
             pictures = self._plain if plain else self.views.varied
             for view in found.train:
+                self.views.announce_train(list(self._parts(train)), varied=not plain)
                 compute(self._everyones(prefix, pictures), self._parts(train), view, advance)
+            self.views.announce_val(list(self._parts(val)))
             compute(self._everyones(prefix, partial(self.views.plain, val)), self._parts(val), found.val, advance)
         size = f"{found.num_bytes / 2**20:,.0f} MiB of features in {'memory' if found.place == 'memory' else 'a file'}"
         self._say(step, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
@@ -228,6 +240,7 @@ class PhaseMaker:
             for part in (*slices(flat), *slices(features.val)):
                 standardise(part, mean, std)
             return mean, std, ready.prefix
+        self.views.announce_train(list(self._parts(self.views.train)), varied=False)
         raw = self._everyones(ready.prefix, self._plain)
         mean, std = standardisation(raw(indices).float() for indices in self._parts(self.views.train))
         return mean, std, lambda inputs: standardise(ready.prefix(inputs).float(), mean, std)

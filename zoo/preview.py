@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from zoo.augment import Policy, describe, make_policy
+from zoo.data.decoding import Budgets
 from zoo.data.prepare import anchored
-from zoo.data.store import build_store
+from zoo.data.store import make_stores
 from zoo.errors import DataError
 from zoo.job import Job, prepare
 from zoo.preprocess import Preprocess
@@ -62,8 +64,10 @@ def make_preview(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, *, 
     job = prepare(anchored(recipe), backbone, reporter)
     plan, train = job.plan, job.splits[0]
     split = train.subset(choose(train.labels, count, recipe.seed))
-    with reporter.bar("Decoding", len(split)) as advance:
-        store = build_store(split, plan.preprocess, augmented=plan.varied, advance=lambda: advance(1))
+    in_memory, quiet = Budgets(memory=sys.maxsize, disk=0), Reporter(quiet=True)
+    (store,) = make_stores(
+        (split,), plan.preprocess, augmented=plan.varied, budgets=in_memory, source="", reporter=quiet
+    )
     for sentence in store.unreadable:
         reporter.warn(f"Left out: {sentence}")
     if not len(store):

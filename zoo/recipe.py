@@ -99,9 +99,14 @@ class Recipe:
     ] = None
     cache_budget: Annotated[
         str,
-        "Memory for the stored features of frozen stages; more goes to a file. 0 stores none and computes them anew "
-        "in each epoch.",
+        "Memory for decoded pictures, and as much again for the stored features of frozen stages; more goes to files. "
+        "0 maps pictures from the disk, and computes features anew in each epoch.",
     ] = "4GiB"
+    disk_budget: Annotated[
+        str,
+        "Largest size of all decoded pictures kept in the cache folder (`zoo cache`); those used longest ago go first. "
+        "0 keeps none. What neither memory nor disk holds is decoded anew in each epoch.",
+    ] = "50GiB"
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], "The optimiser."] = "adamw"
     learning_rate: Annotated[
         float | None,

@@ -106,7 +106,8 @@ def _check_texts(recipe: Recipe) -> None:
             "Leave out --crop, or --zoom and --translate.",
         )
     seconds(recipe.time_budget)
-    budget_bytes(recipe.cache_budget)
+    for name in ("cache_budget", "disk_budget"):
+        budget_bytes(recipe, name)
     epochs_of("unfreeze_at", recipe.unfreeze_at)
     epochs_of("milestones", recipe.milestones)
     if recipe.schedule == "multistep" and not recipe.milestones:
@@ -161,18 +162,17 @@ def seconds(text: str | None) -> float | None:
     return float(match[1]) * SECONDS[match[2]]
 
 
-def budget_bytes(text: str) -> int:
-    """A size such as 500MB or 4GiB in bytes."""
+def budget_bytes(recipe: Recipe, name: str) -> int:
+    """The option cache_budget or disk_budget, a size such as 500MB or 4GiB, in bytes."""
     from pydantic import ByteSize, TypeAdapter, ValidationError
 
+    text = getattr(recipe, name)
     try:
         size = TypeAdapter(ByteSize).validate_python(text)
     except (ValidationError, OverflowError):
         size = None
     if size is None or size < 0:
-        raise UsageError(
-            f"The option cache_budget cannot be '{text}'.", "Give --cache-budget a size: 500MB, 4GiB or 0."
-        )
+        raise UsageError(f"The option {name} cannot be '{text}'.", f"Give {flag(name)} a size: 500MB, 4GiB or 0.")
     return int(size)
 
 

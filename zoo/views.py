@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from zoo.augment import Policy, augment, draw
+from zoo.data.pixels import Rows
 from zoo.data.store import Store, gather
 from zoo.preprocess import Preprocess
 
@@ -55,6 +56,22 @@ class Views:
         views = augment(pixels, draws, self.preprocess.size, fill=self.preprocess.mean)
         normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
         return normal
+
+    def announce_train(self, batches: Sequence[Tensor], *, varied: bool) -> None:
+        """Says which batches of training pictures come, int64 `[N]` each, for `varied` or for `plain`."""
+        self._announce(self.train.wide if varied and self.policy else self.train.pixels, batches)
+
+    def announce_val(self, batches: Sequence[Tensor]) -> None:
+        """Says which batches of validation pictures come."""
+        self._announce(self.val.pixels, batches)
+
+    def _announce(self, rows: Rows, batches: Sequence[Tensor]) -> None:
+        rows.announce(torch.cat([indices[self.share] for indices in batches]).numpy())
+
+    def announce_end(self) -> None:
+        """Says that nothing comes any more."""
+        for rows in (self.train.pixels, self.train.wide, self.val.pixels):
+            rows.announce(torch.empty(0, dtype=torch.int64).numpy())
 
     def example(self) -> Tensor:
         """Two pictures."""

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from zoo._version import __version__
-from zoo.cli import check, evaluate, export, info, listing, lr_find, plugins, predict, preview, train
+from zoo.cli import cache, check, evaluate, export, info, listing, lr_find, plugins, predict, preview, train
 from zoo.cli.console import fail, warn
 from zoo.errors import ZooError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("cache")(cache.cache)
 app.command("check")(check.check)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,30 +19,38 @@ MAX_WORKERS = 8
 # Bounds what waits in memory: 64 million pixels are 192 MB of uint8.
 MAX_WAITING_PIXELS = 64 * 2**20
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def decode(pictures: Pictures) -> Iterator[tuple[int, np.ndarray | UnreadablePictureError]]:
     """Yields every index with its picture, uint8 `[H, W, 3]`, or the error that it raised, in order.
 
     Threads decode ahead: Pillow releases the interpreter's lock.
     """
+    with ThreadPoolExecutor(count_workers()) as pool:
+        yield from enumerate(in_order(pool, partial(_read, pictures), range(len(pictures))))
+
+
+def count_workers() -> int:
+    """How many threads decode at once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(MAX_WORKERS, cores)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[tuple[int, object]] = deque()
-        indices = iter(range(len(pictures)))
+    return min(MAX_WORKERS, cores)
 
-        def submit() -> None:
-            index = next(indices, None)
-            if index is not None:
-                waiting.append((index, pool.submit(_read, pictures, index)))
 
-        for _ in range(2 * workers):
-            submit()
+def in_order(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What `function` makes of each item, in their order; a pool works ahead, no further than two items a worker."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * count_workers():
+                yield waiting.popleft().result()
         while waiting:
-            index, future = waiting.popleft()
-            result = future.result()  # type: ignore[attr-defined]
-            submit()
-            yield index, result
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _read(pictures: Pictures, index: int) -> np.ndarray | UnreadablePictureError:

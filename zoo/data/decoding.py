@@ -1,0 +1,160 @@
+"""Where decoded pictures come from, and where they stay: in memory, in a mapped file of the cache, or nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from pydantic import ByteSize
+
+from zoo.data import pixel_cache
+from zoo.data.pixel_files import Writer, load, read
+from zoo.data.pixels import Decoded, Wanted
+from zoo.data.stream import in_order
+from zoo.data.workers import read_resized, start_workers
+from zoo.errors import UnreadablePictureError, reason_of
+from zoo.preprocess import Preprocess
+from zoo.progress import Reporter
+
+Row = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Bytes that decoded pictures may take in memory, and all stores together on the disk."""
+
+    memory: int
+    disk: int
+
+
+class Memory:
+    """Rows in memory."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        sides = [spec.image_size for spec in wanted.specs]
+        self.arrays = [np.empty((len(wanted.paths), side, side, 3), np.uint8) for side in sides]
+        self.count = 0
+
+    def add(self, rows: Row) -> None:
+        """One picture at each size."""
+        for array, row in zip(self.arrays, rows, strict=True):
+            array[self.count] = row
+        self.count += 1
+
+    def filled(self) -> Row:
+        """The pictures so far."""
+        return tuple(array[: self.count] for array in self.arrays)
+
+
+def decode_wanted(wanted: Wanted, budgets: Budgets, reporter: Reporter) -> Decoded:
+    """Pixels from the cache, or decoded now; a line says where they are, and why."""
+    fits = wanted.num_bytes <= budgets.memory
+    found = read(wanted, in_memory=fits)
+    kept, reason = "from the cache", ""
+    if found is None and wanted.num_bytes > budgets.disk:
+        reason = f"they need {_readable(wanted.num_bytes)}, more than --disk-budget ({_readable(budgets.disk)})"
+    elif found is None:
+        try:
+            with pixel_cache.locked(wanted.key, partial(_say_waiting, reporter)):
+                found = read(wanted, in_memory=fits)
+                if found is None:
+                    kept = "kept for other runs"
+                    found, reason = _decode_into_cache(wanted, budgets, reporter, fits=fits)
+        except OSError as error:
+            reason = _unwritable(error)
+    if found is None:
+        found = _decode_into_memory(wanted, reporter) if fits else Decoded((), _decode(wanted, [], reporter))
+    if not found.arrays:
+        reporter.say(f"Decoded pictures: streamed, decoded anew in each epoch: {reason}.")
+        return found
+    place = "in memory" if fits else "memory-mapped"
+    kept = f"not kept for other runs: {reason}" if reason else kept
+    reporter.say(f"Decoded pictures: {_readable(wanted.num_bytes)} {place}, {kept}.")
+    return found
+
+
+def _decode_into_memory(wanted: Wanted, reporter: Reporter) -> Decoded:
+    memory = Memory(wanted)
+    unreadable = _decode(wanted, [memory.add], reporter)
+    return Decoded(memory.filled(), unreadable)
+
+
+def _decode_into_cache(wanted: Wanted, budgets: Budgets, reporter: Reporter, *, fits: bool) -> tuple[Decoded, str]:
+    """Decodes under the lock of the store. Returns the pixels, and why they are not kept where they are not."""
+    pixel_cache.make_room(wanted.num_bytes, budgets.disk, key=wanted.key)
+    writer, memory = Writer(wanted), Memory(wanted) if fits else None
+    attempt = Attempt(writer.discard)
+    arrays: Row = ()
+    sinks: list[Callable[[Row], None]] = [partial(attempt, writer.add), *([memory.add] if memory else [])]
+    try:
+        unreadable = _decode(wanted, sinks, reporter)
+        attempt(writer.finish, unreadable)
+        unchanged = wanted.is_unchanged()
+        if unchanged:
+            attempt(writer.publish)
+        if memory:
+            arrays = memory.filled()
+        elif not attempt.failure:
+            arrays = load(writer.path, wanted, in_memory=False)
+    finally:
+        writer.discard()
+    reason = "" if unchanged else "some of them changed while they were decoded"
+    return Decoded(arrays, unreadable), _unwritable(attempt.failure) if attempt.failure else reason
+
+
+class Attempt:
+    """Runs steps until the disk fails one of them; that error is kept, and the steps after it do nothing.
+
+    Args:
+        give_up: called after the error.
+    """
+
+    def __init__(self, give_up: Callable[[], None]) -> None:
+        self.give_up = give_up
+        self.failure: OSError | None = None
+
+    def __call__(self, step: Callable[..., None], *arguments: object) -> None:
+        if self.failure:
+            return
+        try:
+            step(*arguments)
+        except OSError as error:
+            self.failure = error
+            self.give_up()
+
+
+def _decode(wanted: Wanted, sinks: Sequence[Callable[[Row], None]], reporter: Reporter) -> dict[int, str]:
+    """Decodes every picture once; sinks take the resized ones. Returns a sentence for each unreadable one, by index."""
+    modules = tuple(Preprocess(spec) for spec in wanted.specs) if sinks else ()
+    unreadable: dict[int, str] = {}
+    with start_workers() as pool, reporter.bar("Decoding", len(wanted.paths)) as advance:
+        for index, rows in enumerate(in_order(pool, partial(_try_reading, modules), wanted.paths)):
+            if isinstance(rows, UnreadablePictureError):
+                unreadable[index] = rows.cause
+            else:
+                for add in sinks:
+                    add(rows)
+            advance(1)
+    return unreadable
+
+
+def _try_reading(modules: tuple[Preprocess, ...], path: Path) -> Row | UnreadablePictureError:
+    try:
+        return read_resized(path, modules)
+    except UnreadablePictureError as error:
+        return error
+
+
+def _say_waiting(reporter: Reporter) -> None:
+    reporter.say(f"Waiting for another process that decodes the same pictures into {pixel_cache.folder()}.")
+
+
+def _unwritable(error: OSError) -> str:
+    return f"{pixel_cache.folder()} cannot be written ({reason_of(error)})"
+
+
+def _readable(num_bytes: int) -> str:
+    return ByteSize(num_bytes).human_readable(separator=" ")
