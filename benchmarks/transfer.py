@@ -46,7 +46,7 @@ print(json.dumps({"low": low, "pass": seconds(fused, 4000, low), "test": seconds
 
 
 def measured(command: list[str], folder: str) -> dict:
-    """Runs a process: wall and CPU seconds with its workers', peak memory in MiB, and the JSON that it prints."""
+    """Runs a process: wall and CPU seconds with its workers', peak memory in MiB, and the JSON in the last line that it prints."""
     environment = {**os.environ, "XDG_CACHE_HOME": folder, "TORCH_HOME": folder}
     started = time.perf_counter()
     with subprocess.Popen(
@@ -59,7 +59,8 @@ def measured(command: list[str], folder: str) -> dict:
     if job.returncode:
         sys.exit(f"{' '.join(command)} ended with {job.returncode}.")
     cpu = usage.ru_utime + usage.ru_stime
-    return {"seconds": seconds, "cpu_seconds": cpu, "mebibytes": usage.ru_maxrss / 1024, **json.loads(printed)}
+    found = json.loads(printed.splitlines()[-1])
+    return {"seconds": seconds, "cpu_seconds": cpu, "mebibytes": usage.ru_maxrss / 1024, **found}
 
 
 def one_pair(backbone: str, epochs: int) -> dict:

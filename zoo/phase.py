@@ -183,8 +183,8 @@ class PhaseMaker:
             self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
             return None
         with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
-            pictures = self._plain if plain else self.views.varied
             for view in found.train:
+                pictures = self._plain if plain else self.views.whole_view()
                 self.views.announce_train(list(self._parts(train)), varied=not plain)
                 compute(self._everyones(prefix, pictures), self._parts(train), view, advance)
             self.views.announce_val(list(self._parts(val)))

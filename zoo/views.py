@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from zoo.augment import Policy, augment, draw
+from zoo.augment import Draws, Policy, augment, draw
 from zoo.data.pixels import Rows
 from zoo.data.store import Store, gather
 from zoo.preprocess import Preprocess
@@ -47,15 +47,24 @@ class Views:
             views: Tensor = self.preprocess(gather(store.pixels, indices, self.device))
         return views.contiguous(memory_format=torch.channels_last)
 
-    def varied(self, indices: Tensor) -> Tensor:
-        """As `plain`, of the training pictures, each varied anew; can take part in a backward pass."""
+    def varied(self, indices: Tensor, draws: Draws | None = None) -> Tensor:
+        """As `plain`, of the training pictures, each varied; can take part in a backward pass.
+
+        Args:
+            draws: of the N pictures, drawn now unless given.
+        """
         if self.policy is None:
             return self.plain(self.train, indices).clone()
-        draws = draw(self.policy, len(indices), self.chance).rows(self.share)
+        mine = (draws or draw(self.policy, len(indices), self.chance)).rows(self.share)
         pixels = gather(self.train.wide, indices[self.share], self.device)
-        views = augment(pixels, draws, self.preprocess.size, fill=self.preprocess.mean)
+        views = augment(pixels, mine, self.preprocess.size, fill=self.preprocess.mean)
         normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
         return normal
+
+    def whole_view(self) -> Callable[[Tensor], Tensor]:
+        """`varied` with draws for all training pictures at once, which no division into batches changes."""
+        draws = draw(self.policy, len(self.train), self.chance) if self.policy else None
+        return lambda indices: self.varied(indices, draws and draws.rows(indices))
 
     def announce_train(self, batches: Sequence[Tensor], *, varied: bool) -> None:
         """Says which batches of training pictures come, int64 `[N]` each, for `varied` or for `plain`."""
