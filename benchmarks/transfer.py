@@ -46,7 +46,7 @@ print(json.dumps({"low": low, "pass": seconds(fused, 4000, low), "test": seconds
 
 
 def measured(command: list[str], folder: str) -> dict:
-    """Runs a process: wall and CPU seconds with its workers', peak memory in MiB, and the JSON in the last line that it prints."""
+    """Runs a process: wall and CPU seconds with its workers', peak memory in MiB, and the JSON of its last line."""
     environment = {**os.environ, "XDG_CACHE_HOME": folder, "TORCH_HOME": folder}
     started = time.perf_counter()
     with subprocess.Popen(

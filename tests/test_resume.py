@@ -100,6 +100,12 @@ def test_what_goes_on_ends_as_what_was_never_interrupted(bars, tmp_path, monkeyp
 
 
 @pytest.mark.usefixtures("fine")
+def test_a_network_that_asks_for_the_version_of_its_weights_goes_on(bars, tmp_path, monkeypatch):
+    options = BASE | {"backbone": "mnasnet0_5", "weights": "none", "image_size": 32, "epochs": 2, "ema": 0.9}
+    assert zoo.resume(ended(monkeypatch, bars, tmp_path, after=10, **options)).metrics["num_pictures"] == 18
+
+
+@pytest.mark.usefixtures("fine")
 def test_the_checkpoint_is_what_it_goes_on_from(bars, tmp_path, monkeypatch):
     folder = ended(monkeypatch, bars, tmp_path, after=30, **BASE)
     state = checkpoint.load(folder)

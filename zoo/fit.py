@@ -25,6 +25,7 @@ from zoo.learner import Learner
 from zoo.loss import share_of_loss
 from zoo.mixing import make_mixer
 from zoo.phase import Phase, PhaseMaker, State
+from zoo.state import load_state
 from zoo.steps import Step
 from zoo.trim import trimmed
 from zoo.views import EVALUATION_BATCH_SIZE, Views, chunks
@@ -88,7 +89,7 @@ class Fitter:
             TrainingError: the loss is no longer a number.
         """
         if resumed:
-            self.network.load_state_dict(resumed["network"])
+            load_state(self.network, resumed["network"])
             self.position = resumed["position"]
             self.journal.restore(resumed["rows"], Best(**resumed["best"]))
             self._restore_chances(resumed)

@@ -13,6 +13,7 @@ from zoo.errors import TrainingError
 from zoo.phase import Phase, State
 from zoo.recipe import Recipe
 from zoo.schedule import Course, make_optimizer
+from zoo.state import load_state
 from zoo.world import World
 
 
@@ -97,17 +98,19 @@ class Learner:
             "model": self.phase.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "course": self.course.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
+            "average": self.average.module.state_dict() if self.average else None,
+            "averaged": self.average.n_averaged if self.average else None,
             "precision": self.phase.fabric.strategy.precision.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state_dict` returned."""
-        self.phase.model.load_state_dict(state["model"])
+        load_state(self.phase.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.course.load_state_dict(state["course"])
         if self.average:
-            self.average.load_state_dict(state["average"])
+            load_state(self.average.module, state["average"])
+            self.average.n_averaged.copy_(state["averaged"])
         if state["precision"]:  # of a scaler, which another precision has not
             self.phase.fabric.strategy.precision.load_state_dict(state["precision"])
 

@@ -20,6 +20,7 @@ from zoo.recipe_check import budget_bytes
 from zoo.schedule import Group
 from zoo.specs import Stage
 from zoo.split import split_network, without_batchnorm
+from zoo.state import load_state
 from zoo.steps import Step
 from zoo.trim import trimmed
 from zoo.views import EVALUATION_BATCH_SIZE, Views
@@ -246,7 +247,7 @@ class PhaseMaker:
         return mean, std, lambda inputs: standardise(ready.prefix(inputs).float(), mean, std)
 
     def _load(self, state: State) -> None:
-        self.network.load_state_dict(state, strict=False)
+        load_state(self.network, state, strict=False)
 
     def _say(self, step: Step, what: str) -> None:
         last = self.stages[step.first - 1].name

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import ArtifactError, UsageError, reason_of
 from zoo.recipe import Recipe
 from zoo.specs import PreprocessSpec
+from zoo.state import load_state
 
 if TYPE_CHECKING:
     from zoo.classifier import Classifier
@@ -88,7 +89,7 @@ class Run:
 
         network = registry().backbone(self.info["backbone"]).spec.build(len(self.classes))
         try:
-            network.load_state_dict(load_file(self.path / "best.safetensors"))
+            load_state(network, load_file(self.path / "best.safetensors"))
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
             raise ArtifactError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import WeightsError, ZooError
 from zoo.runs import Run
 from zoo.specs import BackboneSpec, WeightsSpec
+from zoo.state import load_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -154,12 +155,6 @@ def _is_state_dict(state: Any) -> bool:
     )
 
 
-class _StateDict(dict[str, "Tensor"]):
-    """With the format's version where load_state_dict looks for it; MNASNet insists on one."""
-
-    _metadata: Mapping[str, Mapping[str, object]]
-
-
 def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *, source: str, keep_head: bool) -> bool:
     """Copies `state` into `network`, strictly outside the head; returns whether it filled the head too."""
     own = network.state_dict()
@@ -167,16 +162,15 @@ def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *,
     ignored = spec.weights.ignore if spec.weights else ()
     head = {key: value for key, value in own.items() if key.startswith(inside)}
     kept = keep_head and all(key in state and state[key].shape == value.shape for key, value in head.items())
-    chosen = _StateDict(
-        (key, value)
+    chosen = {
+        key: value
         for key, value in state.items()
         if not key.startswith(ignored) and (kept or not key.startswith(inside))
-    )
-    chosen._metadata = getattr(state, "_metadata", {"": {"version": network._version}})
+    }
     shapes = [key for key, value in chosen.items() if key in own and own[key].shape != value.shape]
     if shapes:
         raise _misfit(source, spec, "entries of another shape", shapes)
-    missing, unexpected = network.load_state_dict(chosen, strict=False)
+    missing, unexpected = load_state(network, chosen, strict=False, origin=state)
     missing = [key for key in missing if key not in head]
     if missing:
         raise _misfit(source, spec, "entries of the network are missing", missing)
