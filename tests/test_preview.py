@@ -149,7 +149,8 @@ def test_the_command_writes_a_sheet_and_replaces_an_older_one(bars, tmp_path):
     assert facts["preview"] == str(output)
     assert facts["policy"] == {**without, "crop": [0.25, 1.0], "flip": "horizontal", "erase": 0.1, "scale": [1.0, 1.0]}
     assert (facts["augment"], facts["preprocess"]["image_size"], len(facts["labels"])) == ("strong", 16, 2)
-    assert Image.open(output).format == "PNG"
+    with Image.open(output) as sheet:
+        assert sheet.format == "PNG"
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ""] == ["sheet.png"]
 
 
