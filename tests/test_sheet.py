@@ -76,3 +76,24 @@ def test_nothing_to_show_is_an_error(pictures, captions):
 def test_a_sheet_has_columns_and_pixels(wrong):
     with pytest.raises(ValueError, match="cannot have"):
         contact_sheet([np.zeros((2, 2, 3), np.uint8)], ["a"], **wrong)
+
+
+def test_a_title_stands_above_and_is_broken_between_words():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    plain, titled = (
+        contact_sheet([picture], ["a"], side=64, title=title) for title in ("", "one two three four\nfive")
+    )
+    assert titled.width == plain.width
+    extra = titled.height - plain.height
+    assert extra % LINE_HEIGHT == 0
+    assert extra >= 3 * LINE_HEIGHT
+    below, above = np.asarray(titled)[extra:], np.asarray(titled)[:extra]
+    assert np.array_equal(below[GAP // 2 :], np.asarray(plain)[GAP // 2 :])
+    lines = (above < 128).any(axis=(1, 2))
+    assert all(lines[GAP // 2 + i * LINE_HEIGHT :][:LINE_HEIGHT].any() for i in range(extra // LINE_HEIGHT))
+    assert not (above[:, 64 + GAP :] < 128).any()
+
+
+def test_a_larger_font_takes_more_room():
+    small, large = (contact_sheet([np.zeros((8, 8, 3), np.uint8)], ["a"], side=64, font_size=size) for size in (11, 20))
+    assert large.height - small.height == 9
