@@ -24,6 +24,7 @@ from zoo.cli import main as zoo_main
 from zoo.data import FilePictures, Split, pixel_cache
 from zoo.data.decoding import Budgets
 from zoo.data.store import make_stores
+from zoo.features import allocate
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
 
@@ -291,11 +292,24 @@ def test_a_full_disk_is_no_end(capsys, monkeypatch, small_disk, memory, promised
     capsys.readouterr()
     if promised:  # a disk that another process fills
         monkeypatch.setattr("zoo.data.pixel_cache.shutil.disk_usage", lambda _: Disk(2**30))
-    assert np.array_equal(pixels_of(paths, Budgets(memory, 2**30)), expected)
+    reporter, bars = Reporter(), []
+    bar = reporter.bar
+    reporter.bar = lambda *what: bars.append(what) or bar(*what)
+    assert np.array_equal(pixels_of(paths, Budgets(memory, 2**30), reporter=reporter), expected)
+    assert bars == [("Decoding", 100)]
     said = capsys.readouterr().err
     assert ("in memory" if memory else "streamed") in said
     assert f"{small_disk}/visionzoo/pixels cannot be written (no space left on device)" in said
     assert not left()
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_features_ask_a_disk_that_fills_up_for_their_room(monkeypatch):
+    monkeypatch.setattr("zoo.features.shutil.disk_usage", lambda _: Disk(2**30))
+    assert allocate((1, 100, 1000), (10, 1000), 1) is None
+    found = allocate((1, 1, 1000), (10, 1000), 1)
+    found.train.fill_(1)
+    assert found.place == "file"
 
 
 @pytest.mark.usefixtures("no_plots")

@@ -12,6 +12,7 @@ from zoo.data import FilePictures, Split
 from zoo.data import streamed as streamed_module
 from zoo.data.decoding import Budgets
 from zoo.data.store import gather, make_stores
+from zoo.data.streamed import StreamedRows
 from zoo.data.types import ArrayPictures
 from zoo.data.workers import start_workers
 from zoo.errors import DataError
@@ -195,3 +196,27 @@ def test_a_picture_that_vanishes_during_a_training_ends_it_and_the_checkpoint_st
         train(folder, tmp_path, strategy="gradual", epochs=3, **BUDGETS["streamed"])
     assert (tmp_path / "run" / "best.safetensors").exists()
     assert not phases[0].fitter.views.train.pixels.ahead
+
+
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strategy": "full", "augment": "light", "sampling": "balanced"},
+        {"strategy": "full"},
+        {"strategy": "gradual", "epochs": 3, "augment": "light"},
+        {"strategy": "head", "cache_budget": "0"},
+    ],
+)
+def test_a_training_announces_what_it_takes(learn, monkeypatch, options):
+    late, take = [], StreamedRows.take
+
+    def watched(self, indices):
+        if len(indices) > 2:  # an example of two pictures comes in between
+            late.append(not self.ahead or self.ahead[0][0] != indices[0])
+        return take(self, indices)
+
+    monkeypatch.setattr(StreamedRows, "take", watched)
+    learn(**{**BUDGETS["streamed"], **options})
+    assert len(late) >= 10
+    assert not any(late)
