@@ -74,7 +74,7 @@ def cases(options: Any, folder: Path) -> dict[str, dict[str, Any]]:
         },
         "photos": {"zoo": [photos, "--augment", "photos", *large], "sides": {"bare loop": photos_loop}},
     }
-    if not options.no_rivals:
+    if options.rival_pairs:
         rival = str(install(options.venv.absolute() if options.venv else folder / "venv"))
         for name in ("timm", "fastai"):
             for how in (DEFAULT, FAST):
@@ -115,9 +115,11 @@ def of_side(side: str, command: list[str], folder: Path, precision: str) -> dict
 
 def run(options: Any, results: Results, folder: Path) -> None:
     todo = cases(options, folder)
-    for pair in range(options.pairs):
+    for pair in range(max(options.pairs, options.rival_pairs)):
         for case, one in todo.items():
             for side, command in one["sides"].items():
+                if pair >= (options.pairs if side.startswith("bare") else options.rival_pairs):
+                    continue
                 zoo = of_zoo(one["zoo"], folder)
                 try:
                     found = of_side(side, command, folder, zoo["precision"])
@@ -181,15 +183,15 @@ def plot(records: list[dict[str, Any]]) -> Any:
 
 
 def main() -> None:
-    made = parser(__doc__, pairs=2)
+    made = parser(__doc__, pairs=3)
     made.add_argument("--photos", type=Path, required=True, help="folder with train and val, a folder per class each")
     made.add_argument("--data-root", type=Path, help="folder with MNIST/raw, for the complete MNIST")
     made.add_argument("--venv", type=Path, help="environment of timm and fastai, made where it is missing")
-    made.add_argument("--no-rivals", action="store_true", help="measure (a) alone")
+    made.add_argument("--rival-pairs", type=int, default=2, help="repetitions of (b); 0 measures (a) alone")
     made.add_argument("--epochs", type=int, default=3, help="of each process; default 3")
     options = made.parse_args()
     if options.quick:
-        options.pairs, options.epochs = 1, 2
+        options.pairs, options.rival_pairs, options.epochs = 1, min(1, options.rival_pairs), 2
     about = machine("lightning-fabric", "numpy", "pillow")
     results = Results("throughput", options, machine=about, rivals=RIVALS, epochs=options.epochs)
     with tempfile.TemporaryDirectory() as folder:
