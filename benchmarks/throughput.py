@@ -173,12 +173,12 @@ def plot(records: list[dict[str, Any]]) -> Any:
         values = [median(row["zoo"] for row in own), *(row["other"] for row in own)]
         axes.barh(labels, values, color=["tab:blue"] + ["tab:grey"] * len(own))
         for at, value in enumerate(values):
-            ratio = "" if at == 0 else f"  (zoo: {median(own[at - 1]['ratios']):.2f} times this)"
+            ratio = "" if at == 0 else f", zoo / this: {median(own[at - 1]['ratios']):.2f}"
             axes.text(value, at, f" {value:,.0f}{ratio}", va="center")
         axes.set_title(f"ResNet18 on {names[case]}", loc="left")
         axes.set_xlabel("images per second, epochs from the second on")
         axes.invert_yaxis()
-        axes.margins(x=0.35)
+        axes.set_xlim(0, 1.4 * max(values))
     return figure
 
 
