@@ -1,0 +1,96 @@
+"""Epochs of training pictures without a network: zoo's, or those of ImageFolder and DataLoader. For `decode.py`.
+
+Prints one line of JSON: the seconds of each epoch, and the pictures in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+# What begins an epoch; the seconds that decoding took, of how many pictures; and the pictures in an epoch.
+Epochs = tuple[Callable[[], Iterable[Any]], float, int, int]
+
+
+def zoo_batches(options: argparse.Namespace) -> Epochs:
+    """The batches that `zoo train` feeds its network."""
+    import torch
+
+    from zoo.augment import make_policy
+    from zoo.job import decode_splits, prepare
+    from zoo.memory import keep_freed_memory
+    from zoo.progress import Reporter
+    from zoo.recipe import Recipe
+    from zoo.registry import registry
+    from zoo.views import Views, chunks
+
+    keep_freed_memory()
+    recipe = Recipe.make(
+        backbone="resnet18",
+        dataset=options.photos,
+        weights="none",
+        image_size=options.image_size,
+        augment="photos",
+        jitter=options.jitter,
+    )
+    job = prepare(recipe, registry().backbone("resnet18").spec, Reporter(quiet=True))
+    started = time.perf_counter()
+    stores = decode_splits(job, Reporter(quiet=True))
+    seconds = time.perf_counter() - started
+    policy, chance = make_policy(recipe, job.plan.augment), torch.Generator().manual_seed(0)
+    views = Views(*stores, policy, chance, torch.device("cpu"))
+
+    def epoch() -> Iterable[Any]:
+        return map(views.varied, chunks(torch.randperm(len(stores[0])), options.batch_size))
+
+    return epoch, seconds, sum(len(store) for store in stores), len(stores[0])
+
+
+def folder_batches(options: argparse.Namespace) -> Epochs:
+    """The usual input of a PyTorch training, with as many workers as cores, which stay."""
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms
+
+    amount = options.jitter
+    steps = [
+        transforms.RandomResizedCrop(options.image_size),
+        transforms.RandomHorizontalFlip(),
+        *([transforms.ColorJitter(amount, amount, amount)] if amount else []),
+        transforms.ToTensor(),
+        transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+    ]
+    pictures = datasets.ImageFolder(options.photos, transforms.Compose(steps))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    loader = DataLoader(pictures, options.batch_size, shuffle=True, num_workers=cores, persistent_workers=True)
+    return lambda: iter(loader), 0.0, len(pictures), len(pictures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", choices=("zoo", "folder"))
+    parser.add_argument("photos")
+    parser.add_argument("--image-size", type=int, required=True)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--jitter", type=float, required=True, help="of brightness, contrast and saturation")
+    options = parser.parse_args()
+    make = zoo_batches if options.side == "zoo" else folder_batches
+    begin, decoding, decoded, pictures = make(options)
+    seconds = []
+    for _ in range(options.epochs):
+        started = time.perf_counter()
+        for _batch in begin():
+            pass
+        seconds.append(time.perf_counter() - started)
+    # Per picture: zoo sets a tenth aside for validation, and decodes it with the others.
+    times = [1000 * epoch / pictures for epoch in seconds]
+    times[0] += 1000 * decoding / decoded
+    print(json.dumps({"ms_per_picture": times, "pictures": pictures, "decoding_seconds": decoding}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What the benchmarks share: processes with their wall time, CPU time and peak memory, and the files they write."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SAMPLED_EVERY_S = 0.05
+
+
+class ProcessError(RuntimeError):
+    """A measured process ended with another code than 0; the message is the end of what it said."""
+
+
+def measured(command: Sequence[str | Path], folder: Path, cache: Path) -> dict[str, Any]:
+    """Runs a process in `folder`, with its caches in `cache`.
+
+    Returns:
+        `seconds` and `cpu_seconds` of the whole process and its children; `peak_mib`, its largest resident set, pages
+        of mapped files included; `anonymous_mib`, the largest without those (Linux, else None); `stdout`, `stderr`.
+    """
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "TORCH_HOME": str(cache)}
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as printed:
+        started = time.perf_counter()
+        with subprocess.Popen([*map(str, command)], stdout=printed, stderr=said, env=environment, cwd=folder) as job:
+            sampler = _Sampler(job.pid)
+            _, status, usage = os.wait4(job.pid, 0)
+            job.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.perf_counter() - started
+            sampler.stop()
+        for file in (said, printed):
+            file.seek(0)
+        stdout, stderr = printed.read(), said.read()
+    if job.returncode:
+        raise ProcessError(f"{' '.join(map(str, command))} ended with {job.returncode}:\n{stderr[-2000:]}")
+    return {
+        "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / 1024,
+        "anonymous_mib": sampler.anonymous_mib,
+        "stdout": stdout,
+        "stderr": stderr,
+    }
+
+
+class _Sampler(threading.Thread):
+    """Looks at a process' memory until it is stopped. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.status, self.ended = Path(f"/proc/{pid}/status"), threading.Event()
+        self.anonymous_mib: float | None = None
+        self.start()
+
+    def run(self) -> None:
+        while not self.ended.wait(SAMPLED_EVERY_S):
+            try:
+                found = re.search(r"RssAnon:\s+(\d+) kB", self.status.read_text())
+            except OSError:
+                return
+            if found:
+                self.anonymous_mib = max(self.anonymous_mib or 0.0, int(found[1]) / 1024)
+
+    def stop(self) -> None:
+        self.ended.set()
+        self.join()
+
+
+def zoo_train(folder: Path, cache: Path, *arguments: str | Path) -> dict[str, Any]:
+    """Runs `zoo train ARGUMENTS`: what `measured` returns, its `epochs` (rows of metrics.csv) and its `info`."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        run = Path(place) / "run"
+        found = measured([sys.executable, "-m", "zoo", "train", *arguments, "--output", run], folder, cache)
+        with (run / "metrics.csv").open(newline="") as file:
+            epochs = list(csv.DictReader(file))
+        return {**found, "epochs": epochs, "info": json.loads((run / "run.json").read_text())}
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(list(values))
+
+
+def machine(*packages: str) -> dict[str, str]:
+    """Processor, cores and versions, for the reader of the figures."""
+    try:
+        names = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        names = []
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": str(os.cpu_count()),
+        "threads": os.environ.get("OMP_NUM_THREADS") or "default",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "torchvision", *packages)},
+    }
+
+
+def parser(doc: str | None, *, pairs: int) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--pairs", type=int, default=pairs, help=f"repetitions, alternating; default {pairs}")
+    made.add_argument("--quick", action="store_true", help="a short run of everything, whose figures mean nothing")
+    made.add_argument("--results", type=Path, help="folder of the results; default: beside the script, --quick: /tmp")
+    return made
+
+
+class Results:
+    """Records of one run of a benchmark: NAME.json while it runs, NAME.md and NAME.png at its end."""
+
+    def __init__(self, name: str, options: argparse.Namespace, **about: Any) -> None:
+        quick = Path(tempfile.gettempdir()) / "benchmarks-quick"
+        folder = options.results or (quick if options.quick else HERE)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stem, self.about, self.records = folder / name, about, []
+
+    def add(self, **record: Any) -> None:
+        """Keeps a record, and prints it."""
+        self.records.append(record)
+        print(json.dumps(record), flush=True)
+        self.stem.with_suffix(".json").write_text(json.dumps({**self.about, "records": self.records}, indent=1) + "\n")
+
+    def finish(self, table: str, figure: Any) -> None:
+        about = ", ".join(f"{name} {value}" for name, value in self.about["machine"].items())
+        self.stem.with_suffix(".md").write_text(f"{table}\n{about}\n")
+        figure.savefig(self.stem.with_suffix(".png"), dpi=120)
+        print(f"\n{table}\n{about}\n\nWritten: {self.stem}.json, .md, .png")
