@@ -7,7 +7,6 @@ them wherever they come from.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -181,6 +180,8 @@ class Recipe:
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
         """The options in a TOML file: known names, values not yet validated."""
+        import tomllib
+
         from zoo.recipe_check import check_lines
 
         try:

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import signal
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
@@ -116,16 +117,14 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
     return recipe
 
 
-def signature(extra: Mapping[str, tuple[Any, Any]], only: Collection[str] | None = None) -> inspect.Signature:
-    """Typer reads a command's options from its signature; this one is made from the recipe's fields, or `only` some."""
+@cache
+def _recipe_parameters() -> dict[str, inspect.Parameter]:
+    """The recipe's fields as parameters. None means "not given", so that a recipe file can say otherwise."""
     hints = get_type_hints(Recipe, include_extras=True)
-    parameters = []
+    parameters = {}
     for field in dataclasses.fields(Recipe):
-        if only is not None and field.name not in only:
-            continue
         kind, help_text = get_args(hints[field.name])
-        required = field.default is dataclasses.MISSING
-        if required:
+        if field.default is dataclasses.MISSING:
             info: Any = typer.Argument(help=help_text, metavar=field.name.upper(), show_default=False)
         else:
             if field.default not in (None, "", False):
@@ -134,17 +133,20 @@ def signature(extra: Mapping[str, tuple[Any, Any]], only: Collection[str] | None
             # A recipe may say yes where the command line says no.
             names = f"{name}/{flag('no_' + field.name)}" if kind in (bool, bool | None) else name
             info = typer.Option(names, help=help_text, show_default=False)
-        # None means "not given", so that a recipe file can say otherwise.
-        annotation: Any = Annotated[kind | None, info]
-        parameters.append(
-            inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
-        )
+        parameters[field.name] = _parameter(field.name, Annotated[kind | None, info], None)
+    return parameters
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+
+
+def signature(extra: Mapping[str, tuple[Any, Any]], only: Collection[str] | None = None) -> inspect.Signature:
+    """Typer reads a command's options from its signature; this one is made from the recipe's fields, or `only` some."""
+    chosen = [each for name, each in _recipe_parameters().items() if only is None or name in only]
     recipe_option = typer.Option("--recipe", help="Recipe to start from, by name or file; options given here win.")
-    extra = {"recipe": (Annotated[str | None, recipe_option], None), **extra}
-    for name, (annotation, default) in extra.items():
-        kind_of = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters.append(inspect.Parameter(name, kind_of, default=default, annotation=annotation))
-    return inspect.Signature(parameters)
+    further = {"recipe": (Annotated[str | None, recipe_option], None), **extra}
+    return inspect.Signature([*chosen, *(_parameter(name, *each) for name, each in further.items())])
 
 
 def with_options(
