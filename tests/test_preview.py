@@ -72,13 +72,13 @@ def test_denormalised_pixels_are_the_pictures_own(bars):
     shown = fields(preview.sheet, 1, 4)[0, :, ::5, ::5]
     job = prepare(recipe, registry().backbone("tiny").spec, QUIET)
     train = decode_splits(job, QUIET)[0]
-    assert np.array_equal(shown, train.pixels[choose(train.labels, 4, 0)])
+    assert np.array_equal(shown, train.pixels.take(choose(train.labels, 4, 0)))
 
 
 def test_only_the_pictures_shown_are_decoded(bars, monkeypatch):
     read = []
-    real = sys.modules["zoo.data.types"].read_picture
-    monkeypatch.setattr("zoo.data.types.read_picture", lambda path: read.append(path) or real(path))
+    real = sys.modules["zoo.data.workers"].read_picture
+    monkeypatch.setattr("zoo.data.workers.read_picture", lambda path: read.append(path) or real(path))
     made(bars, count=5, augment="light")
     assert len(read) == 5
 

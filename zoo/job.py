@@ -72,13 +72,18 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
     )
 
 
-def decode_splits(job: Job, reporter: Reporter) -> tuple[Store, Store]:
-    """Decodes both splits once. Raises `DataError` where too many pictures, or all of a class, are unreadable."""
+def decode_splits(job: Job, reporter: Reporter, *, processes: int = 1) -> tuple[Store, Store]:
+    """Decodes both splits once. Raises `DataError` where too many pictures, or all of a class, are unreadable.
+
+    Args:
+        processes: that share this machine's memory.
+    """
+    memory = budget_bytes(job.recipe, "cache_budget") // processes
     stores = make_stores(
         job.splits,
         job.plan.preprocess,
         augmented=job.plan.varied,
-        budgets=Budgets(budget_bytes(job.recipe, "cache_budget"), budget_bytes(job.recipe, "disk_budget")),
+        budgets=Budgets(memory, budget_bytes(job.recipe, "disk_budget")),
         source=f"{job.data.name} ({job.dataset.source})",
         reporter=reporter,
     )

@@ -160,7 +160,7 @@ def _train(recipe: Recipe, run: Run, journal: Journal, world: World) -> Run:
     facts = {**summary(job, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
     reporter.table(STAGE_HEADERS, stage_rows(job.plan, job.stages, job.network))
-    stores = decode_splits(job, reporter)
+    stores = decode_splits(job, reporter, processes=world.devices)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
     fitter = Fitter(job, stores, journal, world, budget)
     _fit(fitter, saved, run)
