@@ -90,6 +90,10 @@ def test_val_and_test_from_other_places(tmp_path):
     dataset = load(tmp_path / "data", val=tmp_path / "held", test=tmp_path / "test.txt")
     assert dataset.classes == ("a", "b")
     assert dataset.val.labels.tolist() == [1] and dataset.test.labels.tolist() == [0]
+    assert dataset.notes == tuple(
+        f"There are no pictures of '{name}' in {part}: what is measured there says nothing about them."
+        for name, part in (("a", "val"), ("b", "test"))
+    )
 
 
 def test_given_val_replaces_its_own(tmp_path):

@@ -107,7 +107,9 @@ def test_separate_files_share_the_classes_of_train(root):
     test = written(root, "été.png y\n", "test.txt")
     dataset = load(train, val=val, test=test)
     assert dataset.val.labels.tolist() == [2] and dataset.test.labels.tolist() == [1]
-    assert dataset.notes == ()
+    assert [note.partition(":")[0] for note in dataset.notes] == [
+        f"There are no pictures of {names} in {part}" for names, part in (("'x', 'y'", "val"), ("'x', 'z'", "test"))
+    ]
     stranger = written(root, "été.png w\n", "bad.txt")
     with pytest.raises(DataError, match=r"bad\.txt' has pictures of 'w', and .*train\.txt' has none"):
         load(train, test=stranger)

@@ -20,7 +20,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ from zoo.specs import PreprocessSpec
 from zoo.state import load_state
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.classifier import Classifier
     from zoo.data import Dataset, Split
 
@@ -79,23 +81,33 @@ class Run:
         """The final figures on the split that `info["metrics_split"]` names; empty where it was interrupted."""
         return dict(self.info.get("metrics", {}))
 
-    def classifier(self) -> Classifier:
-        """The best checkpoint: fp32, in eval mode, on the CPU."""
+    def weights(self) -> dict[str, Tensor]:
+        """The best checkpoint's state dict, on the CPU. Raises `ArtifactError`."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
+        try:
+            return load_file(self.path / "best.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise self._unreadable(error) from None
+
+    def classifier(self, weights: Mapping[str, Tensor] | None = None) -> Classifier:
+        """The best checkpoint, or other weights: fp32, in eval mode, on the CPU. Raises `ArtifactError`."""
         from zoo.classifier import Classifier
         from zoo.registry import registry
 
         network = registry().backbone(self.info["backbone"]).spec.build(len(self.classes))
         try:
-            load_state(network, load_file(self.path / "best.safetensors"))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-            raise ArtifactError(
-                f"The weights of the run {self.name} cannot be read: {reason}.", "Train again with `zoo train`."
-            ) from None
+            load_state(network, self.weights() if weights is None else weights)
+        except RuntimeError as error:
+            raise self._unreadable(error) from None
         return Classifier(self.preprocess, network, self.classes).eval()
+
+    def _unreadable(self, error: Exception) -> ArtifactError:
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        return ArtifactError(
+            f"The weights of the run {self.name} cannot be read: {reason}.", "Train again with `zoo train`."
+        )
 
     def dataset(self) -> Dataset:
         """The pictures that it was trained on, loaded again."""

@@ -53,7 +53,7 @@ def assemble(train: Listing, val: Listing | None, test: Listing | None, *, sourc
         val=_split(val, index, train) if val else None,
         test=_split(test, index, train) if test else None,
         source=str(source),
-        notes=(*dict.fromkeys(notes), *_shared(parts)),
+        notes=(*dict.fromkeys(notes), *_shared(parts), *_missing(parts, classes)),
     )
 
 
@@ -96,4 +96,13 @@ def _shared(parts: dict[str, Listing | None]) -> list[str]:
         f"{count} pictures are in both train and {name}: the figures on {name} will be too good."
         for name, count in counts.items()
         if count
+    ]
+
+
+def _missing(parts: dict[str, Listing | None], classes: Sequence[str]) -> list[str]:
+    gone = {name: sort_labels(set(classes) - set(part.labels)) for name, part in parts.items() if part}
+    return [
+        f"There are no pictures of {some(quoted(names))} in {part}: what is measured there says nothing about them."
+        for part, names in gone.items()
+        if names
     ]
