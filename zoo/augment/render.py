@@ -29,7 +29,7 @@ def augment(images: Tensor, draws: Draws, size: int, fill: Tensor | float = MID_
     Returns:
         float32 `[N, 3, S, S]` in 0..255.
     """
-    pixels = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    pixels = images.permute(0, 3, 1, 2).float()
     if images.shape[1] > MOST_SHRINKAGE * size:
         side = round(size * MARGIN)
         pixels = F.interpolate(pixels, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
