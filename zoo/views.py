@@ -45,7 +45,7 @@ class Views:
 
     def announce_train(self, order: Tensor, *, varied: bool) -> None:
         """Says which training pictures come, int64 `[n]`, and whether as `varied` or as `plain` takes them."""
-        (self.train.wide if varied and self.policy else self.train.pixels).announce(order.numpy())
+        (self.train.wide if varied else self.train.pixels).announce(order.numpy())
 
     def announce_val(self) -> None:
         """Says that all validation pictures come, in their order."""
