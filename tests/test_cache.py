@@ -130,7 +130,7 @@ def test_what_the_network_does_with_pixels_does_not_decide_about_the_store(tmp_p
     assert "from the cache" in capsys.readouterr().err
 
 
-def test_a_store_grows_when_augmentation_wants_more_detail(tmp_path, capsys):
+def test_a_store_grows_when_augmentation_wants_more_detail(tmp_path, capsys, monkeypatch):
     paths = photos(tmp_path / "photos")
     narrow = pixels_of(paths)
     wide = pixels_of(paths, augmented=True)
@@ -139,6 +139,8 @@ def test_a_store_grows_when_augmentation_wants_more_detail(tmp_path, capsys):
     assert np.array_equal(pixels_of(paths), narrow)
     assert np.array_equal(pixels_of(paths, augmented=True), wide)
     assert capsys.readouterr().err.count("from the cache") == 2
+    monkeypatch.setattr("zoo.data.store.MARGIN", 1.5)
+    assert pixels_of(paths, augmented=True).shape[1] == 24
 
 
 @pytest.mark.parametrize(

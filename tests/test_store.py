@@ -190,7 +190,7 @@ def test_one_seed_gives_one_result_wherever_the_pictures_are(learn, capsys, opti
 
 @pytest.mark.usefixtures("no_plots")
 def test_a_picture_that_vanishes_during_a_training_ends_it_and_the_checkpoint_stays(phases, tmp_path):
-    folder = write_folder(tmp_path / "photos", {"train": 10, "val": 2})
+    folder = write_folder(tmp_path / "photos", {"train": 20, "val": 2})
     phases.at_end = lambda _: (folder / "train" / "line" / "007.png").unlink(missing_ok=True)
     with pytest.raises(DataError, match=r"line/007\.png' vanished during the training"):
         train(folder, tmp_path, strategy="gradual", epochs=3, **BUDGETS["streamed"])

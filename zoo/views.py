@@ -68,7 +68,7 @@ class Views:
 
     def announce_train(self, batches: Sequence[Tensor], *, varied: bool) -> None:
         """Says which batches of training pictures come, int64 `[N]` each, for `varied` or for `plain`."""
-        self._announce(self.train.wide if varied and self.policy else self.train.pixels, batches)
+        self._announce(self.train.wide if varied else self.train.pixels, batches)
 
     def announce_val(self, batches: Sequence[Tensor]) -> None:
         """Says which batches of validation pictures come."""
