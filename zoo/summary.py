@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from zoo.augment import describe, make_policy
 from zoo.data.prepare import final_split
-from zoo.plan import PARTS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +55,9 @@ def _processes(recipe: Recipe, world: World) -> str:
 
 
 def _augmentation(recipe: Recipe, plan: Plan) -> str:
-    given = {name: getattr(recipe, name) for name in (*PARTS, "mixup", "cutmix")}
-    return ", ".join([plan.augment, *(f"{name} {value}" for name, value in given.items() if value)])
+    policy = make_policy(recipe, plan.augment) if plan.varied else None
+    mixed = [f"{name} {getattr(recipe, name)}" for name in ("mixup", "cutmix") if getattr(recipe, name)]
+    return ", ".join([f"{plan.augment}: {describe(policy)}" if policy else "none", *mixed])
 
 
 def stage_rows(plan: Plan, stages: Sequence[Stage], network: nn.Module) -> list[tuple[str, str, str, str]]:
