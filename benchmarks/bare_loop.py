@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from zoo.augment import POLICIES, Policy, augment
+from zoo.augment import POLICIES, Policy, augment, draw
 from zoo.data.prepare import load_dataset, training_splits
 from zoo.memory import keep_freed_memory
 from zoo.recipe import Recipe
@@ -46,7 +46,7 @@ def photos(folder: str, size: int) -> tuple[Tensor, Tensor, int]:
 
 def view(images: Tensor, policy: Policy, size: int, chance: torch.Generator) -> Tensor:
     """The augmentation that `zoo.views` applies."""
-    return augment(images, policy, size, chance)
+    return augment(images, draw(policy, len(images), chance), size)
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def test_what_is_erased_is_nothing_to_the_network(bars):
     recipe = Recipe.make(backbone="tiny", dataset=str(bars), image_size=24, augment="none", erase=1, mean="0.2,0.4,0.6")
     stores = decode_splits(prepare(recipe, registry().backbone("tiny").spec, QUIET), QUIET)
     views = Views(*stores, Policy(erase=1), torch.Generator().manual_seed(0), torch.device("cpu"))
-    erased = (views.varied(torch.arange(50)) == 0).all(1).float().mean((1, 2))
+    erased = (views.varied(torch.arange(50)).abs() < 1e-5).all(1).float().mean((1, 2))
     assert erased.min() > 0.01
     assert erased.max() < 0.4
 

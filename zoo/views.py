@@ -37,6 +37,7 @@ class Views:
         self.share = share
         self.train, self.val, self.policy, self.chance, self.device = train, val, policy, chance, device
         self.preprocess = Preprocess(train.preprocess).to(device)
+        self.normalise = self.preprocess.normalise if self.preprocess.grey else normaliser(self.preprocess)
 
     def plain(self, store: Store, indices: Tensor) -> Tensor:
         """The pictures at `indices`, int64 `[N]`, of which this process takes its share."""
@@ -57,9 +58,8 @@ class Views:
             return self.plain(self.train, indices).clone()
         mine = (draws or draw(self.policy, len(indices), self.chance)).rows(self.share)
         pixels = gather(self.train.wide, indices[self.share], self.device)
-        views = augment(pixels, mine, self.preprocess.size, fill=self.preprocess.mean)
-        normal: Tensor = self.preprocess.normalise(views).contiguous(memory_format=torch.channels_last)
-        return normal
+        size, mean = self.preprocess.size, self.preprocess.mean
+        return augment(pixels, mine, size, fill=mean, finish=self.normalise)
 
     def whole_view(self) -> Callable[[Tensor], Tensor]:
         """`varied` with draws for all training pictures at once, which no division into batches changes."""
@@ -85,6 +85,18 @@ class Views:
     def example(self) -> Tensor:
         """Two pictures."""
         return self._plain(self.val, torch.tensor([0, len(self.val) - 1])).clone()
+
+
+def normaliser(preprocess: Preprocess) -> Callable[[Tensor], Tensor]:
+    """`Preprocess.normalise` in one pass over rows of numbers: a third of the time on channels-last views of a CPU."""
+    size, std = preprocess.size, preprocess.std.flatten()
+    scale, shift = (1 / std).repeat(size), (-preprocess.mean.flatten() / std).repeat(size)  # [S * 3]
+
+    def normalise(views: Tensor) -> Tensor:
+        rows = views.permute(0, 2, 3, 1).reshape(-1, size, 3 * size)
+        return torch.addcmul(shift, rows, scale).view(-1, size, size, 3).permute(0, 3, 1, 2)
+
+    return normalise
 
 
 def chunks(indices: Tensor, size: int) -> Iterator[Tensor]:
