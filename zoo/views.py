@@ -88,13 +88,16 @@ class Views:
 
 
 def normaliser(preprocess: Preprocess) -> Callable[[Tensor], Tensor]:
-    """`Preprocess.normalise` in one pass over rows of numbers: a third of the time on channels-last views of a CPU."""
-    size, std = preprocess.size, preprocess.std.flatten()
-    scale, shift = (1 / std).repeat(size), (-preprocess.mean.flatten() / std).repeat(size)  # [S * 3]
+    """`Preprocess.normalise` in place, channels-last views as rows of numbers: in a third of its time on a CPU."""
+    size, mean, std = preprocess.size, preprocess.mean, preprocess.std
+    scale, shift = 1 / std, -mean / std
+    wide_scale, wide_shift = (each.flatten().repeat(size) for each in (scale, shift))  # [S * 3]
 
     def normalise(views: Tensor) -> Tensor:
-        rows = views.permute(0, 2, 3, 1).reshape(-1, size, 3 * size)
-        return torch.addcmul(shift, rows, scale).view(-1, size, size, 3).permute(0, 3, 1, 2)
+        if not views.is_contiguous(memory_format=torch.channels_last):
+            return views.mul_(scale).add_(shift)
+        views.permute(0, 2, 3, 1).view(-1, size, 3 * size).mul_(wide_scale).add_(wide_shift)
+        return views
 
     return normalise
 
