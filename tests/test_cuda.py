@@ -1,12 +1,15 @@
 """Training on a GPU. `pytest -m cuda` runs these where there is one."""
 
 import csv
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import zoo
+from zoo import checkpoint
 
 from .watch import train, watch
 
@@ -86,3 +89,49 @@ def test_what_a_gpu_trained_is_exported_with_parity(bars, tmp_path, form):
     pictures = sorted((bars / "test").rglob("*.png"))
     right = [found.label == path.parent.name for path, found in zip(pictures, predictor.predict(pictures), strict=True)]
     assert sum(right) > len(right) / 2
+
+
+def test_a_cpu_goes_on_with_what_a_gpu_began(bars, tmp_path, monkeypatch):
+    save = checkpoint.save
+
+    def interrupt(folder, state):
+        save(folder, state)
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            learn(bars, tmp_path, precision="fp16", ema=0.9, dropout=0.1)
+    before = load_file(tmp_path / "run" / "best.safetensors")
+    run = zoo.resume(tmp_path / "run", device="cpu")
+    assert len(validation_losses(run)) == 6
+    assert min(validation_losses(run)) < validation_losses(run)[1]
+    assert any(not torch.equal(value, before[name]) for name, value in run.weights().items())
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_share_every_batch(bars, tmp_path):
+    command = [
+        "zoo",
+        "train",
+        "tiny",
+        bars,
+        "--image-size",
+        "16",
+        "--epochs",
+        "2",
+        "--devices",
+        "2",
+        "--device",
+        "cuda",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-m", *map(str, command), "--output", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert zoo.runs.Run(tmp_path / "run").info["machine"]["processes"] == 2
