@@ -16,6 +16,7 @@ from zoo.preprocess import Preprocess
 from zoo.specs import PreprocessSpec
 
 AHEAD_BYTES = 128 * 2**20  # of decoded pictures that wait to be taken
+AHEAD_PICTURES = 1024  # of small ones a future weighs more than the pixels
 
 
 class StreamedRows:
@@ -31,7 +32,7 @@ class StreamedRows:
     def __init__(self, paths: list[Path], stamps: list[Stamp], spec: PreprocessSpec, pool: Executor) -> None:
         self.paths, self.stamps, self.pool = paths, stamps, pool
         self.module = Preprocess(spec)
-        self.most = max(2 * count_workers(), AHEAD_BYTES // (3 * spec.image_size**2))
+        self.most = max(2 * count_workers(), min(AHEAD_PICTURES, AHEAD_BYTES // (3 * spec.image_size**2)))
         self.coming: deque[int] = deque()
         self.ahead: deque[tuple[int, Future[np.ndarray]]] = deque()
 
