@@ -16,6 +16,7 @@ from zoo.preprocess import LUMA
 # Left, top, right and bottom in pixels, and the axes along which what is inside is mirrored.
 Cut = tuple[list[int], list[int]]
 
+SAME = torch.eye(3)
 MID_GREY = 127.5
 CACHED_PIXELS = 2 * 224**2  # of the views that a core renders together: more of them leave its cache
 # Sampling has no antialiasing. Photos at half their size differ by 0.07 of their deviation from an antialiased resize,
@@ -54,7 +55,7 @@ def augment(
 
 
 def _render(images: Tensor, draws: Draws, cuts: Sequence[Cut | None], size: int, fill: Tensor | float) -> Tensor:
-    views = _placed(images, draws.theta, cuts, size)
+    views = _placed(images, draws.theta, cuts, size, planar=draws.colour is not None)
     if draws.colour is not None and draws.contrast is not None:
         views = _recolour(views, draws.colour, draws.contrast)
     if draws.operation is not None and draws.strength is not None:
@@ -87,20 +88,20 @@ def _cuts(theta: Tensor, side: int) -> list[Cut | None]:
     return [(box, along) if alone else None for alone, box, along in found]
 
 
-def _placed(images: Tensor, theta: Tensor, cuts: Sequence[Cut | None], size: int) -> Tensor:
-    """Views in 0..255, float32 `[N, 3, S, S]`."""
+def _placed(images: Tensor, theta: Tensor, cuts: Sequence[Cut | None], size: int, *, planar: bool) -> Tensor:
+    """Views in 0..255, float32 `[N, 3, S, S]`; `planar` is the layout that changes of colour work on."""
     whole = [cut for cut in cuts if cut]
     if not whole:
         return _sampled(images, theta, size)
     if len(whole) == len(cuts):
-        return _cut(images, whole, size)
+        return _cut(images, whole, size, planar=planar)
     views, upright = torch.empty(len(images), 3, size, size), torch.tensor([cut is not None for cut in cuts])
-    views[upright] = _cut(images[upright], whole, size)
+    views[upright] = _cut(images[upright], whole, size, planar=True)
     views[~upright] = _sampled(images[~upright], theta[~upright], size)
     return views
 
 
-def _cut(images: Tensor, cuts: Sequence[Cut], size: int) -> Tensor:
+def _cut(images: Tensor, cuts: Sequence[Cut], size: int, *, planar: bool) -> Tensor:
     """PyTorch resizes uint8 pictures of a CPU with antialiasing in less time than it samples a grid."""
     views = torch.empty((len(images), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last)
     pixels = images.permute(0, 3, 1, 2)
@@ -109,7 +110,8 @@ def _cut(images: Tensor, cuts: Sequence[Cut], size: int) -> Tensor:
         inside = pixels[one, :, top:bottom, left:right]
         resized = F.interpolate(inside, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
         views[one] = resized.flip(flipped) if flipped else resized
-    return views.float()
+    layout = torch.contiguous_format if planar else torch.channels_last
+    return views.to(torch.float32, memory_format=layout)
 
 
 def _grid(theta: Tensor, size: int) -> Tensor:
@@ -123,7 +125,7 @@ def _grid(theta: Tensor, size: int) -> Tensor:
 
 
 def _recolour(views: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
-    changed = (matrix != torch.eye(3)).flatten(1).any(1) | (contrast != 1)
+    changed = (matrix != SAME).flatten(1).any(1) | (contrast != 1)
     if changed.all():
         return _recoloured(views, matrix.to(views.device), contrast.to(views.device))
     rows = changed.nonzero().flatten()
@@ -136,7 +138,7 @@ def _recoloured(views: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
     """Brightness, saturation, hue and contrast are one affine map of the colours, whose shift is the mean luma's."""
     planes = views.flatten(2)  # [N, 3, S * S]
     means = planes.mean(2)  # [N, 3]
-    luma = (matrix * torch.tensor(LUMA, device=views.device).view(1, 3, 1)).sum(1)  # [N, 3]
+    luma = torch.tensor(LUMA, device=views.device) @ matrix  # [N, 3]
     shift = (1 - contrast) * (luma * means).sum(1)  # [N]
     scaled = contrast.view(-1, 1, 1) * matrix
     colours = torch.baddbmm(shift.view(-1, 1, 1), scaled, planes)
