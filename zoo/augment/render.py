@@ -138,7 +138,7 @@ def _recoloured(views: Tensor, matrix: Tensor, contrast: Tensor) -> Tensor:
     """Brightness, saturation, hue and contrast are one affine map of the colours, whose shift is the mean luma's."""
     planes = views.flatten(2)  # [N, 3, S * S]
     means = planes.mean(2)  # [N, 3]
-    luma = torch.tensor(LUMA, device=views.device) @ matrix  # [N, 3]
+    luma = (matrix * torch.tensor(LUMA, device=views.device).view(1, 3, 1)).sum(1)  # [N, 3]
     shift = (1 - contrast) * (luma * means).sum(1)  # [N]
     scaled = contrast.view(-1, 1, 1) * matrix
     colours = torch.baddbmm(shift.view(-1, 1, 1), scaled, planes)
