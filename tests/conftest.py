@@ -46,6 +46,8 @@ def tiny_plugin(tmp_path_factory):
     (metadata / "entry_points.txt").write_text("[zoo]\ntiny = zoo_tiny\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
+        # Fixtures of a session or a module begin before `own_cache`.
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
         registry.cache_clear()
         yield
