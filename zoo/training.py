@@ -133,10 +133,10 @@ def _guarded(recipe: Recipe, run: Run, world: World, reporter: Reporter) -> Run:
                 journal.open(logger.name, logger.spec)
             return _train(recipe, run, journal, world)
     except KeyboardInterrupt:
-        best = journal.best.epoch
+        best, goes_on = journal.best.epoch, (run.path / checkpoint.NAME).exists()
         kept = f"{run.path} keeps epoch {best}, the best so far." if best else "No epoch had ended."
-        again = f" Go on with: zoo train --resume {run.path}" if (run.path / checkpoint.NAME).exists() else ""
-        reporter.warn(f"Interrupted. {kept}{again}")
+        again = f"Go on with: zoo train --resume {run.path}" if goes_on else "Nothing else is kept."
+        reporter.warn(f"Interrupted. {kept} {again}")
         raise
     finally:
         journal.close()
