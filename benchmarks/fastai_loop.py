@@ -8,7 +8,6 @@ device is put right. Prints one line of JSON: the seconds of each epoch's traini
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 
@@ -22,6 +21,7 @@ from fastai.learner import Callback
 from fastai.vision.augment import Resize, aug_transforms
 from fastai.vision.core import imagenet_stats
 from fastai.vision.data import ImageDataLoaders
+from measure import rival_options
 
 
 class Stopwatch(Callback):
@@ -51,13 +51,7 @@ class MixedPrecisionOnCPU(MixedPrecision):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos")
-    parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--batch-size", type=int, required=True)
-    parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--fast", action="store_true")
-    options = parser.parse_args()
+    options = rival_options(__doc__)
     loaders = ImageDataLoaders.from_folder(
         options.photos,
         valid="val",

@@ -119,6 +119,17 @@ def parser(doc: str | None, *, pairs: int) -> argparse.ArgumentParser:
     return made
 
 
+def rival_options(doc: str | None) -> argparse.Namespace:
+    """The command line of another library's loop."""
+    made = argparse.ArgumentParser(description=doc)
+    made.add_argument("photos")
+    made.add_argument("--image-size", type=int, required=True)
+    made.add_argument("--batch-size", type=int, required=True)
+    made.add_argument("--epochs", type=int, required=True)
+    made.add_argument("--fast", action="store_true")
+    return made.parse_args()
+
+
 class Results:
     """Records of one run of a benchmark: NAME.json while it runs, NAME.md and NAME.png at its end."""
 

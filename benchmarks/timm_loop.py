@@ -7,12 +7,12 @@ label smoothing 0.1, 4 workers); network, size and batch size are given. `--fast
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import time
 
 import torch
+from measure import rival_options
 from timm.data import create_dataset, create_loader, resolve_data_config
 from timm.loss import LabelSmoothingCrossEntropy
 from timm.models import create_model
@@ -22,13 +22,7 @@ from timm.utils import AverageMeter, random_seed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos")
-    parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--batch-size", type=int, required=True)
-    parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--fast", action="store_true")
-    options = parser.parse_args()
+    options = rival_options(__doc__)
     random_seed(42, 0)
     device = torch.device("cpu")
     dataset = create_dataset("", root=options.photos, split="train", is_training=True, batch_size=options.batch_size)

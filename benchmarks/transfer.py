@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from measure import HERE, measured
+
 PASS = """
 import json, sys, time, torch
 from zoo.memory import keep_freed_memory
@@ -45,24 +43,6 @@ print(json.dumps({"low": low, "pass": seconds(fused, 4000, low), "test": seconds
 """
 
 
-def measured(command: list[str], folder: str) -> dict:
-    """Runs a process: wall and CPU seconds with its workers', peak memory in MiB, and the JSON of its last line."""
-    environment = {**os.environ, "XDG_CACHE_HOME": folder, "TORCH_HOME": folder}
-    started = time.perf_counter()
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, cwd=folder
-    ) as job:
-        printed = job.stdout.read()
-        _, status, usage = os.wait4(job.pid, 0)
-        job.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - started
-    if job.returncode:
-        sys.exit(f"{' '.join(command)} ended with {job.returncode}.")
-    cpu = usage.ru_utime + usage.ru_stime
-    found = json.loads(printed.splitlines()[-1])
-    return {"seconds": seconds, "cpu_seconds": cpu, "mebibytes": usage.ru_maxrss / 1024, **found}
-
-
 def one_pair(backbone: str, epochs: int) -> dict:
     recipe = ["--recipe", "mnist-resnet18-head", backbone, "mnist", "--epochs", str(epochs), "--json"]
     commands = {
@@ -73,7 +53,9 @@ def one_pair(backbone: str, epochs: int) -> dict:
     pair: dict = {}
     for side, command in commands.items():
         with tempfile.TemporaryDirectory() as folder:
-            found = measured(command, folder)
+            job = measured(command, Path(folder), Path(folder))
+        printed = json.loads(job["stdout"].splitlines()[-1])
+        found = {"seconds": job["seconds"], "cpu_seconds": job["cpu_seconds"], "mebibytes": job["peak_mib"], **printed}
         if side == "zoo":
             found["accuracy"] = found["metrics"]["top1"]
         wanted = ("seconds", "cpu_seconds", "mebibytes", "accuracy", "low", "pass", "test")

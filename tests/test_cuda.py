@@ -9,9 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from zoo import checkpoint
 
-from .watch import train, watch
+from .watch import interrupt_after, train, watch
 
 pytestmark = [
     pytest.mark.usefixtures("no_plots"),
@@ -92,15 +91,8 @@ def test_what_a_gpu_trained_is_exported_with_parity(bars, tmp_path, form):
 
 
 def test_a_cpu_goes_on_with_what_a_gpu_began(bars, tmp_path, monkeypatch):
-    save = checkpoint.save
-
-    def interrupt(folder, state):
-        save(folder, state)
-        if state["epoch"] == 2:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", interrupt)
+        interrupt_after(patch, 2)
         with pytest.raises(KeyboardInterrupt):
             learn(bars, tmp_path, precision="fp16", ema=0.9, dropout=0.1)
     before = load_file(tmp_path / "run" / "best.safetensors")

@@ -15,7 +15,7 @@ from zoo.recipe import Recipe
 from zoo.runs import Run, create_folder, latest_run, list_runs
 
 from .conftest import write_folder
-from .watch import classify, undrawn
+from .watch import classify, interrupt_after, undrawn
 
 
 @pytest.fixture
@@ -182,16 +182,7 @@ def test_a_diverging_loss_stops_the_run_and_keeps_the_best(bars, tmp_path, monke
 
 
 def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
-    from zoo import checkpoint
-
-    save = checkpoint.save
-
-    def interrupt(folder, state):
-        save(folder, state)
-        if state["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", interrupt)
+    interrupt_after(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path, epochs=5)
     run = Run(tmp_path / "run")

@@ -120,6 +120,8 @@ def test_torchrun_is_asked_for_the_number_of_processes(monkeypatch):
     assert count_processes(recipe(), "cpu") == count_processes(recipe(devices=2, nodes=3), "cpu") == (2, 3)
     with pytest.raises(UsageError, match="torchrun started 3 x 2 processes, which --devices and --nodes contradict"):
         count_processes(recipe(devices=3), "cpu")
+    with pytest.raises(UsageError, match="A batch of 11 cannot be shared by 6 processes"):
+        count_processes(recipe(batch_size=11), "cpu")
 
 
 def test_one_process_takes_every_row():

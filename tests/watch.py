@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 import zoo
+from zoo import checkpoint
 from zoo.evaluate import answers, classifier_stream
 from zoo.fit import Fitter
 from zoo.learner import Learner
@@ -118,6 +119,18 @@ def classify(classifier, split):
     stream = classifier_stream(classifier, torch.device("cpu"))
     logits, kept, _ = answers(stream, split, len(classifier.classes), lambda _: None)
     return logits, split.labels[kept]
+
+
+def interrupt_after(monkeypatch, epoch):
+    """Trainings are interrupted as soon as the checkpoint of an epoch is written."""
+    save = checkpoint.save
+
+    def interrupt(folder, state):
+        save(folder, state)
+        if state["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", interrupt)
 
 
 def undrawn(monkeypatch):

@@ -138,7 +138,7 @@ class Fitter:
                 if better and phase.finish:
                     best = learner.state()
                 if better and not phase.brief:
-                    self.journal.save_best(phase.state(learner.state()))
+                    self.journal.save_best(phase.state(learner.kept.state_dict()))
                 learner.course.end_epoch(float(row[self.journal.monitored]))
                 self._fit_into_budget(learner, begun, taken)
                 position.epoch, position.batch = position.epoch + 1, 0

@@ -28,8 +28,18 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 def count_processes(recipe: Recipe, device: str) -> tuple[int, int]:
     """Processes per machine, and machines. Raises `UsageError` where there are fewer devices, or no way to meet."""
-    if TorchElasticEnvironment.detect():
-        return _started_by_torchrun(recipe)
+    started = TorchElasticEnvironment.detect()
+    devices, nodes = _started_by_torchrun(recipe) if started else _asked_for(recipe, device)
+    smallest = 2 * devices * nodes
+    if recipe.batch_size < smallest:
+        raise UsageError(
+            f"A batch of {recipe.batch_size} cannot be shared by {devices * nodes} processes.",
+            f"Give --batch-size {smallest} or more: it counts the pictures of all processes.",
+        )
+    return devices, nodes
+
+
+def _asked_for(recipe: Recipe, device: str) -> tuple[int, int]:
     devices, nodes = recipe.devices or 1, recipe.nodes or 1
     what, there = ("GPU", torch.cuda.device_count()) if device == "cuda" else ("CPU core", os.cpu_count() or 1)
     if devices > there:
@@ -41,12 +51,6 @@ def count_processes(recipe: Recipe, device: str) -> tuple[int, int]:
         raise UsageError(
             f"Nothing says where the first of the {nodes} machines is.",
             "Start with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK: see docs/scaling.md.",
-        )
-    smallest = 2 * devices * nodes
-    if recipe.batch_size < smallest:
-        raise UsageError(
-            f"A batch of {recipe.batch_size} cannot be shared by {devices * nodes} processes.",
-            f"Give --batch-size {smallest} or more: it counts the pictures of all processes.",
         )
     return devices, nodes
 
