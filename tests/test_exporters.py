@@ -17,7 +17,7 @@ from torch import nn
 
 from zoo.classifier import Classifier
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
-from zoo.specs import MAX_CARD_BYTES, PreprocessSpec
+from zoo.specs import MAX_CARD_BYTES, LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters.plugin import zoo_exporters
 
 FORMATS = {spec.name: spec for spec in zoo_exporters()}
@@ -52,7 +52,7 @@ def contents(tmp_path_factory) -> dict[str, bytes]:
     """By format, a file without a card, of a classifier that crops and is grey."""
     folder = tmp_path_factory.mktemp("contents")
     for name, spec in FORMATS.items():
-        spec.write(make_classifier(crop_fraction=0.875, channels="grey"), folder / name)
+        spec.write(make_classifier(crop_fraction=0.875, channels="grey"), folder / name, WriteOptions())
     return {name: (folder / name).read_bytes() for name in FORMATS}
 
 
@@ -88,7 +88,7 @@ def torchscript_file(contents, tmp_path) -> Path:
 
 
 def differences(exporter, path: Path, classifier: Classifier) -> list[float]:
-    runtime = exporter.load(path, "cpu")
+    runtime = exporter.load(path, LoadOptions())
     rng = np.random.default_rng(0)
     found = []
     for shape in SHAPES:
@@ -110,7 +110,7 @@ def test_agrees_on_any_batch_and_size(exporter, file):
 @pytest.mark.parametrize("spec", [{}, {"resize": "squash"}])
 def test_whole_crops_and_squashes_agree(exporter, spec, tmp_path):
     path = tmp_path / f"model{exporter.suffix}"
-    exporter.write(make_classifier(**spec), path)
+    exporter.write(make_classifier(**spec), path, WriteOptions())
     assert max(differences(exporter, path, make_classifier(**spec))) < 2e-6
 
 
@@ -133,7 +133,7 @@ def test_writing_is_quiet_and_leaves_the_classifier_alone(exporter, tmp_path, ca
     before = copy.deepcopy(classifier.state_dict())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        exporter.write(classifier, tmp_path / f"model{exporter.suffix}")
+        exporter.write(classifier, tmp_path / f"model{exporter.suffix}", WriteOptions())
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == logging.NOTSET
     assert classifier.training
@@ -154,7 +154,9 @@ def test_a_network_that_cannot_be_expressed_says_why(exporter, tmp_path, capfd):
             raise ValueError("no tracing here")
 
     with pytest.raises(ExportError, match="no tracing here"):
-        exporter.write(Classifier(PreprocessSpec(image_size=8), Stubborn(), "ab").eval(), tmp_path / "model")
+        exporter.write(
+            Classifier(PreprocessSpec(image_size=8), Stubborn(), "ab").eval(), tmp_path / "model", WriteOptions()
+        )
     assert capfd.readouterr() == ("", "")
 
 
@@ -164,7 +166,9 @@ def test_a_refusal_is_as_quiet_as_a_success(tmp_path, capfd, caplog):
             return pixels.mean((2, 3)) if pixels.sum() > 0 else pixels.amax((2, 3))
 
     with pytest.raises(ExportError, match="data-dependent"):
-        FORMATS["onnx"].write(Classifier(PreprocessSpec(image_size=8), Deciding(), "abc").eval(), tmp_path / "m")
+        FORMATS["onnx"].write(
+            Classifier(PreprocessSpec(image_size=8), Deciding(), "abc").eval(), tmp_path / "m", WriteOptions()
+        )
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
@@ -172,13 +176,13 @@ def test_a_refusal_is_as_quiet_as_a_success(tmp_path, capfd, caplog):
 def test_onnx_refuses_more_than_two_gigabytes(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo_exporters.onnx.MAX_MODEL_BYTES", 1000)
     with pytest.raises(ExportError, match=r"2 GB.*--torchscript"):
-        FORMATS["onnx"].write(make_classifier(), tmp_path / "model.onnx")
+        FORMATS["onnx"].write(make_classifier(), tmp_path / "model.onnx", WriteOptions())
 
 
 def test_torchscript_refuses_pythons_it_is_not_made_for(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 14, 0))
     with pytest.raises(ExportError, match=r"3.14.*--onnx"):
-        FORMATS["torchscript"].write(make_classifier(), tmp_path / "model.pt")
+        FORMATS["torchscript"].write(make_classifier(), tmp_path / "model.pt", WriteOptions())
 
 
 def test_the_card_goes_in_and_comes_out(exporter, file, content):
@@ -187,7 +191,7 @@ def test_the_card_goes_in_and_comes_out(exporter, file, content):
     exporter.write_card(file, CARD)
     assert exporter.read_card(file) == CARD
     assert exporter.content_hash(file) == bare
-    assert exporter.load(file, "cpu")(np.zeros((1, 4, 4, 3), np.uint8)).shape == (1, 4)
+    assert exporter.load(file, LoadOptions())(np.zeros((1, 4, 4, 3), np.uint8)).shape == (1, 4)
     with pytest.raises(ArtifactError, match="has a card already"):
         exporter.write_card(file, CARD)
 
@@ -224,7 +228,7 @@ def test_a_card_too_large_is_not_written(exporter, file, content):
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
 def test_truncated_files_are_refused(exporter, file, content, share):
     file.write_bytes(content[: int(len(content) * share)])
-    for read in (exporter.read_card, exporter.content_hash, lambda path: exporter.load(path, "cpu")):
+    for read in (exporter.read_card, exporter.content_hash, lambda path: exporter.load(path, LoadOptions())):
         with pytest.raises(ArtifactError, match=r"model\.(onnx|pt)"):
             read(file)
 
@@ -232,7 +236,7 @@ def test_truncated_files_are_refused(exporter, file, content, share):
 @pytest.mark.parametrize("data", [b"not a model", b"\x00" * 4096, b"\xff" * 4096, b"PK\x05\x06" + b"\x00" * 18])
 def test_foreign_files_are_refused(exporter, file, data):
     file.write_bytes(data)
-    for read in (exporter.read_card, exporter.content_hash, lambda path: exporter.load(path, "cpu")):
+    for read in (exporter.read_card, exporter.content_hash, lambda path: exporter.load(path, LoadOptions())):
         with pytest.raises(ArtifactError):
             read(file)
 
@@ -300,11 +304,11 @@ def test_a_zip_entry_that_claims_to_be_huge_is_not_read(torchscript_file):
 def test_a_missing_runtime_names_the_extra(name, missing, extra, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtraError, match=rf"visionzoo\[{extra}\]"):
-        FORMATS[name].load(tmp_path / "any", "cpu")
+        FORMATS[name].load(tmp_path / "any", LoadOptions())
 
 
 def test_a_device_that_is_not_there(file, exporter):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ArtifactError, match=r"cuda|CUDA"):
-        exporter.load(file, "cuda")
+        exporter.load(file, LoadOptions(device="cuda"))

@@ -19,6 +19,7 @@ from zoo.cli import app
 from zoo.errors import ExportError, ParityError, UnknownNameError, UsageError
 from zoo.exporting import Artifact, export, reference_of
 from zoo.registry import registry
+from zoo.specs import WriteOptions, Written
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,18 @@ def reference(trained) -> parity.Reference:
 @pytest.fixture(scope="module")
 def content(reference, tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("content") / "model.onnx"
-    registry().exporter("onnx").spec.write(reference.classifier, path)
+    registry().exporter("onnx").spec.write(reference.classifier, path, WriteOptions())
     return path.read_bytes()
+
+
+def written(content: bytes):
+    """An exporter's `write` that takes no time."""
+
+    def write(classifier, path, options) -> Written:
+        path.write_bytes(content)
+        return Written()
+
+    return write
 
 
 @pytest.fixture
@@ -56,7 +67,7 @@ def change(monkeypatch):
 @pytest.fixture
 def ship(trained, reference, content, change):
     """Exports the run; the seconds that torch needs to write the content are saved."""
-    change(write=lambda classifier, path: path.write_bytes(content))
+    change(write=written(content))
 
     def ship(output: Path | None, **options) -> Artifact:
         return export(trained, "onnx", output, reference=reference, **options)
@@ -142,22 +153,22 @@ def test_a_read_only_folder(ship, place):
         ship(place / "model.onnx")
 
 
-def write_other(classifier, path):
+def write_other(classifier, path, options):
     """Writes a network whose first bias is not the classifier's."""
     from zoo_exporters import onnx
 
     other = copy.deepcopy(classifier)
     with torch.no_grad():
         other.network[2].bias[0] += 1
-    onnx.write(other, path)
+    return onnx.write(other, path, options)
 
 
-def full_disk(classifier, path):
+def full_disk(classifier, path, options):
     path.write_bytes(b"half of it")
     raise OSError(28, "No space left on device")
 
 
-def interrupted(classifier, path):
+def interrupted(classifier, path, options):
     path.write_bytes(b"half of it")
     raise KeyboardInterrupt
 
@@ -182,7 +193,7 @@ def spoils_the_hash(path, text):
 def test_a_failure_leaves_what_was_there(ship, place, content, change, *, changes, error, reason):
     target = place / "model.onnx"
     target.write_bytes(b"before")
-    change(**{"write": lambda classifier, path: path.write_bytes(content)} | changes)
+    change(**{"write": written(content)} | changes)
     with pytest.raises(error, match=reason):
         ship(target, overwrite=True)
     assert list(place.iterdir()) == [target]

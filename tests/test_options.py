@@ -22,6 +22,7 @@ from zoo.recipe import Recipe
 from zoo.recipe_check import class_weights
 from zoo.registry import registry
 from zoo.runs import Run
+from zoo.specs import WriteOptions
 
 from .conftest import write_folder
 from .networks import Plain
@@ -233,7 +234,7 @@ def test_dropout_is_active_in_training_only(learn, monkeypatch, options):
 def test_no_dropout_is_exported(learn, tmp_path):
     run = learn(dropout=0.5, epochs=1)
     path = tmp_path / "model.ts"
-    registry().exporter("torchscript").spec.write(run.classifier(), path)
+    registry().exporter("torchscript").spec.write(run.classifier(), path, WriteOptions())
     program = torch.jit.load(path)
     assert "dropout" not in str(program.inlined_graph)
     pictures = torch.randint(0, 256, (3, 20, 20, 3), dtype=torch.uint8)

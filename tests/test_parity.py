@@ -15,10 +15,10 @@ from zoo.classifier import Classifier
 from zoo.data import ArrayPictures, FilePictures, Split
 from zoo.errors import ParityError
 from zoo.parity_process import fresh_process
-from zoo.specs import PreprocessSpec
+from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters.plugin import zoo_exporters
 
-ONNX, TORCHSCRIPT = zoo_exporters()
+ONNX, TORCHSCRIPT, _ = zoo_exporters()
 
 
 def make_classifier() -> Classifier:
@@ -46,7 +46,7 @@ def honest(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("honest")
     paths = {spec.name: folder / f"model{spec.suffix}" for spec in (ONNX, TORCHSCRIPT)}
     for spec in (ONNX, TORCHSCRIPT):
-        spec.write(make_classifier(), paths[spec.name])
+        spec.write(make_classifier(), paths[spec.name], WriteOptions())
     return paths
 
 
@@ -54,7 +54,7 @@ def honest(tmp_path_factory) -> dict[str, Path]:
 def in_process(monkeypatch):
     """Saves the seconds that another process needs to import torch."""
     monkeypatch.setattr(
-        parity, "fresh_process", lambda path, whole: contextlib.nullcontext(TORCHSCRIPT.load(path, "cpu"))
+        parity, "fresh_process", lambda path, whole: contextlib.nullcontext(TORCHSCRIPT.load(path, LoadOptions()))
     )
 
 
@@ -113,7 +113,7 @@ def test_sabotage_is_found(expected, sabotage, reason, tmp_path, in_process):
     sabotaged = make_classifier()
     sabotage(sabotaged)
     path = tmp_path / "model.pt"
-    TORCHSCRIPT.write(sabotaged, path)
+    TORCHSCRIPT.write(sabotaged, path, WriteOptions())
     with pytest.raises(ParityError, match=reason):
         parity.check(expected, TORCHSCRIPT, path)
 
@@ -129,7 +129,7 @@ def test_a_batch_frozen_by_tracing_is_found(tmp_path):
 
     classifier = Classifier(PreprocessSpec(image_size=16), Frozen(), "abc").eval()
     path = tmp_path / "model.pt"
-    TORCHSCRIPT.write(classifier, path)
+    TORCHSCRIPT.write(classifier, path, WriteOptions())
     with pytest.raises(ParityError, match="fails on pictures of 20 x 20"):
         parity.check(parity.reference(classifier, "test", make_split(20)), TORCHSCRIPT, path)
 

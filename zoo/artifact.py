@@ -15,7 +15,7 @@ from zoo.data.stream import batches_by_size
 from zoo.errors import ArtifactError, UsageError, ZooError
 from zoo.images import as_picture
 from zoo.metrics import log_softmax
-from zoo.specs import Runtime
+from zoo.specs import LoadOptions, Runtime
 
 if TYPE_CHECKING:
     from zoo.specs import ExporterSpec
@@ -143,7 +143,7 @@ def load(path: Path | str, device: str = "cpu") -> Predictor:
             f"'{path}' is damaged or was changed after its export: its content does not match its card.",
             "Copy it again from where it came, or export it again.",
         )
-    return Predictor(card, exporter.load(Path(path), device))
+    return Predictor(card, exporter.load(Path(path), LoadOptions(device=device)))
 
 
 def read_card(path: Path | str) -> Card:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.card import Card, DatasetCard
 from zoo.errors import ExportError, UsageError, reason_of
 from zoo.registry import registry
+from zoo.specs import WriteOptions
 
 if TYPE_CHECKING:
     from zoo.parity import Reference
@@ -87,7 +88,7 @@ def export(
             )
 
         progress(f"{spec.name}: writing the file")
-        spec.write(reference.classifier, temporary)
+        spec.write(reference.classifier, temporary, WriteOptions())
         report = check("comparing it with the classifier", whole=False)
         card = _card(run, spec, report, spec.content_hash(temporary))
         spec.write_card(temporary, card.model_dump_json())

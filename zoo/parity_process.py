@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 
 from zoo.errors import ParityError, ZooError
-from zoo.specs import Runtime
+from zoo.specs import LoadOptions, Runtime
 
 _IMAGES = struct.Struct("<4I")
 _LOGITS = struct.Struct("<2I")
@@ -86,7 +86,7 @@ def _runtime(path: Path, mode: str) -> Runtime:
         return load(path).runtime
     from zoo.registry import registry
 
-    return registry().exporter_for(path).spec.load(path, "cpu")
+    return registry().exporter_for(path).spec.load(path, LoadOptions())
 
 
 def _serve(path: Path, mode: str) -> None:

@@ -47,7 +47,7 @@ class Preprocess(nn.Module):
         """Takes uint8 `[N, H, W, 3]`; returns float32 `[N, 3, S, S]` in 0..255, neither grey nor normalised."""
         pixels = images.permute(0, 3, 1, 2)  # [N, 3, H, W]
         if not self.squash:
-            pixels = self._centre(pixels)
+            pixels = self.centre(pixels)
         return F.interpolate(
             pixels.to(self.mean.dtype),
             size=(self.size, self.size),
@@ -62,7 +62,8 @@ class Preprocess(nn.Module):
             pixels = (pixels * self.luma).sum(1, keepdim=True).expand(-1, 3, -1, -1)
         return (pixels - self.mean) / self.std
 
-    def _centre(self, pixels: Tensor) -> Tensor:
+    def centre(self, pixels: Tensor) -> Tensor:
+        """Takes `[N, 3, H, W]`; returns the centred square that `spec.crop_fraction` asks for."""
         height, width = pixels.shape[2], pixels.shape[3]
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
             side = max(1, min(height, width) * self.numerator // self.denominator)

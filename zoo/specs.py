@@ -9,9 +9,9 @@ Shapes: N pictures, H rows, W columns, K classes, S the side of the square that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Triple = tuple[float, float, float]
 Augmentation = Literal["none", "light", "digits", "photos", "strong"]
+Input = Literal["pixels", "tensor"]
+Precision = Literal["fp32", "fp16", "int8"]
+CalibrationMethod = Literal["minmax", "entropy", "percentile"]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 # A card is data from a stranger: no reader takes more.
@@ -152,9 +155,82 @@ class DatasetSpec:
 
 
 class Runtime(Protocol):
-    """An artifact, loaded: uint8 pixels `[N, H, W, 3]` of any size in, float32 logits `[N, K]` out."""
+    """An artifact, loaded; returns float32 logits `[N, K]`.
+
+    One with input `pixels` takes uint8 `[N, H, W, 3]` of any size, one with input `tensor` what `Preprocess`
+    makes of that: float32 `[N, 3, S, S]`.
+    """
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How an artifact runs.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        threads: of its runtime; None leaves it to the runtime.
+        optimised: whether the runtime may rewrite the program before it runs it.
+        spinning: whether idle threads may wait for work in a loop, which takes a core from others.
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    optimised: bool = True
+    spinning: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What quantisation needs to know of the pictures to come.
+
+    Attributes:
+        pictures: uint8 `[H, W, 3]` each, from the training split.
+        method: how the range of an activation follows from what these pictures cause.
+        budget: accuracy that may be lost, in points (100 points are everything).
+        loss: takes a file without a card; returns the points of accuracy that it loses against the classifier,
+            on labelled pictures that are not test pictures.
+    """
+
+    pictures: Sequence[np.ndarray]
+    method: CalibrationMethod
+    budget: float
+    loss: Callable[[Path], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """What an exporter is asked for.
+
+    Attributes:
+        input: `pixels` ships the preprocessing, `tensor` the network alone.
+        precision: of the network; inputs and outputs are the same in all.
+        opset: version of the format's operators, None for the exporter's default.
+        external_data: whether the weights go into a file of their own, `NAME.data` beside `NAME`.
+        calibration: given where the precision is `int8`.
+    """
+
+    input: Input = "pixels"
+    precision: Precision = "fp32"
+    opset: int | None = None
+    external_data: bool = False
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What an exporter says of the file it wrote.
+
+    Attributes:
+        facts: JSON values for the card: opset, layers left in float, …
+        departure: takes the file and pictures, in the shape that the file takes; returns a sentence that names
+            the first place in the file whose value is not the classifier's, None where there is none. It finds
+            what a difference of logits is too coarse for.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    departure: Callable[[Path, np.ndarray], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,23 +239,28 @@ class ExporterSpec:
 
     Attributes:
         suffix: of its files, with the dot; it is how a file finds its format.
-        write: takes a `zoo.classifier.Classifier` in eval mode on the CPU, and a path; writes one
-            self-contained file without a card.
+        write: takes a `zoo.classifier.Classifier` in eval mode on the CPU, a path, and options within
+            `inputs`, `precisions` and `options`; writes a file without a card.
         write_card: puts the card (JSON text) into the file, which has none yet.
         read_card: returns the card's JSON text, None where there is none; never runs the program in the file.
             Raises `ArtifactError` where the file is not of this format.
         content_hash: `sha256:…` of the content without the card: it proves integrity, not origin.
-        load: takes a path and a device (`cpu`, `cuda`); returns a `Runtime`.
+        load: takes a path and options; returns a `Runtime`.
+        inputs, precisions: what `write` can be asked for.
+        options: those of `opset` and `external_data` that `write` heeds.
         tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
     """
 
     name: str
     suffix: str
-    write: Callable[[nn.Module, Path], None]
+    write: Callable[[nn.Module, Path, WriteOptions], Written]
     write_card: Callable[[Path, str], None]
     read_card: Callable[[Path], str | None]
     content_hash: Callable[[Path], str]
-    load: Callable[[Path, str], Runtime]
+    load: Callable[[Path, LoadOptions], Runtime]
+    inputs: tuple[Input, ...] = ("pixels",)
+    precisions: tuple[Precision, ...] = ("fp32",)
+    options: tuple[str, ...] = ()
     tolerance: float = 1e-4
     description: str = ""
 

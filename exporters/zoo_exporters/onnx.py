@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
-from zoo.specs import MAX_CARD_BYTES
+from zoo.specs import MAX_CARD_BYTES, LoadOptions, WriteOptions, Written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,28 +35,29 @@ _VARINT, _LENGTH = 0, 2  # wire types; ModelProto has no others
 _AGAIN = "Export it again with: zoo export --onnx"
 
 
-def write(classifier: nn.Module, path: Path) -> None:
+def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     """See `zoo.specs.ExporterSpec`. Raises `ExportError` where the network cannot be expressed in ONNX."""
     try:
         import onnxscript  # noqa: F401  (torch.onnx needs it)
         import torch
 
-        from zoo_exporters.program import EXAMPLE_SHAPE, program, quiet
+        from zoo_exporters.program import program, quiet
     except ImportError:
         raise MissingExtraError("Writing ONNX files", "train") from None
-    shipped = program(classifier)
+    shipped = program(classifier, options.input)
     if sum(p.nbytes for p in shipped.state_dict().values()) > MAX_MODEL_BYTES:
         raise ExportError(
             "The network has more than 2 GB of parameters, which one ONNX file cannot hold.",
             "Export it with: zoo export --torchscript",
         )
-    free = dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)
+    names = ("batch", "height", "width") if options.input == "pixels" else ("batch",)
+    free = dict.fromkeys(range(len(names)), torch.export.Dim.DYNAMIC)
     try:
         with quiet():
             # Not by torch.onnx.export itself: the size-oblivious mode it traces in cannot follow the crop.
             traced = torch.export.export(
                 shipped,
-                (torch.zeros(EXAMPLE_SHAPE, dtype=torch.uint8),),
+                (shipped.example(),),
                 dynamic_shapes=(free,),
                 strict=False,
             )
@@ -66,7 +67,7 @@ def write(classifier: nn.Module, path: Path) -> None:
                 opset_version=OPSET,
                 input_names=["image"],
                 output_names=["logits", "probabilities"],
-                dynamic_shapes=({0: "batch", 1: "height", 2: "width"},),
+                dynamic_shapes=(dict(enumerate(names)),),
                 verbose=False,
             )
             assert exported is not None
@@ -80,6 +81,7 @@ def write(classifier: nn.Module, path: Path) -> None:
         raise ExportError(
             f"The network cannot be written as ONNX: {reason}", "Try another format: zoo export --torchscript"
         ) from error
+    return Written()
 
 
 def write_card(path: Path, text: str) -> None:
@@ -116,7 +118,7 @@ def content_hash(path: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def load(path: Path, device: str) -> Runtime:
+def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`; imports onnxruntime and no torch."""
     # From 1.29 on, onnxruntime reports its use to its maker: https://github.com/microsoft/onnxruntime/pull/27379
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -124,21 +126,27 @@ def load(path: Path, device: str) -> Runtime:
         import onnxruntime
     except ImportError:
         raise MissingExtraError("Reading ONNX files", "onnx") from None
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(options.device)
     if provider not in onnxruntime.get_available_providers():
         raise ArtifactError(
-            f"onnxruntime cannot run on '{device}' here.",
+            f"onnxruntime cannot run on '{options.device}' here.",
             "Use --device cpu, or install visionzoo[onnx-gpu] in place of visionzoo[onnx].",
         )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would log it also raises
+    own = onnxruntime.SessionOptions()
+    own.log_severity_level = 4  # what it would log it also raises
+    if options.threads:
+        own.intra_op_num_threads = options.threads
+    if not options.optimised:
+        own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not options.spinning:
+        own.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        session = onnxruntime.InferenceSession(str(path), own, providers=[provider])
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         reason = str(error).strip().splitlines()[0]
         raise ArtifactError(f"onnxruntime cannot load '{path}': {reason}", _AGAIN) from None
     if session.get_providers()[0] != provider:
-        raise ArtifactError(f"onnxruntime could not start on '{device}'.", "Use --device cpu.")
+        raise ArtifactError(f"onnxruntime could not start on '{options.device}'.", "Use --device cpu.")
     return _Session(session)
 
 

@@ -1,4 +1,4 @@
-"""The built-in artifact formats: ONNX and TorchScript."""
+"""The built-in artifact formats: ONNX, TorchScript and pt2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from zoo.hookspecs import hookimpl
 from zoo.specs import ExporterSpec
-from zoo_exporters import onnx, torchscript
+from zoo_exporters import onnx, pt2, torchscript
 
 
 @hookimpl
@@ -19,15 +19,28 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         read_card=onnx.read_card,
         content_hash=onnx.content_hash,
         load=onnx.load,
+        inputs=("pixels", "tensor"),
         description="ONNX, one file, for onnxruntime on servers, desktops, phones and in browsers",
     )
     yield ExporterSpec(
         name="torchscript",
         suffix=".pt",
         write=torchscript.write,
-        write_card=torchscript.write_card,
-        read_card=torchscript.read_card,
-        content_hash=torchscript.content_hash,
+        write_card=torchscript.ARCHIVE.write_card,
+        read_card=torchscript.ARCHIVE.read_card,
+        content_hash=torchscript.ARCHIVE.content_hash,
         load=torchscript.load,
+        inputs=("pixels", "tensor"),
         description="TorchScript, for PyTorch from Python or C++ (deprecated by PyTorch, Python up to 3.13)",
+    )
+    yield ExporterSpec(
+        name="pt2",
+        suffix=".pt2",
+        write=pt2.write,
+        write_card=pt2.ARCHIVE.write_card,
+        read_card=pt2.ARCHIVE.read_card,
+        content_hash=pt2.ARCHIVE.content_hash,
+        load=pt2.load,
+        inputs=("pixels", "tensor"),
+        description="A torch.export program, for PyTorch 2 and what compiles such programs",
     )

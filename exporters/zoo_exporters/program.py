@@ -1,4 +1,4 @@
-"""What ships in every format: pixels in, logits and probabilities out."""
+"""What ships in every format: pixels or a tensor in, logits and probabilities out."""
 
 from __future__ import annotations
 
@@ -8,36 +8,77 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-EXAMPLE_SHAPE = (2, 40, 56, 3)  # neither 0 nor 1, which torch.export would take for constants
+from zoo.preprocess import Preprocess
+from zoo.specs import Input, LoadOptions
 
 
 class Program(nn.Module):
     """A classifier with its probabilities.
 
     Args:
-        preprocess: uint8 `[N, H, W, 3]` in, float32 `[N, 3, S, S]` out.
+        preprocess: uint8 `[N, H, W, 3]` in, float32 `[N, 3, S, S]` out; Identity where the input is a tensor.
         network: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
+        tensor_size: S where the input is a tensor, else None.
     """
 
-    def __init__(self, preprocess: nn.Module, network: nn.Module) -> None:
+    def __init__(self, preprocess: nn.Module, network: nn.Module, tensor_size: int | None) -> None:
         super().__init__()
         self.preprocess = preprocess
         self.network = network
+        self.tensor_size = tensor_size
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes uint8 `[N, H, W, 3]` of any size; returns logits and probabilities, float32 `[N, K]` each."""
+        """Takes uint8 `[N, H, W, 3]` of any size, or float32 `[N, 3, S, S]`.
+
+        Returns:
+            Logits and probabilities, float32 `[N, K]` each.
+        """
         logits = self.network(self.preprocess(image))
         return logits, torch.softmax(logits, 1)
 
+    def example(self) -> Tensor:
+        """An input to trace with; no side is 0 or 1, which torch.export would take for constants."""
+        if self.tensor_size is None:
+            return torch.zeros((2, 40, 56, 3), dtype=torch.uint8)
+        return torch.zeros((2, 3, self.tensor_size, self.tensor_size))
 
-def program(classifier: nn.Module) -> Program:
+
+def program(classifier: nn.Module, takes: Input) -> Program:
     """A copy of a `zoo.classifier.Classifier` that ships: fp32, on the CPU, in eval mode."""
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
-    return Program(own.get_submodule("preprocess"), own.get_submodule("network"))
+    preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
+    if takes == "pixels":
+        return Program(preprocess, network, None)
+    size = preprocess.size
+    assert isinstance(size, int)
+    return Program(nn.Identity(), network, size)
+
+
+class _Gathered(Preprocess):
+    """`Preprocess` whose crop gathers rows and columns: what `narrow` returns has strides that torch.export guards."""
+
+    def centre(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[2], pixels.shape[3]
+        side: Any = torch.sym_max(1, torch.sym_min(height, width) * self.numerator // self.denominator)
+        own = torch.arange(side, device=pixels.device)
+        return pixels.index_select(2, own + (height - side) // 2).index_select(3, own + (width - side) // 2)
+
+
+@contextmanager
+def any_size(shipped: Program) -> Iterator[None]:
+    """Lets torch.export trace a program that takes every batch and size, 1 included."""
+    from torch.fx.experimental import _config
+
+    if isinstance(shipped.preprocess, Preprocess):
+        shipped.preprocess.__class__ = _Gathered
+    with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        yield
 
 
 @contextmanager
@@ -52,3 +93,23 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+class TorchRuntime:
+    """A `zoo.specs.Runtime` of a program that PyTorch runs.
+
+    Args:
+        module: it returns logits first.
+    """
+
+    def __init__(self, module: Any, options: LoadOptions) -> None:
+        self._module = module
+        self._device = options.device
+        if options.threads:
+            torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self._device)
+        with torch.inference_mode():
+            logits: np.ndarray = self._module(pixels)[0].float().cpu().numpy()
+        return logits

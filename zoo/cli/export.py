@@ -23,6 +23,7 @@ def export(
     *,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx.")] = False,
     torchscript: Annotated[bool, typer.Option("--torchscript", help="Write model.pt.")] = False,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2.")] = False,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Write another format: see `zoo list exporters`.")
     ] = None,
@@ -38,11 +39,11 @@ def export(
     Each file is compared with the trained classifier, in its own runtime, on real test pictures and on odd
     ones; a file that does not agree is not kept.
     """
-    chosen = list(dict.fromkeys(["onnx"] * onnx + ["torchscript"] * torchscript + (formats or [])))
+    chosen = list(dict.fromkeys(["onnx"] * onnx + ["torchscript"] * torchscript + ["pt2"] * pt2 + (formats or [])))
     if not chosen:
         raise UsageError(
             "No format was chosen.",
-            "Add --onnx, --torchscript, or --format with a name of `zoo list exporters`.",
+            "Add --onnx, --torchscript, --pt2, or --format with a name of `zoo list exporters`.",
         )
     from zoo.cli.tables import print_json
 

@@ -7,7 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import get_args
 
-from zoo.specs import Augmentation, BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec, WeightsSpec
+from zoo.specs import (
+    Augmentation,
+    BackboneSpec,
+    DatasetSpec,
+    ExporterSpec,
+    Input,
+    LoggerSpec,
+    Precision,
+    Provider,
+    Spec,
+    WeightsSpec,
+)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 PROVIDED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@/-]*")
@@ -33,6 +44,14 @@ def _is_triple(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))  # noqa: PLR2004
 
 
+def _some_of(names: object) -> tuple[str, Check]:
+    known = get_args(names)
+    return (
+        f"a tuple of some of {', '.join(known)}",
+        lambda value: isinstance(value, tuple) and len(value) > 0 and all(each in known for each in value),
+    )
+
+
 # Keyed by annotation: resolving the annotations of zoo.specs would import torch.
 CHECKS: Mapping[str, tuple[str, Check]] = {
     "str": ("text", _is_text),
@@ -45,6 +64,8 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
         "a tuple of text",
         lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
     ),
+    "tuple[Input, ...]": _some_of(Input),
+    "tuple[Precision, ...]": _some_of(Precision),
     "WeightsSpec | None": ("a WeightsSpec or None", lambda value: isinstance(value, WeightsSpec | None)),
     "Literal['rgb', 'grey']": ("'rgb' or 'grey'", lambda value: value in ("rgb", "grey")),
     "Augmentation": (f"one of {', '.join(get_args(Augmentation))}", lambda value: value in get_args(Augmentation)),
