@@ -15,7 +15,7 @@ from zoo.data.stream import batches_by_size
 from zoo.errors import ArtifactError, UsageError, ZooError
 from zoo.images import as_picture
 from zoo.metrics import log_softmax
-from zoo.specs import LoadOptions, Runtime
+from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
 
 if TYPE_CHECKING:
     from zoo.specs import ExporterSpec
@@ -143,7 +143,19 @@ def load(path: Path | str, device: str = "cpu") -> Predictor:
             f"'{path}' is damaged or was changed after its export: its content does not match its card.",
             "Copy it again from where it came, or export it again.",
         )
-    return Predictor(card, exporter.load(Path(path), LoadOptions(device=device)))
+    return Predictor(card, open_runtime(exporter, Path(path), card.input, card.preprocess, LoadOptions(device=device)))
+
+
+def open_runtime(
+    exporter: ExporterSpec, path: Path, takes: Input, spec: PreprocessSpec, options: LoadOptions
+) -> Runtime:
+    """A runtime that takes pixels, uint8 `[N, H, W, 3]`, whatever the file takes. Raises as `ExporterSpec.load`."""
+    runtime = exporter.load(path, options)
+    if takes == "pixels":
+        return runtime
+    from zoo.preprocess_numpy import Preprocessed
+
+    return Preprocessed(runtime, spec)
 
 
 def read_card(path: Path | str) -> Card:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import ArtifactError
-from zoo.specs import MAX_CARD_BYTES, PreprocessSpec
+from zoo.specs import MAX_CARD_BYTES, Input, Precision, PreprocessSpec
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +29,8 @@ class Card(BaseModel):
     """Everything a stranger needs to use an artifact and to judge it.
 
     Attributes:
-        input: `pixels`: uint8 `[N, H, W, 3]` of any size, preprocessing inside the file.
+        input: `pixels`: uint8 `[N, H, W, 3]` of any size, preprocessing inside the file; `tensor`: what
+            `preprocess` makes of that, float32 `[N, 3, S, S]`.
         metrics: the run's final figures on the split that `metrics_split` names.
         parity: the report of the check that let the file ship.
         content_hash: of the file without the card: it proves integrity, not origin.
@@ -40,7 +41,8 @@ class Card(BaseModel):
     name: ShortText
     format: ShortText
     created: ShortText
-    input: Literal["pixels"] = "pixels"
+    input: Input = "pixels"
+    precision: Precision = "fp32"
     classes: Annotated[tuple[ShortText, ...], Field(min_length=2, max_length=100_000)]
     preprocess: PreprocessSpec
     backbone: ShortText
