@@ -28,7 +28,7 @@ _ROOT = "archive"  # what PyTorch calls the folder in a zip that it writes into 
 _CARD = "extra/card.json"
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7, 4.3.14 and 4.3.16
 _LOCAL = struct.Struct("<4s22xHH")
-_END = struct.Struct("<4s6xHIIH")
+_END = struct.Struct("<4sI2xHIIH")
 _END64 = struct.Struct("<4s28xQQQ4s16x")  # the record of a zip past 2 GB, and its locator
 # What zipfile raises at a zip that is none.
 _DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
@@ -137,11 +137,11 @@ class Archive:
         allowed = re.compile(f"{self.names}|{re.escape(_CARD)}")
         for name, entry in found.items():
             if not allowed.fullmatch(name):
-                raise self.foreign(path, f"it has an entry {ascii(entry.filename[:100])}")
+                raise self.foreign(path, f"it has an entry {entry.filename[:100]!a}")
             # What is compressed may unpack to any size; links and ciphers have no place in it.
             packed = entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
             if packed or entry.flag_bits & 1 or stat.S_ISLNK(entry.external_attr >> 16):
-                raise self.foreign(path, f"its entry {ascii(entry.filename[:100])} is not stored as it is")
+                raise self.foreign(path, f"its entry {entry.filename[:100]!a} is not stored as it is")
         _check_layout(archive)
         if _CARD in found and found[_CARD].file_size > MAX_CARD_BYTES:
             raise ArtifactError(f"The card of '{path}' has more than {MAX_CARD_BYTES // 2**20} MiB.", self.again)
@@ -164,8 +164,8 @@ def _directory(file: BinaryIO) -> int:
     """Where the zip's directory begins, which the last records of the file stand right behind. Raises BadZipFile."""
     tail = file.seek(0, 2) - _END.size
     file.seek(max(tail, 0))
-    mark, count, length, start, comment = _END.unpack(file.read(_END.size))
-    if mark != b"PK\5\6" or comment:
+    mark, disks, count, length, start, comment = _END.unpack(file.read(_END.size))
+    if mark != b"PK\5\6" or disks or comment:
         raise zipfile.BadZipFile
     file.seek(max(tail - _END64.size, 0))
     large = _END64.unpack(file.read(_END64.size))

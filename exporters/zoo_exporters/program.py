@@ -118,9 +118,9 @@ def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
         found = tensors[name]
         if found.shape != own.shape:
             return f"{name} has the shape {list(found.shape)} in place of the classifier's {list(own.shape)}"
-        own = own.detach().cpu().to(found.dtype)
-        if not torch.equal(found, own):
-            largest = (found.double() - own.double()).abs().max().item()
+        expected = own.detach().cpu().to(found.dtype)
+        if not torch.equal(found, expected):
+            largest = (found.double() - expected.double()).abs().max().item()
             return f"{name} differs from the classifier's by up to {largest:.3g}"
     return None
 

@@ -54,6 +54,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`."""
     try:
+        import torch  # noqa: F401  (the next lines need it)
         from torch.export.passes import move_to_device_pass
 
         from zoo_exporters.program import TorchRuntime, quiet, require_device
@@ -107,10 +108,11 @@ def _departure(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
 
     exported = _opened(path)
     for node in exported.graph.nodes:
-        match node.op, getattr(node.target, "_qualified_op_name", ""), node.args:
-            case "call_function", "aten::dropout", (_, p, True) if p:
-                return f"{_place(node)} drops values at random: it was exported in training mode"
-            case "call_function", "aten::batch_norm", (_, _, _, mean, _, True, *_) if mean is not None:
+        match str(node.target), node.args:
+            case "aten.dropout.default" | "aten.feature_dropout.default" | "aten.alpha_dropout.default", (_, p, True):
+                if p:
+                    return f"{_place(node)} drops values at random: it was exported in training mode"
+            case "aten.batch_norm.default", (_, _, _, mean, _, True, *_) if mean is not None:
                 return f"{_place(node)} normalises with each batch's own statistics: it was exported in training mode"
     return difference(classifier, {**exported.state_dict, **exported.constants})
 

@@ -1,8 +1,8 @@
 """What a pt2 file may say.
 
-`torch.export.load` runs what a file tells it to: it unpickles, loads native libraries, evaluates expressions and
-guards as Python, takes any function under `torch` for an operator, and writes names into source code that it
-executes. Hence a file is read here first, and only what `zoo export` writes goes on to PyTorch.
+`torch.export.load` runs what a file tells it to: it unpickles (sample inputs, tensors that say so, objects), loads
+native libraries, evaluates the sizes of tensors as Python, and makes source code of names and guards. Hence a file
+is read here first, and only what `zoo export` writes goes on to PyTorch.
 """
 
 from __future__ import annotations
@@ -40,14 +40,9 @@ _TARGET = re.compile(
 _NAME = re.compile(r"\w+", re.ASCII)
 _PATH = re.compile(r"[\w.-]*", re.ASCII)
 _SYMBOL = re.compile(r"[su][0-9]+", re.ASCII)
-_FUNCTIONS = frozenset(
-    "Symbol Integer Add Mul Min Max FloorDiv Mod PythonMod CleanDiv Eq Ne Lt Le Gt Ge Not And Or".split()
-)
+_FUNCTION = re.compile("Symbol|Integer|Add|Mul|Min|Max|FloorDiv|Mod|PythonMod|CleanDiv|Eq|Ne|Lt|Le|Gt|Ge|Not|And|Or")
 # Functions, objects of classes, and what changes a program's state.
-_REFUSED = frozenset(
-    "as_graph as_custom_obj as_operator custom_obj token loss_output gradient_to_parameter gradient_to_user_input "
-    "user_input_mutation parameter_mutation buffer_mutation".split()
-)
+_REFUSED = re.compile("as_(graph|custom_obj|operator)|custom_obj|token|loss_output|gradient_to_.*|.*_mutation")
 # How one tensor goes in and two come out: `torch.utils._pytree.treespec_dumps`.
 _LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
 _TREES = {
@@ -91,11 +86,11 @@ def _parsed(text: bytes) -> Any:
     while left:
         value = left.pop()
         if isinstance(value, str) and not _PATH.fullmatch(value):
-            raise ValueError(f"it holds a name {ascii(value[:100])}")
+            raise ValueError(f"it holds a name {value[:100]!a}")
         if isinstance(value, dict):
             left += value
             for key, inner in value.items():
-                if key in _REFUSED or (key in _RULES and not _RULES[key](inner)):
+                if _REFUSED.fullmatch(key) or (key in _RULES and not _RULES[key](inner)):
                     raise ValueError(f"it holds a value of '{key}' of its own")
             left += [inner for key, inner in value.items() if key not in _RULES]
         elif isinstance(value, list):
@@ -125,12 +120,14 @@ def _is_expression(value: Any) -> bool:
             case ast.Call(ast.Name("Symbol"), [ast.Constant(str(name))], keywords):
                 facts = [isinstance(k.value, ast.Constant) and isinstance(k.value.value, bool) for k in keywords]
                 known = bool(_SYMBOL.fullmatch(name)) and all(facts)
-            case ast.Call(ast.Name("Pow"), [base, ast.Call(ast.Name("Integer"), [ast.Constant(int(exponent))], [])], []):
+            case ast.Call(
+                ast.Name("Pow"), [base, ast.Call(ast.Name("Integer"), [ast.Constant(int(exponent))], [])], []
+            ):
                 # Powers of powers have more digits than any memory holds.
                 known = exponent <= MAX_EXPONENT and powers < MAX_POWERS
                 left.append((base, powers + 1))
             case ast.Call(ast.Name(function), arguments, []):
-                known = function in _FUNCTIONS
+                known = bool(_FUNCTION.fullmatch(function))
                 left += [(argument, powers) for argument in arguments]
             case ast.UnaryOp(ast.USub(), ast.Constant(int(number))) | ast.Constant(int(number)):
                 known = number < 2**63
@@ -146,14 +143,19 @@ def _is_expression(value: Any) -> bool:
 def _check_tensors(config: Any, folder: str, sizes: Mapping[str, int]) -> None:
     """That each tensor lies in an entry of its own kind and is no larger than it."""
     try:
-        for entry in config["config"].values():
-            name, meta = entry["path_name"], entry["tensor_meta"]
-            number = math.prod(_whole(size) for size in meta["sizes"])
-            _ = [_whole(stride) for stride in (*meta["strides"], meta["storage_offset"])]
-            if not re.fullmatch(r"\w+", name) or number > sizes[f"{folder}/{name}"]:
-                raise ValueError
+        fits = all(
+            _fits(entry["path_name"], entry["tensor_meta"], folder, sizes) for entry in config["config"].values()
+        )
     except (TypeError, AttributeError, LookupError, ValueError):
-        raise ValueError("a tensor in it is not what its list of tensors says") from None
+        fits = False
+    if not fits:
+        raise ValueError("a tensor in it is not what its list of tensors says")
+
+
+def _fits(name: str, meta: Any, folder: str, sizes: Mapping[str, int]) -> bool:
+    strides = [_whole(stride) for stride in (*meta["strides"], meta["storage_offset"])]
+    number = math.prod(_whole(size) for size in meta["sizes"])
+    return len(strides) == len(meta["sizes"]) + 1 and number <= sizes[f"{folder}/{name}"]
 
 
 def _whole(value: Any) -> int:

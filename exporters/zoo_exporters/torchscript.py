@@ -66,6 +66,8 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`."""
     try:
+        import torch  # noqa: F401  (the next line needs it)
+
         from zoo_exporters.program import TorchRuntime, require_device
     except ImportError:
         raise MissingExtraError("Reading TorchScript files", "train") from None

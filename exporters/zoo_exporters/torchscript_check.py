@@ -30,11 +30,8 @@ def check(texts: Mapping[str, bytes]) -> None:
         ValueError: with the reason.
     """
     for name, text in texts.items():
-        if name.endswith(".pkl"):
-            # Classes of libraries, which may run anything: `GLOBAL` of pickle holds a name in two lines.
-            known = not re.search(rb"torch[.\n]classes[.\n]", text)
-        else:
-            known = _is_known(text)
+        # Classes of libraries may run anything; in a pickle, the parts of a name stand on lines of their own.
+        known = not re.search(rb"torch[.\n]classes[.\n]", text) if name.endswith(".pkl") else _is_known(text)
         if not known:
             raise ValueError(f"'{name}' holds code of its own")
 
