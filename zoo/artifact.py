@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from zoo.card import Card
 from zoo.data.stream import batches_by_size
-from zoo.errors import ArtifactError, UsageError, ZooError
+from zoo.errors import ArtifactError, UsageError, ZooError, reason_of
 from zoo.images import as_picture
 from zoo.metrics import log_softmax
 from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
@@ -164,8 +165,14 @@ def read_card(path: Path | str) -> Card:
 
 
 def _read(path: Path) -> tuple[ExporterSpec, Card]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, ValueError):  # ValueError: a zero byte in the name
+        raise ArtifactError(f"'{path}' does not exist.", "Name a file that `zoo export` wrote.") from None
+    except OSError as error:
+        raise ArtifactError(f"'{path}' cannot be read: {reason_of(error)}.", "Check the path.") from None
+    if not stat.S_ISREG(mode):
+        what = "is a folder" if stat.S_ISDIR(mode) else "is no file"  # a pipe would be waited for
         raise ArtifactError(f"'{path}' {what}.", "Name a file that `zoo export` wrote.")
     from zoo.registry import registry
 

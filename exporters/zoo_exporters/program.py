@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import ArtifactError
 from zoo.preprocess import Preprocess
 from zoo.specs import Input, LoadOptions
 
@@ -54,10 +55,10 @@ def program(classifier: nn.Module, takes: Input) -> Program:
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
     preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
     if takes == "pixels":
-        return Program(preprocess, network, None)
+        return Program(preprocess, network, None).eval()
     size = preprocess.size
     assert isinstance(size, int)
-    return Program(nn.Identity(), network, size)
+    return Program(nn.Identity(), network, size).eval()
 
 
 class _Gathered(Preprocess):
@@ -93,6 +94,35 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def require_device(device: str) -> None:
+    """Raises `ArtifactError` where PyTorch cannot run on it."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ArtifactError(f"PyTorch cannot run on '{device}' here.", "Use --device cpu.")
+
+
+def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
+    """The first parameter or buffer of a file that is not the classifier's.
+
+    Args:
+        classifier: a `zoo.classifier.Classifier`.
+        tensors: those of the file by their names; names that the classifier does not know are constants.
+    """
+    for name, own in (*classifier.named_parameters(), *classifier.named_buffers()):
+        if name not in tensors:
+            # The network alone has no preprocessing.
+            if name.startswith("network."):
+                return f"{name} is not in the file"
+            continue
+        found = tensors[name]
+        if found.shape != own.shape:
+            return f"{name} has the shape {list(found.shape)} in place of the classifier's {list(own.shape)}"
+        expected = own.detach().cpu().to(found.dtype)
+        if not torch.equal(found, expected):
+            largest = (found.double() - expected.double()).abs().max().item()
+            return f"{name} differs from the classifier's by up to {largest:.3g}"
+    return None
 
 
 class TorchRuntime:
