@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -26,10 +26,10 @@ from zoo_exporters.onnx_run import runtime
 
 PICTURES = 2
 CHUNK_BYTES = 2**28  # of values that are held at a time
-# Largest difference allowed, in units of a channel's spread.
-TOLERANCE = {np.dtype(np.float32): 3e-5, np.dtype(np.float16): 1e-2}
-ROUNDING = 16  # steps of a value's own floating-point format that it may differ by besides
-QUIET = 0.01  # of the whole value's spread: a channel with less counts as one with so much
+# Up to this difference, in units of a channel's spread, a value is the same without a closer look.
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
+ROUNDING = 4  # steps of a value's own floating-point format that it may differ by besides
+NOISE = 10  # a closer look allows so many times the rounding that PyTorch itself shows against float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,7 @@ class _Walk(fx.Interpreter):
         wanted = [node for node in program.graph.nodes if self.names.get(node) in self.producers]
         self.compared = set(wanted)
         self.values = _values(model, path, images, [(self.names[node], _bytes(node, images)) for node in wanted])
+        self._keep_what_a_closer_look_needs()
 
     def run_node(self, n: fx.Node) -> Any:
         own = super().run_node(n)
@@ -91,23 +92,60 @@ class _Walk(fx.Interpreter):
             if name in self.expected:
                 raise _DepartedError(f"The file has no value '{name}', which {self._place(n)} computes.")
             return own
-        found_name, got = next(self.values)
+        found_name, array = next(self.values)
         assert found_name == name
         if not isinstance(own, Tensor):
-            return self._same(n, own, got)
-        want = own.numpy()
-        if want.shape != got.shape or want.dtype != got.dtype:
-            what = f"is {got.dtype} {list(got.shape)} instead of {want.dtype} {list(want.shape)}"
+            if own != array.item():
+                raise _DepartedError(self._sentence(n, f"is {array.item()} instead of {own}"))
+            return own
+        got = torch.from_numpy(array)
+        if own.shape != got.shape or own.dtype != got.dtype:
+            what = f"is {got.dtype} {list(got.shape)} instead of {own.dtype} {list(own.shape)}"
             raise _DepartedError(self._sentence(n, what))
-        excess, size = difference(want, got)
-        if not excess <= 1:
-            raise _DepartedError(self._sentence(n, f"differs by {size:.2g} of its spread"))
-        return torch.from_numpy(got)
+        if own.dtype not in TOLERANCE:
+            if not torch.equal(own, got):
+                raise _DepartedError(self._sentence(n, "is another"))
+        elif not close(own, got) and not close(own, got, self._precise(n)):
+            raise _DepartedError(self._sentence(n, f"differs by {departed(own, got):.2g} of its spread"))
+        return got
 
-    def _same(self, n: fx.Node, own: Any, got: np.ndarray) -> Any:
-        if own != got.item():
-            raise _DepartedError(self._sentence(n, f"is {got.item()} instead of {own}"))
-        return own
+    def _region(self, n: fx.Node) -> list[fx.Node]:
+        """A node and those before it that no value of the file stands for, in the order of their work."""
+        found = {n: None}
+        left = [n]
+        while left:
+            for node in left.pop().all_input_nodes:
+                if node.op == "call_function" and node not in self.compared and node not in found:
+                    found[node] = None
+                    left.append(node)
+        return sorted(found)
+
+    def _keep_what_a_closer_look_needs(self) -> None:
+        """Values are dropped behind their last use: `_precise` is one more."""
+        seen: set[fx.Node] = set()
+        self.user_to_last_uses: dict[fx.Node, list[fx.Node]] = {}
+        for node in reversed(self.module.graph.nodes):
+            region = self._region(node) if node in self.compared else [node]
+            used = {one for part in region for one in part.all_input_nodes} - seen
+            self.user_to_last_uses[node] = list(used)
+            seen |= used
+
+    def _precise(self, n: fx.Node) -> Tensor:
+        """The value of a node in float64, from the file's values before it."""
+        known: dict[fx.Node, Any] = {}
+        for node in self._region(n):
+            args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), lambda a: self._in_float64(a, known))
+            known[node] = node.target(*args, **kwargs)
+        value: Tensor = known[n]
+        return value
+
+    def _in_float64(self, argument: Any, known: dict[fx.Node, Any]) -> Any:
+        if argument in TOLERANCE:
+            return torch.float64
+        if not isinstance(argument, fx.Node):
+            return argument
+        value = known[argument] if argument in known else self.env[argument]
+        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
     def _sentence(self, n: fx.Node, what: str) -> str:
         node = self.producers[self.names[n]]
@@ -116,15 +154,10 @@ class _Walk(fx.Interpreter):
     def _place(self, n: fx.Node) -> str:
         """The modules whose work it is: BatchNorms are folded into the convolutions before them."""
         modules: dict[str, None] = {}
-        left = [n]
-        while left:
-            node = left.pop()
+        for node in self._region(n):
             stack = node.meta.get("nn_module_stack") or {}
-            path = next(reversed(stack.values()))[0].split("@")[0] if stack else ""
-            modules[path] = None
-            left += [one for one in node.all_input_nodes if one.op == "call_function" and one not in self.compared]
-        named = [path for path in reversed(modules) if path]
-        return " and ".join(named) or "the program's end"
+            modules[next(reversed(stack.values()))[0].split("@")[0] if stack else ""] = None
+        return " and ".join(path for path in modules if path) or "the end of the program"
 
 
 def names_in_file(program: ExportedProgram) -> dict[fx.Node, str]:
@@ -135,24 +168,42 @@ def names_in_file(program: ExportedProgram) -> dict[fx.Node, str]:
     return names | dict(zip(outputs, ("logits", "probabilities"), strict=True))
 
 
-def difference(want: np.ndarray, got: np.ndarray) -> tuple[float, float]:
-    """The largest difference in units of what is allowed, and of the spread."""
-    if want.dtype not in TOLERANCE:
-        return (0.0, 0.0) if np.array_equal(want, got) else (math.inf, math.inf)
-    if not want.size:
-        return 0.0, 0.0
-    distance = np.abs(want.astype(np.float64) - got)
-    spread = want.std(dtype=np.float64)
-    if want.ndim > 2:  # noqa: PLR2004
-        channels = 1 if want.ndim > 3 else 2  # noqa: PLR2004  (maps [N, C, H, W], tokens [N, T, C])
-        others = tuple(axis for axis in range(want.ndim) if axis != channels)
-        spread = np.maximum(want.std(axis=others, dtype=np.float64, keepdims=True), QUIET * spread)
-    rounding = ROUNDING * np.finfo(want.dtype).eps * np.abs(want, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = distance / (TOLERANCE[want.dtype] * spread + rounding)
-        relative = distance / spread
-    excess[distance == 0] = relative[distance == 0] = 0
-    return float(excess.max()), float(relative.max())
+def close(own: Tensor, got: Tensor, precise: Tensor | None = None) -> bool:
+    """Whether a value of the file is PyTorch's own, up to rounding.
+
+    Without `precise` the rounding is guessed: it is small against the spread of a channel. That is wrong where large
+    numbers cancel; `precise`, the same in float64, then tells how large it is for PyTorch itself.
+    """
+    values = own.double()
+    allowed = ROUNDING * torch.finfo(own.dtype).eps * values.abs()
+    if precise is None:
+        allowed = allowed + TOLERANCE[own.dtype] * spread(values)
+        distance = (values - got).abs()
+    else:
+        noise = _over_channel((values - precise).abs(), "amax")
+        allowed = allowed + NOISE * torch.maximum(noise, noise.mean())
+        distance = (precise - got).abs()
+    return bool((distance <= allowed).all())  # False for what is no number, too
+
+
+def departed(own: Tensor, got: Tensor) -> float:
+    """The largest difference in units of the spread, infinite for what is no number."""
+    values = own.double()
+    distance = (values - got).abs()
+    return float(torch.where(distance == 0, 0, distance / spread(values)).nan_to_num(torch.inf).max())
+
+
+def spread(values: Tensor) -> Tensor:
+    """The standard deviation in each channel of maps `[N, C, H, W]` or tokens `[N, T, C]`, or of all values."""
+    return _over_channel(values, "std")
+
+
+def _over_channel(values: Tensor, what: Literal["std", "amax"]) -> Tensor:
+    channel = {4: 1, 3: 2}.get(values.ndim)
+    dims = [dim for dim in range(values.ndim) if dim != channel]
+    if what == "amax":
+        return values.amax(dims, keepdim=True)
+    return values.std(dims, correction=0, keepdim=True)
 
 
 def _changed_weight(classifier: nn.Module, program: ExportedProgram) -> str | None:

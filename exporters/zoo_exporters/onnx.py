@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["content_hash", "load", "read_card", "write", "write_card"]
 
 OPSET = 18  # the first with an antialiased Resize, and the one that torch's operators are written in
-# onnxscript.version_converter goes up to 25 by its own; downwards it asks onnx's, whose Slice and Clip of 11 are
-# the first that take tensors, as what torch writes does.
-OPSETS = range(11, 26)
+# From the oldest that onnxruntime takes to the newest that onnxscript.version_converter goes up to.
+OPSETS = range(7, 26)
 MAX_MODEL_BYTES = 2**31 - 1  # what protobuf puts into one message
 
 
@@ -71,6 +70,7 @@ def _opset(options: WriteOptions) -> int:
 def _exported(shipped: Program, opset: int) -> Any:
     """The torch.onnx.ONNXProgram of a program."""
     import torch
+    from onnxscript.version_converter import convert_version
 
     from zoo_exporters.program import quiet
 
@@ -83,12 +83,17 @@ def _exported(shipped: Program, opset: int) -> Any:
             exported = torch.onnx.export(
                 traced,
                 dynamo=True,
-                opset_version=opset,
+                opset_version=max(opset, OPSET),
                 input_names=["image"],
                 output_names=["logits", "probabilities"],
                 dynamic_shapes=(dict(enumerate(names)),),
                 verbose=False,
             )
+            assert exported is not None
+            if (
+                opset < OPSET
+            ):  # torch.onnx would convert before it folds BatchNorms and shapes, and fail at more of them
+                convert_version(exported.model, opset, fallback=True)
     except OSError:
         raise
     except Exception as error:  # the exporter raises whatever an operator leads it to
@@ -96,8 +101,7 @@ def _exported(shipped: Program, opset: int) -> Any:
         raise ExportError(
             f"The network cannot be written as ONNX: {reason}", "Try another format: zoo export --torchscript"
         ) from error
-    assert exported is not None
-    # Where its converter fails, torch.onnx says so in its log and keeps the opset it had.
+    # Where the converter fails, it says so in its log and leaves the model as it was.
     if exported.model.opset_imports[""] != opset:
         raise UsageError(
             f"The network cannot be written in ONNX opset {opset}: its operators have no counterpart there.",
@@ -110,9 +114,10 @@ def _save(model: Any, path: Path, *, external_data: bool) -> None:
     """Writes an onnx_ir.Model without what names its maker: stack traces, paths, names of Python modules."""
     import onnx_ir
 
-    model.metadata_props.clear()
-    model.graph.metadata_props.clear()
-    for node in model.graph.all_nodes():
+    graph = model.graph
+    for owner in (model, graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
+        owner.metadata_props.clear()
+    for node in graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None
         for value in node.outputs:
