@@ -26,13 +26,17 @@ class Program(nn.Module):
         preprocess: uint8 `[N, H, W, 3]` in, float32 `[N, 3, S, S]` out; Identity where the input is a tensor.
         network: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
         tensor_size: S where the input is a tensor, else None.
+        half: whether the network computes in half precision; inputs and outputs stay as they are.
     """
 
-    def __init__(self, preprocess: nn.Module, network: nn.Module, tensor_size: int | None) -> None:
+    def __init__(
+        self, preprocess: nn.Module, network: nn.Module, tensor_size: int | None, *, half: bool = False
+    ) -> None:
         super().__init__()
         self.preprocess = preprocess
-        self.network = network
+        self.network = network.half() if half else network
         self.tensor_size = tensor_size
+        self.half_network = half
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Takes uint8 `[N, H, W, 3]` of any size, or float32 `[N, 3, S, S]`.
@@ -40,7 +44,8 @@ class Program(nn.Module):
         Returns:
             Logits and probabilities, float32 `[N, K]` each.
         """
-        logits = self.network(self.preprocess(image))
+        pixels = self.preprocess(image)
+        logits = self.network(pixels.half()).float() if self.half_network else self.network(pixels)
         return logits, torch.softmax(logits, 1)
 
     def example(self) -> Tensor:
@@ -50,15 +55,15 @@ class Program(nn.Module):
         return torch.zeros((2, 3, self.tensor_size, self.tensor_size))
 
 
-def program(classifier: nn.Module, takes: Input) -> Program:
-    """A copy of a `zoo.classifier.Classifier` that ships: fp32, on the CPU, in eval mode."""
+def program(classifier: nn.Module, takes: Input, *, half: bool = False) -> Program:
+    """A copy of a `zoo.classifier.Classifier` that ships: fp32 or half, on the CPU, in eval mode."""
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
     preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
     if takes == "pixels":
-        return Program(preprocess, network, None).eval()
+        return Program(preprocess, network, None, half=half).eval()
     size = preprocess.size
     assert isinstance(size, int)
-    return Program(nn.Identity(), network, size).eval()
+    return Program(nn.Identity(), network, size, half=half).eval()
 
 
 class _Gathered(Preprocess):
