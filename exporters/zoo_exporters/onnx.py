@@ -81,7 +81,12 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise ExportError(
             f"The network cannot be written as ONNX: {reason}", "Try another format: zoo export --torchscript"
         ) from error
-    return Written()
+    if options.precision != "int8":
+        return Written()
+    from zoo_exporters.quantise import quantise
+
+    assert options.calibration is not None
+    return Written(facts=quantise(path, path, options.calibration, None if options.input == "pixels" else classifier.spec))
 
 
 def write_card(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         content_hash=onnx.content_hash,
         load=onnx.load,
         inputs=("pixels", "tensor"),
+        precisions=("fp32", "int8"),
         description="ONNX, one file, for onnxruntime on servers, desktops, phones and in browsers",
     )
     yield ExporterSpec(
