@@ -99,9 +99,7 @@ def _evenly(labels: np.ndarray, seed: int) -> np.ndarray:
 
 def _readable(split: Split) -> Iterator[tuple[int, np.ndarray]]:
     return (
-        (index, picture)
-        for index, picture in decode(split.pictures)
-        if not isinstance(picture, UnreadablePictureError)
+        (index, picture) for index, picture in decode(split.pictures) if not isinstance(picture, UnreadablePictureError)
     )
 
 

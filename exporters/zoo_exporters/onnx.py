@@ -86,7 +86,9 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     from zoo_exporters.quantise import quantise
 
     assert options.calibration is not None
-    return Written(facts=quantise(path, path, options.calibration, None if options.input == "pixels" else classifier.spec))
+    return Written(
+        facts=quantise(path, path, options.calibration, None if options.input == "pixels" else classifier.spec)
+    )
 
 
 def write_card(path: Path, text: str) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 WEIGHT_BITS = 7
 BATCH_SIZE = 4  # pictures whose activations are in memory at once
 RANKING_PICTURES = 8
-BINS = {"entropy": 1024, "percentile": 2048}  # of the histogram of an activation
-LEVELS = 256
+BINS = {"entropy": 512, "percentile": 2048}  # of the histogram of an activation
+LEVELS = 128
 PERCENTILE = 99.99
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -274,7 +274,8 @@ def _beside(model: Any, quantised: Any, layers: Sequence[Any]) -> tuple[Any, lis
     for node in quantised.graph.node:
         begins = node.op_type == "QuantizeLinear"
         node.input[:] = [
-            name if begins or not name or name in constants or name == "image" else f"int8/{name}" for name in node.input
+            name if begins or not name or name in constants or name == "image" else f"int8/{name}"
+            for name in node.input
         ]
         if begins:
             node.input[0] = node.input[0].removesuffix("_QuantizeLinear_Input")
