@@ -78,21 +78,23 @@ def export(
     with _temporary(target) as temporary:
         reference = reference or reference_of(run, progress)
 
-        def check(what: str, *, whole: bool) -> dict[str, Any]:
-            return parity.check(
-                reference,
-                spec,
-                temporary,
-                whole=whole,
-                progress=lambda done, total: progress(f"{spec.name}: {what} ({done} of {total} batches)"),
-            )
+        def counted(what: str) -> Callable[[int, int], None]:
+            return lambda done, total: progress(f"{spec.name}: {what} ({done} of {total} batches)")
 
         progress(f"{spec.name}: writing the file")
-        spec.write(reference.classifier, temporary, WriteOptions())
-        report = check("comparing it with the classifier", whole=False)
+        options = WriteOptions()
+        written = spec.write(reference.classifier, temporary, options)
+        report = parity.check(
+            reference,
+            spec,
+            temporary,
+            options=options,
+            written=written,
+            progress=counted("comparing it with the classifier"),
+        )
         card = _card(run, spec, report, spec.content_hash(temporary))
         spec.write_card(temporary, card.model_dump_json())
-        check("checking the final file", whole=True)
+        parity.check_final(reference, spec, temporary, progress=counted("checking the final file"))
         _place(temporary, target, overwrite=overwrite)
     return Artifact(target, spec.name, report, card)
 
@@ -104,8 +106,11 @@ def reference_of(run: Run, progress: Callable[[str], None] = _say_nothing) -> Re
     progress("loading the run and its pictures")
     classifier = run.classifier()
     name, split = run.evaluation_split()
-    progress("running the classifier on the pictures of the parity check")
-    return parity.reference(classifier, name, split)
+    what = "running the classifier on the pictures of the parity check"
+    progress(what)
+    return parity.reference(
+        classifier, name, split, progress=lambda done, total: progress(f"{what} ({done:,} of {total:,} {name})")
+    )
 
 
 def destination(run: Run, exporter: ExporterSpec, output: Path | str | None, *, overwrite: bool) -> Path:
