@@ -91,7 +91,7 @@ def said_of(expected: parity.Reference, change=lambda rows: rows) -> compare.Sai
     """What an artifact would have said that answers as the reference, `change` aside."""
     logits = [change(rows) for rows in expected.logits]
     rows = np.concatenate(logits[:2])
-    return compare.Said(logits, {0: rows[:1], 8: rows[8:]}, {0: logits[0]}, {0: logits[0]})
+    return compare.Said(logits, {0: rows[:1], 8: rows[8:]}, [(logits[0], logits[0])], {0: logits[0]})
 
 
 def reasons(expected, said, bounds=FP32, budget=1.0) -> dict[str, str]:
@@ -125,7 +125,7 @@ def test_near_ties_may_swap_and_clear_decisions_may_not(expected):
     report = compare.figures(reference, said, FP32)
     assert (report["near_ties"], report["near_tie_pictures"]) == (1, ["test picture 1"])
     assert report["top1_agreement"] == 1
-    swapped = compare.Said([*reference.logits[:2], clear[:, [1, 0, 2]], tie], {0: clear}, {0: clear}, {0: clear})
+    swapped = compare.Said([*reference.logits[:2], clear[:, [1, 0, 2]], tie], {0: clear}, [(clear, clear)], {0: clear})
     assert "66.67% of the 3 pictures" in reasons(reference, swapped)["top-1"]
 
 
@@ -135,7 +135,7 @@ def test_accuracy_that_is_lost_counts_against_the_budget(expected):
     logits = list(reference.logits)
     for index in range(4):
         logits[2 + index] = np.roll(logits[2 + index], 1)
-    said = compare.Said(logits, {0: logits[0]}, {0: logits[0]}, {0: logits[0]})
+    said = compare.Said(logits, {0: logits[0]}, [(logits[0], logits[0])], {0: logits[0]})
     loose = dataclasses.replace(FP32, largest=None, p99=9, mean=9, agreement=0)
     assert "it loses 1.33 points" in reasons(reference, said, loose)["accuracy"]
     assert reasons(reference, said, loose, budget=1.5) == {}
@@ -147,8 +147,8 @@ def test_accuracy_that_is_lost_counts_against_the_budget(expected):
 )
 def test_an_artifact_that_disagrees_with_itself_is_found(expected, part, name):
     said = said_of(expected)
-    answers = getattr(said, part)
-    answers[0] = answers[0] + np.float32(2 * FP32.itself * expected.spread)
+    answers, other = getattr(said, part), said.logits[0] + np.float32(2 * FP32.itself * expected.spread)
+    answers[0] = {"alone": other[:1], "again": (other, said.logits[0]), "unoptimised": other}[part]
     assert set(reasons(expected, said)) == {name}
 
 

@@ -113,9 +113,12 @@ def _ask(reference: Reference, artifact: Answers, progress: Progress) -> Said:
                 progress(number + 1, total)
         rows = np.concatenate([case.pixels(reference.split) for case in reference.cases[: len(ROWS)]])
         said.alone = {number: artifact(rows[number : number + 1]) for number in ALONE}
-        said.again = {number: artifact(feed(reference.cases[number])) for number in range(len(ROWS))}
+        first = [feed(case) for case in reference.cases[: len(ROWS)]]
+        said.again = [(artifact(images), logits) for images, logits in zip(first, said.logits, strict=False)]
         for number, case in enumerate(reference.cases[: min(UNOPTIMISED, len(said.logits))]):
             said.unoptimised[number] = artifact(feed(case), optimised=False)
+        # A runtime that rewrites may drop what is random.
+        said.again += [(artifact(images, optimised=False), said.unoptimised[n]) for n, images in enumerate(first)]
     return said
 
 
@@ -174,10 +177,10 @@ def _refuse(reference: Reference, said: Said, found: list[Finding]) -> None:
     inside = failed.pop("inside", "")
     sentences = []
     if failed:
-        sentences.append(next(iter(failed.values())))
-        if len(failed) > 1:
-            sentences[0] += f" (checks that fail: {', '.join(failed)})"
-        if not failed.keys() & {"shape", "finite", "deterministic"}:
+        # What explains the others comes first.
+        first = next((name for name in ("finite", "deterministic", "row alone") if name in failed), next(iter(failed)))
+        sentences.append(f"{failed[first]} (checks that fail: {', '.join(failed)})")
+        if first not in ("finite", "deterministic"):
             sentences.append(diagnose(reference, said.logits, SAME_MISTAKE) or "")
     if inside:
         sentences.append(f"The first place inside that departs: {inside}" if failed else f"inside, {inside}")

@@ -46,13 +46,13 @@ class Said:
     Attributes:
         logits: per case, of the first cases of the reference.
         alone: of rows one by one, by their number.
-        again: of the first cases a second time, by their number.
+        again: pairs of answers to the same pictures, in both kinds of session.
         unoptimised: of cases, by their number, where the runtime must not rewrite the program.
     """
 
     logits: list[np.ndarray] = field(default_factory=list)
     alone: dict[int, np.ndarray] = field(default_factory=dict)
-    again: dict[int, np.ndarray] = field(default_factory=dict)
+    again: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     unoptimised: dict[int, np.ndarray] = field(default_factory=dict)
 
 
@@ -71,8 +71,7 @@ def findings(reference: Reference, said: Said, allowed: Allowed, budget: float) 
     Args:
         budget: points of accuracy that the artifact may lose.
     """
-    want = np.concatenate(reference.logits[: len(said.logits)]).astype(np.float64)
-    got = np.concatenate(said.logits).astype(np.float64)
+    want, got, _ = _compared(reference, said.logits, allowed)
     yield _logits(np.abs(want - got) / reference.spread, allowed)
     yield _top1(reference, want, got, allowed)
     yield from _against_itself(reference, said, allowed)
@@ -81,22 +80,16 @@ def findings(reference: Reference, said: Said, allowed: Allowed, budget: float) 
 
 def close(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Finding:
     """The one check of a short visit."""
-    pairs = zip(reference.logits, said, strict=False)
-    return _logits(np.concatenate([np.abs(a - b) for a, b in pairs]) / reference.spread, allowed)
+    want, got, _ = _compared(reference, said, allowed)
+    return _logits(np.abs(want - got) / reference.spread, allowed)
 
 
 def figures(reference: Reference, said: Said, allowed: Allowed) -> dict[str, Any]:
     """The numbers of the report."""
-    want = np.concatenate(reference.logits[: len(said.logits)]).astype(np.float64)
-    got = np.concatenate(said.logits).astype(np.float64)
+    want, got, names = _compared(reference, said.logits, allowed)
     difference = np.abs(want - got) / reference.spread
     clear = _clear(reference, want, allowed)
     cases = reference.cases[: len(said.logits)]
-    names = [
-        f"{reference.split_name} picture {case.indices[row]}" if case.indices else f"{case.name}, number {row}"
-        for case, rows in zip(cases, said.logits, strict=True)
-        for row in range(len(rows))
-    ]
     return {
         "max": float(difference.max()),
         "p99": float(np.quantile(difference, 0.99)),
@@ -126,6 +119,26 @@ def accuracies(reference: Reference, said: Said) -> dict[str, Any]:
         for name, logits in sides.items()
     }
     return right | {"pictures": len(labels)}
+
+
+def _compared(
+    reference: Reference, said: Sequence[np.ndarray], allowed: Allowed
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Logits of both sides, float64 `[N, K]`, and the names of the N pictures."""
+    chosen = [
+        number
+        for number in range(len(said))
+        if allowed.edges or reference.cases[number].kind in ("row", "real", "file")
+    ]
+    names = []
+    for number in chosen:
+        case = reference.cases[number]
+        numbers = case.indices or range(len(said[number]))
+        names += [f"{reference.split_name if case.indices else case.name} picture {row}" for row in numbers]
+    want, got = (
+        np.concatenate([side[number] for number in chosen]).astype(np.float64) for side in (reference.logits, said)
+    )
+    return want, got, names
 
 
 def _logits(difference: np.ndarray, allowed: Allowed) -> Finding:
@@ -184,22 +197,22 @@ def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Itera
         "ragged batch",
         f"a last batch of {ROWS[1]} behind one of {ROWS[0]}",
         [(ragged, reference.logits[1])],
-        allowed.largest or np.inf,
+        allowed.largest or allowed.p99,
         "the answers to a last, smaller batch are wrong",
     )
     yield apart(
         "deterministic",
         f"{len(said.again)} batches twice",
-        [(rows, said.logits[number]) for number, rows in said.again.items()],
+        said.again,
         allowed.itself,
         "its answers to the same pictures differ from call to call, as with dropout that an eval() was forgotten for",
     )
     yield apart(
         "unoptimised session",
         f"{len(said.unoptimised)} batches without the runtime's rewriting",
-        [(rows, reference.logits[number]) for number, rows in said.unoptimised.items()],
-        allowed.largest or np.inf,
-        "without the runtime's rewriting, its answers depart from the classifier's",
+        [(rows, said.logits[number]) for number, rows in said.unoptimised.items()],
+        allowed.itself,
+        "its answers depend on whether the runtime rewrites its program",
     )
 
 

@@ -86,7 +86,7 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[str, Model]]:
 
 
 def batches_taken(artifact: Answers, picture: np.ndarray) -> str | None:
-    """A sentence about the batch sizes that an artifact takes; None where it takes all or none."""
+    """A clause about the batch sizes that an artifact takes; None where it takes all or none."""
     taken = []
     for number in range(1, MAX_FROZEN + 1):
         try:
@@ -96,7 +96,7 @@ def batches_taken(artifact: Answers, picture: np.ndarray) -> str | None:
             continue
     if not taken or len(taken) == MAX_FROZEN:
         return None
-    return f"It takes batches of {' and '.join(map(str, taken))} only"
+    return f"it takes batches of {' and '.join(map(str, taken))} only"
 
 
 def _evidence(cases: Sequence[Case]) -> list[int]:
