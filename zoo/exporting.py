@@ -8,25 +8,24 @@ afterwards, and nothing else.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.card import Card, DatasetCard
+from zoo.artifact import open_runtime
+from zoo.card_making import make_card
 from zoo.errors import ExportError, UsageError, reason_of
 from zoo.registry import registry
-from zoo.specs import WriteOptions
+from zoo.self_check import reference_outputs
+from zoo.specs import LoadOptions, WriteOptions
 
 if TYPE_CHECKING:
+    from zoo.card import Card
     from zoo.parity import Reference
     from zoo.runs import Run
     from zoo.specs import ExporterSpec
-
-_RECORDED = ("visionzoo", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
 
 def _say_nothing(_: str) -> None:
@@ -88,9 +87,15 @@ def export(
             )
 
         progress(f"{spec.name}: writing the file")
-        spec.write(reference.classifier, temporary, WriteOptions())
+        options = WriteOptions()
+        written = spec.write(reference.classifier, temporary, options)
         report = check("comparing it with the classifier", whole=False)
-        card = _card(run, spec, report, spec.content_hash(temporary))
+        runtime = open_runtime(spec, temporary, options.input, run.preprocess, LoadOptions())
+        own = reference_outputs(
+            runtime, run.preprocess, precision=options.precision, spread=report["spread"], tolerance=spec.tolerance
+        )
+        content_hash = spec.content_hash(temporary)
+        card = make_card(run, spec, options, written, parity=report, reference=own, content_hash=content_hash)
         spec.write_card(temporary, card.model_dump_json())
         check("checking the final file", whole=True)
         _place(temporary, target, overwrite=overwrite)
@@ -155,45 +160,3 @@ def _place(temporary: Path, target: Path, *, overwrite: bool) -> None:
         os.fsync(file.fileno())  # after a power cut, a renamed file must not be empty
     _refuse_existing(target, overwrite=overwrite)
     temporary.replace(target)
-
-
-def _card(run: Run, exporter: ExporterSpec, report: dict[str, Any], content_hash: str) -> Card:
-    info = run.info
-    return Card(
-        name=run.name,
-        format=exporter.name,
-        created=info["created"],
-        classes=run.classes,
-        preprocess=run.preprocess,
-        backbone=info["backbone"],
-        backbone_plugin=info["backbone_plugin"],
-        weights=info["weights"]["name"],
-        weights_licence=info["weights"]["licence"],
-        dataset=DatasetCard(**info["dataset"] | {"source": _last_name(info["dataset"]["source"])}),
-        recipe=_shareable(run.recipe.options()),
-        metrics=run.metrics,
-        metrics_split=info.get("metrics_split", ""),
-        parity=report,
-        versions=info["versions"] | _versions(),
-        content_hash=content_hash,
-    )
-
-
-def _shareable(options: dict[str, Any]) -> dict[str, Any]:
-    """The options without the folders of the machine that trained: a card goes where the file goes."""
-    places = {name: _last_name(options[name]) for name in ("dataset", "val", "test", "weights") if name in options}
-    return {name: value for name, value in (options | places).items() if name != "data_root"}
-
-
-def _last_name(place: str) -> str:
-    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _RECORDED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
