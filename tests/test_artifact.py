@@ -48,7 +48,7 @@ def test_logits_keep_the_order_and_agree_with_the_classifier(predictor, trained)
 def test_the_card_tells_the_run(predictor, trained):
     card = predictor.card
     assert predictor.classes == trained.classes == ("bar", "line", "slope")
-    assert (card.format, card.backbone, card.backbone_plugin) == ("onnx", "tiny", "zoo-tiny 1.0")
+    assert (card.format, card.backbone, str(card.backbone_plugin)) == ("onnx", "tiny", "zoo-tiny 1.0")
     assert card.preprocess == trained.preprocess
     assert card.metrics == trained.metrics
     assert card.metrics_split == card.parity["split"] == "test"

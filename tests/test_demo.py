@@ -221,10 +221,18 @@ def test_a_strangers_card_is_escaped():
     names = dict.fromkeys(("name", "format", "created", "backbone", "backbone_plugin", "weights"), NASTY)
     dataset = DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))
     html = describe(
-        card(**names, classes=(NASTY, NASTY), dataset=dataset, metrics={"top1": NASTY}, metrics_split=NASTY)
+        card(**names, classes=(NASTY, NASTY + "2"), dataset=dataset, metrics={"top1": NASTY}, metrics_split=NASTY)
     )
     assert "<img" not in html
     assert html.count("&lt;img src=x onerror=alert(1)&gt;$") >= 10
+
+
+@pytest.mark.parametrize("value", [True, float("nan"), 10**400, "<b>", None, [1]], ids=repr)
+def test_figures_that_are_none_are_unknown(value):
+    odd = card().model_copy(update={"metrics": dict.fromkeys(("top1", "loss"), value), "parity": {"max": value}})
+    html = describe(odd)
+    assert "unknown accuracy on the pictures of the test split" in html
+    assert "agree to unknown" in html
 
 
 def test_the_card_is_told_in_figures():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
+from zoo.card import MAX_MISTAKES
 from zoo.classifier import Classifier
 from zoo.data import Dataset, Split
 from zoo.data.prepare import final_split
@@ -29,7 +32,12 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
         check_unreadable(found.unreadable, len(split), run.recipe.max_unreadable)
     if not len(found.indices):
         raise TrainingError(f"No {name} picture can be read.", "Mend the pictures; the checkpoint is kept.")
-    run.info |= {"status": "finished", "metrics_split": name, "metrics": found.figures}
+    run.info |= {
+        "status": "finished",
+        "metrics_split": name,
+        "metrics": found.figures,
+        "confusion": _confusion(found),
+    }
     if world.first:
         run.save()
         try:
@@ -37,6 +45,17 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
         except Exception as error:  # whatever drawing libraries raise, the figures are safe
             reporter.warn(f"The final figures could not be drawn: {str(error) or type(error).__name__}")
     return run
+
+
+def _confusion(found: Evaluation) -> dict[str, Any]:
+    """As `zoo.card.Confusion` describes it."""
+    counts = found.counts
+    return {
+        "right": counts.diagonal().tolist(),
+        "support": counts.sum(axis=1).tolist(),
+        "answers": counts.sum(axis=0).tolist(),
+        "mistakes": found.confusions()[:MAX_MISTAKES],
+    }
 
 
 def _evaluate(classifier: Classifier, name: str, split: Split, world: World, reporter: Reporter) -> Evaluation:

@@ -12,15 +12,24 @@ from typing import BinaryIO
 # Takes a file to write a PNG to, and whether it stands on a dark ground.
 Drawing = Callable[[BinaryIO, bool], None]
 
+# https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
 
 def text(value: str) -> str:
-    """Escaped, for content and for quoted attributes; what no document may hold becomes a replacement character."""
-    return escape("".join("\ufffd" if _forbidden(character) else character for character in value))
+    """Escaped, for content and for quoted attributes."""
+    return escape(clean(value))
+
+
+def clean(value: str) -> str:
+    """What no document may hold becomes a replacement character, as does what turns the direction of writing round."""
+    return "".join("\ufffd" if _forbidden(character) else character for character in value)
 
 
 def _forbidden(character: str) -> bool:
     # Control characters, and halves of characters: file names may hold bytes that are no text.
-    return unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
+    control = unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
+    return control or unicodedata.bidirectional(character) in _TURNS
 
 
 def name(value: str) -> str:

@@ -92,8 +92,11 @@ def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def class_figures(counts: np.ndarray) -> ClassFigures:
     """Takes a confusion matrix, int64 `[K, K]`."""
-    right = np.diag(counts).astype(np.float64)
-    support, answers = counts.sum(axis=1), counts.sum(axis=0)
+    return figures_of_sums(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
+
+
+def figures_of_sums(right: np.ndarray, support: np.ndarray, answers: np.ndarray) -> ClassFigures:
+    """Takes a confusion matrix' diagonal, sums of rows and sums of columns, int64 `[K]` each."""
     return ClassFigures(
         precision=right / np.maximum(answers, 1),
         recall=right / np.maximum(support, 1),

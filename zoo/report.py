@@ -7,7 +7,6 @@ see those may not see the report.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
@@ -52,15 +51,7 @@ def draw_run(run: Run, evaluation: Evaluation) -> None:
     write_atomically(
         run.path / "confusion.png", lambda file: plot_confusion(evaluation.counts, evaluation.classes, heading, file)
     )
-    write_report(run.path / "report.html", evaluation, title=title, sections=run_sections(run), rows=_rows(run.path))
-
-
-def _rows(folder: Path) -> Rows:
-    try:
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:  # a run may log to other places alone
-        return []
+    write_report(run.path / "report.html", evaluation, title=title, sections=run_sections(run), rows=run.rows())
 
 
 def write_report(

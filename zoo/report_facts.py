@@ -44,7 +44,7 @@ def card_sections(card: Card) -> Sections:
     """Of an artifact."""
     return {
         "Model": {
-            "artifact": f"{card.name} ({card.format})",
+            "artifact": f"{card.name} ({card.format}, {card.precision}, takes {card.input})",
             "backbone": _joined(card.backbone, card.backbone_plugin),
             "weights": card.weights,
             "weights licence": card.weights_licence,
@@ -53,7 +53,7 @@ def card_sections(card: Card) -> Sections:
         "Trained on": _data(card.dataset.model_dump()),
         f"Figures in its card ({card.metrics_split})": _texts(card.metrics),
         "Recipe": {name.replace("_", " "): _text(value) for name, value in card.recipe.items()},
-        "Made with": {"created": card.created, **card.versions},
+        "Made with": {"created": card.created, **_texts(card.exported), **card.versions},
     }
 
 

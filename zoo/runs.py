@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -80,6 +81,14 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """The final figures on the split that `info["metrics_split"]` names; empty where it was interrupted."""
         return dict(self.info.get("metrics", {}))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Of metrics.csv, one per epoch; none where the run logs to other places alone."""
+        try:
+            with (self.path / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        except FileNotFoundError:
+            return []
 
     def weights(self) -> dict[str, Tensor]:
         """The best checkpoint's state dict, on the CPU. Raises `ArtifactError`."""

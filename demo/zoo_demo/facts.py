@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
+from zoo import markup
 from zoo.card import Card
 
 SHOWN_CLASSES = 12
@@ -20,7 +20,7 @@ def describe(card: Card) -> str:
         ("Parity", _parity(card)),
         ("Backbone", f"{_text(card.backbone)}, weights: {_text(card.weights)}"),
         ("Trained on", _text(f"{card.dataset.name}: {card.dataset.source}".removesuffix(": "))),
-        ("Made", f"{_text(card.created)} as {_text(card.format)} by {_text(card.backbone_plugin)}"),
+        ("Made", f"{_text(card.created)} as {_text(card.format)} by {_text(str(card.backbone_plugin))}"),
     ]
     table = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in rows)
     notes = "".join(f"<p class='note'>{_text(note, 1000)}</p>" for note in card.dataset.notes[:3])
@@ -49,12 +49,14 @@ def _parity(card: Card) -> str:
 
 
 def _counted(pictures: Any) -> str:
-    return f"{pictures:,} pictures" if isinstance(pictures, int) else "the pictures"
+    return f"{pictures:,} pictures" if type(pictures) is int else "the pictures"
 
 
 def _number(value: Any, form: str) -> str:
-    return format(value, form) if isinstance(value, int | float) else "unknown"
+    # Truth values are numbers to Python, and whole ones may be too large to be floats.
+    known = type(value) in (int, float) and abs(value) < 2**63
+    return format(value, form) if known else "unknown"
 
 
 def _text(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    return escape(text if len(text) <= most else text[: most - 1] + "…")
+    return markup.text(text if len(text) <= most else text[: most - 1] + "…")

@@ -12,6 +12,8 @@ import typer
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zoo.card import Card
     from zoo.cli.shapes import StageShape
     from zoo.registry import Registered
@@ -25,58 +27,92 @@ def info(
         bool, typer.Option("--shapes", help="Build the backbone; print each stage's output and size.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model_card: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write the artifact's card as Markdown too.")
+    ] = None,
 ) -> None:
     """Say what a backbone, dataset, exporter or artifact is.
 
     An artifact's card is read without loading the program in the file.
     """
     from zoo.cli.tables import warn_problems
+    from zoo.errors import UsageError
     from zoo.registry import registry
 
     path = Path(subject)
     if path.is_file():
-        _artifact(path, as_json)
+        _artifact(path, as_json, model_card)
+    elif model_card:
+        raise UsageError(
+            f"'{subject}' is no file, and only artifacts have cards.", "Name a file that zoo export wrote."
+        )
     else:
         _names(subject, shapes, as_json)
     warn_problems(registry().problems)
 
 
-def _artifact(path: Path, as_json: bool) -> None:
+def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
     from zoo.artifact import read_card
     from zoo.cli.tables import print_facts
 
     card = read_card(path)
+    if model_card:
+        _write_model_card(model_card, card)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
     else:
         print_facts(_card_facts(card, path))
 
 
+def _write_model_card(file: Path, card: Card) -> None:
+    from zoo.errors import UsageError, reason_of
+    from zoo.model_card import model_card
+    from zoo.runs import write_text
+
+    try:
+        write_text(file, model_card(card))
+    except OSError as error:
+        raise UsageError(f"'{file}' cannot be written: {reason_of(error)}.", "Name another --model-card.") from None
+
+
 def _card_facts(card: Card, path: Path) -> Facts:
     spec = card.preprocess
     names = ", ".join(card.classes[:10]) + (", …" if len(card.classes) > 10 else "")  # noqa: PLR2004
-    return [
-        ("artifact", f"{path} ({card.format}, {path.stat().st_size / 2**20:.1f} MiB)"),
+    facts = [
+        ("artifact", f"{path} ({card.format}, {card.precision}, {path.stat().st_size / 2**20:.1f} MiB)"),
         ("name", card.name),
         ("created", card.created),
         ("classes", f"{len(card.classes)}: {names}"),
-        (
-            "input",
-            f"{card.input}, then {_preprocessing(spec.image_size, spec.mean, spec.std)}, {spec.resize}",
-        ),
+        ("input", f"{card.input}, then {_preprocessing(spec.image_size, spec.mean, spec.std)}, {spec.resize}"),
+        ("export", _pairs(card.exported)),
         ("backbone", f"{card.backbone} ({card.backbone_plugin}), weights: {card.weights}"),
         ("weights licence", card.weights_licence),
         ("dataset", f"{card.dataset.name}: {card.dataset.source}".removesuffix(": ")),
         ("dataset licence", card.dataset.licence),
-        ("notes", "\n".join(card.dataset.notes)),
+        *(("note", note) for note in card.dataset.notes),
         (f"metrics ({card.metrics_split})", _pairs(card.metrics)),
+        ("most confused", _mistakes(card)),
+        ("epochs", f"{len(card.curves)} in its curves" if card.curves else ""),
         ("parity", _pairs(card.parity)),
+        ("reference outputs", _reference(card)),
         ("versions", _pairs(card.versions)),
         ("content hash", card.content_hash),
     ]
+    # A stranger's line break must not look like the next fact.
+    return [(" ".join(name.split()), " ".join(value.split())) for name, value in facts]
 
 
-def _pairs(table: dict[str, Any]) -> str:
+def _mistakes(card: Card) -> str:
+    found = card.confusion.mistakes[:3] if card.confusion else ()
+    return ", ".join(f"{card.classes[true]} for {card.classes[guess]} ({count:,})" for true, guess, count in found)
+
+
+def _reference(card: Card) -> str:
+    own = card.reference
+    return f"to {len(own.logits)} synthetic pictures, within {own.tolerance:g} of the spread" if own else ""
+
+
+def _pairs(table: Mapping[str, Any]) -> str:
     values = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in table.items()}
     return ", ".join(f"{name} {value}" for name, value in values.items() if not isinstance(value, dict | list))
 

@@ -44,7 +44,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts:
         if value:
-            table.add_row(Text(name, style="bold"), Text(printable(value)))
+            table.add_row(Text(printable(name), style="bold"), Text(printable(value)))
     _console().print(table)
 
 

@@ -1,0 +1,71 @@
+"""`zoo verify`: whether a file is what its card says, and still answers as it did."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from zoo.verify import Verification
+
+TITLES = {
+    "hash": "content hash",
+    "numbers": "numbers",
+    "data": "figures on the data",
+    "against": "parity with the run",
+}
+RESULTS = {True: "passed", False: "FAILED", None: "not checked"}
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="A file that `zoo export` wrote.")],
+    *,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="Compare with the card's figures on these pictures.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Compare with the classifier of this run, which needs torch.")
+    ] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check an exported file, on any machine: its content by a hash, its numbers by its answers to synthetic pictures.
+
+    The exit code is 0 only where every check was made and passed. It says nothing of where a file comes from.
+    """
+    from zoo.progress import Reporter
+    from zoo.verify import verify as verify_file
+
+    found = verify_file(artifact, data=data, against=against, device=device, data_root=data_root, bar=Reporter().bar)
+    if as_json:
+        from zoo.cli.tables import print_json
+
+        print_json(_record(found))
+    else:
+        _print(found)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _record(found: Verification) -> dict[str, object]:
+    return {
+        "artifact": str(found.path),
+        "format": found.card.format,
+        "input": found.card.input,
+        "precision": found.card.precision,
+        "passed": found.passed,
+        "checks": {name: asdict(finding) for name, finding in found.findings.items()},
+    }
+
+
+def _print(found: Verification) -> None:
+    from zoo.cli.tables import print_table
+
+    print_table(
+        ("check", "result", ""),
+        [(TITLES[name], RESULTS[finding.passed], finding.summary) for name, finding in found.findings.items()],
+    )

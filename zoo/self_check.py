@@ -1,0 +1,138 @@
+"""An artifact's answers to synthetic pictures: kept in its card, and given again on any machine.
+
+`python -m zoo.self_check PATH DEVICE` writes the logits of the synthetic pictures to stdout, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.card import MAX_REFERENCE_CLASSES, Card, ReferenceOutputs
+from zoo.errors import ParityError, ZooError
+from zoo.specs import LoadOptions, Precision, PreprocessSpec, Runtime
+from zoo.synthetic import VERSION, synthetic_pictures
+
+# The largest difference of a logit, relative to the spread, that another machine may make.
+TOLERANCES: dict[Precision, float] = {
+    "fp32": 1e-4,  # other instructions add up in another order
+    "fp16": 2e-2,  # some processors compute in fp16 what others convert to fp32
+    "int8": 0.5,  # sums of products are clipped to 16 bits, or are not; every layer rounds to 1 of 256 values
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        passed: None where it was not made.
+        summary: for people.
+        figures: JSON values.
+    """
+
+    passed: bool | None
+    summary: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def not_made(reason: str) -> Finding:
+    return Finding(passed=None, summary=f"Not checked: {reason}.")
+
+
+def listed_classes(num_classes: int) -> np.ndarray:
+    """The classes whose logits a card holds, int64: all, or `MAX_REFERENCE_CLASSES` evenly spaced ones."""
+    count = min(num_classes, MAX_REFERENCE_CLASSES)
+    return np.linspace(0, num_classes - 1, count).round().astype(np.int64)
+
+
+def reference_outputs(
+    runtime: Runtime, spec: PreprocessSpec, *, precision: Precision, spread: float, tolerance: float
+) -> ReferenceOutputs:
+    """What a card keeps of a file that agrees with its classifier.
+
+    Args:
+        runtime: takes pixels.
+        spread: of the logits, as parity measured it.
+        tolerance: of the format in fp32; it counts where it is larger than `TOLERANCES` has it.
+
+    Raises:
+        ParityError: the file answers with numbers that are not finite.
+    """
+    logits = _logits(runtime, spec)
+    if not np.isfinite(logits).all():
+        raise ParityError(
+            "The artifact answers synthetic pictures with numbers that are not finite.",
+            "Export it in fp32, or train again with a lower --learning-rate.",
+        )
+    rows = logits[:, listed_classes(logits.shape[1])].tolist()
+    return ReferenceOutputs(
+        pictures=VERSION,
+        logits=tuple(tuple(float(f"{value:.9g}") for value in row) for row in rows),
+        spread=spread,
+        tolerance=max(TOLERANCES[precision], tolerance if precision == "fp32" else 0),
+    )
+
+
+def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:
+    return np.concatenate([runtime(picture[None]) for picture in synthetic_pictures(spec.image_size)])
+
+
+def self_check(path: Path, card: Card, device: str) -> Finding:
+    """Runs a file in a process of its own, which a damaged one may crash, and compares with its card."""
+    reference = card.reference
+    if reference is None:
+        return not_made("the card holds no reference outputs, those of newer exports do")
+    if reference.pictures != VERSION:
+        return not_made(
+            f"the reference outputs are of version {reference.pictures} of the synthetic pictures, "
+            f"this visionzoo makes version {VERSION}"
+        )
+    command = [sys.executable, "-P", "-m", "zoo.self_check", str(path), device]
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  (this interpreter, this module)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = said[-1] if said else f"its process ended with code {done.returncode}."
+        return Finding(passed=False, summary=f"The artifact does not run: {reason}")
+    return _compared(np.array(json.loads(done.stdout)), card, reference, device)
+
+
+def _compared(logits: np.ndarray, card: Card, reference: ReferenceOutputs, device: str) -> Finding:
+    recorded = np.array(reference.logits)
+    if logits.shape != (len(recorded), len(card.classes)):
+        return Finding(passed=False, summary=f"The artifact answers with logits of shape {list(logits.shape)}.")
+    # CUDA multiplies fp32 in TF32, whose mantissa is as long as fp16's.
+    allowed = max(reference.tolerance, TOLERANCES["fp16"] if device == "cuda" else 0)
+    found = logits[:, listed_classes(len(card.classes))]
+    difference = float(np.abs(found - recorded).max() / reference.spread) if np.isfinite(logits).all() else None
+    what = "are not finite" if difference is None else f"differ by at most {difference:.1e} of their spread"
+    return Finding(
+        passed=difference is not None and difference <= allowed,
+        summary=f"The logits of {len(recorded)} synthetic pictures {what} (allowed: {allowed:g}).",
+        figures={"pictures": len(recorded), "difference": difference, "allowed": allowed},
+    )
+
+
+def _serve(path: Path, device: str) -> None:
+    from zoo.artifact import open_runtime, read_card
+    from zoo.registry import registry
+
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # whatever a runtime prints must not get between the numbers
+        card, exporter = read_card(path), registry().exporter_for(path).spec
+        runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
+        json.dump(_logits(runtime, card.preprocess).tolist(), answers)
+
+
+if __name__ == "__main__":
+    try:
+        _serve(Path(sys.argv[1]), sys.argv[2])
+    except ZooError as error:
+        sys.exit(str(error))

@@ -1,0 +1,82 @@
+"""Pictures from nothing: the same on every machine, by which an artifact proves itself without anybody's data.
+
+Integers alone make them, below 2^63 or modulo 2^64, so that no rounding, no library and no version of one has a say.
+A change to any picture is a new `VERSION`: artifacts carry their answers to the pictures of a version.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+VERSION = 1
+
+# A picture for a network of a larger side would only take time and memory.
+MAX_SIDE = 640
+
+
+def synthetic_pictures(image_size: int) -> list[np.ndarray]:
+    """Six pictures, uint8 `[H, W, 3]`, around the side S of the square that a network sees.
+
+    Each shows what another mistake would change: smooth ones the colours and their normalisation, sharp ones the
+    resize, wide and tall ones the crop, one of the network's own size the network alone.
+    """
+    side = min(image_size, MAX_SIDE)
+    return [
+        _noise(side, side, 1),
+        _ramps(side, side + side // 2),
+        _checker(side + side // 3 + 1, side),
+        _noise(side + 1, 2 * side + 1, max(2, side // 8)),
+        _disc(side + side // 4, side),
+        _waves(side // 2 + 3, side // 2 + 1),
+    ]
+
+
+def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.indices((height, width), dtype=np.int64)
+    return rows, columns
+
+
+def _stacked(*planes: np.ndarray) -> np.ndarray:
+    return np.stack([plane.astype(np.uint8) for plane in planes], axis=-1)
+
+
+def _ramps(height: int, width: int) -> np.ndarray:
+    y, x = _grid(height, width)
+    return _stacked(255 * x // max(1, width - 1), 255 * y // max(1, height - 1), 255 * (x + y) // (width + height - 1))
+
+
+def _checker(height: int, width: int) -> np.ndarray:
+    y, x = _grid(height, width)
+    field = max(1, width // 7)
+    light = (y // field + x // field) % 2
+    return _stacked(230 * light + 10, 40 + 150 * light, 200 - 180 * light)
+
+
+def _disc(height: int, width: int) -> np.ndarray:
+    """A bright ring on black, off the centre, as a digit stands on its ground."""
+    y, x = _grid(height, width)
+    distance = (x - 2 * width // 5) ** 2 + (y - 3 * height // 5) ** 2
+    shorter = min(height, width) ** 2
+    inside = (8 * distance < shorter) & (20 * distance > shorter)
+    return _stacked(255 * inside, 225 * inside, 170 * inside)
+
+
+def _waves(height: int, width: int) -> np.ndarray:
+    y, x = _grid(height, width)
+    return _stacked(*(abs((a * x + b * y) % 510 - 255) for a, b in ((17, 5), (-7, 19), (11, -13))))
+
+
+def _noise(height: int, width: int, block: int) -> np.ndarray:
+    """Squares of `block` pixels, each colour of each a hash of its place: the last step of SplitMix64.
+
+    https://doi.org/10.1145/2714064.2660195, figure 16
+    """
+    y, x = _grid(height, width)
+    places = ((y // block) * 65_537 + x // block).astype(np.uint64)
+    planes = []
+    for channel in range(3):
+        z = (places * np.uint64(3) + np.uint64(channel + 1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        planes.append((z ^ (z >> np.uint64(31))) >> np.uint64(56))
+    return _stacked(*planes)

@@ -1,0 +1,202 @@
+"""An artifact proves itself: its content by a hash, its numbers by its answers to pictures that every machine makes.
+
+Each finding stands on its own. A file whose hash is wrong is run for its numbers all the same: who changes a file can
+change the hash in its card too, so that a right hash makes no program safer, and of a file that another tool rewrote
+the numbers are what one wants to know. What `data` and `against` would say is about the file that was shipped: they
+wait for a right hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.artifact import Predictor, open_runtime, read_card
+from zoo.card import Card
+from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
+from zoo.registry import registry
+from zoo.self_check import Finding, not_made, self_check
+from zoo.specs import LoadOptions, Precision
+
+if TYPE_CHECKING:
+    from zoo.data.chosen import Chosen
+    from zoo.evaluate import Evaluation
+    from zoo.runs import Run
+    from zoo.specs import ExporterSpec
+
+# Shares of the pictures that may be classified otherwise than recorded; one picture always may.
+FLIPS: dict[Precision, float] = {
+    "fp32": 1e-3,  # versions of the JPEG decoder differ by a grey level
+    "fp16": 2e-3,
+    "int8": 1e-2,  # the recorded figures are the classifier's, before it was quantised
+}
+
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was found about a file.
+
+    Attributes:
+        findings: `hash` and `numbers`, and `data` and `against` where they were asked for.
+    """
+
+    path: Path
+    card: Card
+    findings: dict[str, Finding]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was made and passed."""
+        return all(finding.passed is True for finding in self.findings.values())
+
+
+def _no_bar(_: str, __: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _: None)
+
+
+def verify(
+    path: Path | str,
+    *,
+    data: str | None = None,
+    against: Path | str | None = None,
+    device: str = "cpu",
+    data_root: str | None = None,
+    bar: Bar = _no_bar,
+) -> Verification:
+    """Checks a file against its card, and where asked against pictures and the run that it came from.
+
+    Args:
+        data: the dataset whose figures the card records: a name, a folder or a list file.
+        against: the folder of the run; its classifier needs torch.
+        device: `cpu` or `cuda`.
+        data_root: folder that holds the named datasets.
+        bar: shows the title and the number of steps of what takes long, as `zoo.progress.Reporter.bar`.
+
+    Raises:
+        ArtifactError: the file is missing or foreign, or its card is not valid.
+        UsageError: there is no such dataset or run.
+        DataError: the pictures cannot be had.
+        MissingExtraError: `against` without torch.
+    """
+    path = Path(path)
+    card, exporter = read_card(path), registry().exporter_for(path).spec
+    # What cannot be found is said before anything takes its time.
+    chosen = None if data is None else _pictures(path, card, data, data_root)
+    run = None if against is None else _run_at(Path(against))
+    findings = {"hash": _hash(exporter, path, card), "numbers": self_check(path, card, device)}
+    shipped = findings["hash"].passed
+    if chosen:
+
+        def figures() -> Finding:
+            runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
+            with bar(f"Evaluating {chosen.split_name} pictures", len(chosen.split)) as advance:
+                return _figures(Predictor(card, runtime), chosen, advance)
+
+        findings["data"] = _made(figures, shipped)
+    if run:
+        findings["against"] = _made(lambda: _agreement(run, exporter, path, card), shipped)
+    return Verification(path=path, card=card, findings=findings)
+
+
+def _made(check: Callable[[], Finding], shipped: bool | None) -> Finding:
+    if not shipped:
+        return not_made("the file is not the one that was shipped")
+    try:
+        return check()
+    except (ArtifactError, ParityError) as error:
+        return Finding(passed=False, summary=str(error))
+
+
+def _hash(exporter: ExporterSpec, path: Path, card: Card) -> Finding:
+    found = exporter.content_hash(path)
+    figures = {"found": found, "recorded": card.content_hash}
+    if found == card.content_hash:
+        return Finding(passed=True, summary=f"The content is what the card describes: {found}", figures=figures)
+    summary = f"The content was changed after the export: its hash is {found}, the card says {card.content_hash}"
+    return Finding(passed=False, summary=summary, figures=figures)
+
+
+def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> Chosen:
+    from zoo.data.chosen import choose
+    from zoo.subject import find_subject, place_of
+
+    encoding = card.recipe.get("encoding")
+    place, own = place_of(
+        find_subject(path), data, encoding=encoding if isinstance(encoding, str) else None, data_root=data_root
+    )
+    # A card names no folder, but the last part of its name: the validation pictures may have been cut from it.
+    own = own or Path(data).resolve().name == card.dataset.source
+    return choose(place, card.classes, None, own=own)
+
+
+def _figures(predictor: Predictor, chosen: Chosen, advance: Callable[[int], None]) -> Finding:
+    from zoo.evaluate import Evaluation, answers
+
+    card = predictor.card
+    logits, indices, unreadable = answers(predictor.stream, chosen.split, len(card.classes), advance)
+    if not len(indices):
+        raise DataError(f"None of the {len(chosen.split)} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+    return _judged(
+        Evaluation(
+            classes=card.classes,
+            split_name=chosen.split_name,
+            split=chosen.split,
+            logits=logits,
+            indices=indices,
+            unreadable=unreadable,
+        ),
+        card,
+    )
+
+
+def _judged(found: Evaluation, card: Card) -> Finding:
+    figures, recorded = found.figures, card.metrics
+    number, accuracy = figures["num_pictures"], recorded.get("top1")
+    here = f"{figures['top1']:.2%} of {number:,} {found.split_name} pictures"
+    report = {"split": found.split_name, "found": figures, "recorded": recorded, "recorded_split": card.metrics_split}
+    same = found.split_name in (card.metrics_split, "all") and recorded.get("num_pictures") == number
+    if not same or not isinstance(accuracy, float | int):
+        summary = (
+            f"Not comparable: the accuracy is {here}, and the card's figures are of {_count(recorded)} "
+            f"{card.metrics_split} pictures. For figures on other pictures: zoo evaluate"
+        )
+        return Finding(passed=None, summary=summary, figures=report)
+    allowed = max(1.0, FLIPS[card.precision] * number)
+    flips = abs(figures["top1"] - accuracy) * number
+    return Finding(
+        passed=flips <= allowed + 1e-6,  # shares have been rounded
+        summary=f"The accuracy is {here}, the card says {accuracy:.2%} of {card.metrics_split} pictures "
+        f"(pictures that may differ: {allowed:.0f}).",
+        figures=report | {"allowed_pictures": allowed},
+    )
+
+
+def _count(recorded: dict[str, Any]) -> str:
+    number = recorded.get("num_pictures")
+    return f"{number:,}" if type(number) is int else "an unknown number of"
+
+
+def _run_at(folder: Path) -> Run:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("Comparing with a run", "train") from None
+    from zoo.runs import Run
+
+    return Run(folder)
+
+
+def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card) -> Finding:
+    from zoo import parity
+
+    if run.classes != card.classes or run.preprocess != card.preprocess:
+        return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")
+    reference = parity.reference(run.classifier(), *run.evaluation_split())
+    report = parity.check(reference, exporter, path, whole=True)
+    summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread."
+    return Finding(passed=True, summary=summary, figures=report)
