@@ -62,9 +62,7 @@ def run(model: Path, folder: Path, options: Any, results: Results) -> None:
         for side in sorted(sides, reverse=pair % 2 == 1):
             seconds, cpu = clocked(sides[side])
             if pair >= 0:
-                results.add(
-                    case=case, side=side, pair=pair, pictures=len(readable), seconds=seconds, cpu_seconds=cpu
-                )
+                results.add(case=case, side=side, pair=pair, pictures=len(readable), seconds=seconds, cpu_seconds=cpu)
 
 
 def of(records: list[dict[str, Any]], case: str, side: str) -> list[dict[str, Any]]:

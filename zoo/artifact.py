@@ -175,16 +175,21 @@ def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predicto
         UsageError: its suffix belongs to no format.
         MissingExtraError: its runtime is not installed.
     """
-    exporter, card = _read(Path(path))
-    if exporter.content_hash(Path(path)) != card.content_hash:
+    # Threads that wait for work in a loop would take the cores from those that decode.
+    alone = workers == 1
+    options = LoadOptions(device=device, threads=None if alone else max(1, count_cores() // workers), spinning=alone)
+    return Predictor(*open_artifact(Path(path), options), workers)
+
+
+def open_artifact(path: Path, options: LoadOptions) -> tuple[Card, Runtime]:
+    """The verified card, and a runtime that takes pixels, uint8 `[N, H, W, 3]`. Raises as `load`."""
+    exporter, card = _read(path)
+    if exporter.content_hash(path) != card.content_hash:
         raise ArtifactError(
             f"'{path}' is damaged or was changed after its export: its content does not match its card.",
             "Copy it again from where it came, or export it again.",
         )
-    # Threads that wait for work in a loop would take the cores from those that decode.
-    alone = workers == 1
-    options = LoadOptions(device=device, threads=None if alone else max(1, count_cores() // workers), spinning=alone)
-    return Predictor(card, open_runtime(exporter, Path(path), card.input, card.preprocess, options), workers)
+    return card, open_runtime(exporter, path, card.input, card.preprocess, options)
 
 
 def open_runtime(
