@@ -84,8 +84,9 @@ def _draw_throughput(
     axes.bar(places, rates, width * 0.92, **style)
     axes.vlines(places, least, most, color="0.25", linewidth=1)
     if width > MIN_LABELLED:
-        for place, rate, top in zip(places, rates, most, strict=True):
-            axes.annotate(f"{rate:.3g}", (place, top), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+        for place, rate in zip(places, rates, strict=True):
+            number: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "rotation": 90}
+            axes.annotate(f"{rate:.3g}", (place, 0), (0, 3), **number)
 
 
 def _decades(found: Sequence[Measured]) -> tuple[float, float]:
