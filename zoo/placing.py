@@ -37,7 +37,7 @@ def destination(folder: Path, stem: str, suffix: str, output: Path | str | None,
 
 @contextmanager
 def prepared(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives a place for a file of the target's name, and for others that belong to it; at the end they go to the target.
+    """Gives a place for a file of the target's name and others that belong to it; at the end they go to the target.
 
     Where the context ends with an error, what was there is there afterwards, and nothing else.
 

@@ -160,7 +160,7 @@ class Runtime(Protocol):
     """An artifact, loaded; returns float32 logits `[N, K]`.
 
     One with input `pixels` takes uint8 `[N, H, W, 3]` of any size, one with input `tensor` what `Preprocess`
-    makes of that: float32 `[N, 3, S, S]`.
+    makes of that: float32 `[N, 3, S, S]`. Several threads may call one at once.
     """
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
