@@ -109,7 +109,16 @@ def export(
             options = replace(options, calibration=chosen)
         progress(f"{spec.name}: writing the file")
         written = spec.write(reference.classifier, temporary, options)
-        report, card = _finish(run, reference, spec, temporary, options, written, accuracy_budget, progress)
+        report, card = _finish(
+            run,
+            reference,
+            spec,
+            temporary,
+            options=options,
+            written=written,
+            budget=BUDGET if accuracy_budget is None else accuracy_budget,
+            progress=progress,
+        )
     return Artifact(target, spec.name, report, card)
 
 
@@ -118,9 +127,10 @@ def _finish(
     reference: Reference,
     spec: ExporterSpec,
     path: Path,
+    *,
     options: WriteOptions,
     written: Written,
-    budget: float | None,
+    budget: float,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Any], Card]:
     """Compares a file, gives it its card, and compares what then ships. Raises `ParityError`."""
@@ -135,7 +145,7 @@ def _finish(
         path,
         options=options,
         written=written,
-        budget=BUDGET if budget is None else budget,
+        budget=budget,
         progress=counted("comparing it with the classifier"),
     )
     runtime = open_runtime(spec, path, options.input, run.preprocess, LoadOptions())

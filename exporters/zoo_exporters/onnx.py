@@ -53,7 +53,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         from zoo_exporters.quantise import quantise
 
         assert options.calibration is not None
-        spec = None if options.input == "pixels" else classifier.spec
+        spec: Any = None if options.input == "pixels" else classifier.spec
         facts |= quantise(path, path, options.calibration, spec)
     return Written(facts=facts, departure=departure(classifier, exported))
 

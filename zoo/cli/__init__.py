@@ -7,7 +7,21 @@ import sys
 import typer
 
 from zoo._version import __version__
-from zoo.cli import bench, cache, check, evaluate, export, info, listing, lr_find, plugins, predict, preview, train, verify
+from zoo.cli import (
+    bench,
+    cache,
+    check,
+    evaluate,
+    export,
+    info,
+    listing,
+    lr_find,
+    plugins,
+    predict,
+    preview,
+    train,
+    verify,
+)
 from zoo.cli.console import fail, warn
 from zoo.errors import ZooError
 
