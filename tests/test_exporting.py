@@ -16,7 +16,7 @@ import zoo.exporting
 from zoo import parity
 from zoo.artifact import load, read_card
 from zoo.cli import app
-from zoo.errors import ExportError, ParityError, UnknownNameError, UsageError
+from zoo.errors import ArtifactError, ExportError, ParityError, UnknownNameError, UsageError
 from zoo.exporting import Artifact, export, reference_of
 from zoo.registry import registry
 from zoo.specs import WriteOptions, Written
@@ -24,7 +24,7 @@ from zoo.specs import WriteOptions, Written
 
 @pytest.fixture(scope="module")
 def reference(trained) -> parity.Reference:
-    return reference_of(trained)
+    return reference_of(trained, "quick")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,57 @@ def test_a_missing_suffix_is_added(ship, place):
     assert ship(place / "v1.2").path == place / "v1.2.onnx"
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("torchscript", {"precision": "int8"}, r"torchscript is not written in int8\..*precisions are fp32"),
+        ("pt2", {"opset": 18}, r"pt2 has no --opset"),
+        ("torchscript", {"external_data": True}, r"torchscript has no --external-data"),
+        ("onnx", {"opset": 12}, r"opset 12 .*--opset 18"),
+        ("onnx", {"opset": 99}, r"opset 99"),
+    ],
+)
+def test_what_a_format_cannot_do_is_refused(trained, reference, place, name, options, reason):
+    with pytest.raises(UsageError, match=reason):
+        export(trained, name, place / "model", reference=reference, **options)
+    assert list(place.iterdir()) == []
+
+
+def test_other_inputs_and_precisions_have_names_of_their_own(trained):
+    spec = registry().exporter("onnx").spec
+    places = [
+        zoo.exporting.target_of(trained, spec, options, None, overwrite=False).name
+        for options in (WriteOptions(), WriteOptions(precision="int8"), WriteOptions(input="tensor", precision="fp16"))
+    ]
+    assert places == ["model.onnx", "model-int8.onnx", "model-tensor-fp16.onnx"]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_lower_precisions_ship(trained, reference, place, precision):
+    artifact = export(trained, "onnx", place / "model", precision=precision, reference=reference)
+    assert artifact.card.precision == precision
+    assert artifact.report["accuracy"]["artifact"] >= artifact.report["accuracy"]["classifier"] - 0.06
+    assert artifact.card.exported["opset"] == 18
+    assert ("weight_bits" in artifact.card.exported) == (precision == "int8")
+    assert list(place.iterdir()) == [artifact.path]
+
+
+def test_weights_beside_the_file(trained, reference, place):
+    artifact = export(trained, "onnx", place / "model", external_data=True, reference=reference)
+    data = place / "model.onnx.data"
+    assert sorted(place.iterdir()) == [artifact.path, data]
+    load(artifact.path)
+    with pytest.raises(UsageError, match="exists already"):
+        export(trained, "onnx", place / "model", external_data=True, reference=reference)
+    data.write_bytes(data.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match="does not match its card"):
+        load(artifact.path)
+
+
+def test_a_run_may_be_named_by_its_folder(trained, reference, place):
+    assert export(trained.path, "onnx", place / "model", reference=reference).card.backbone == "tiny"
+
+
 def test_unknown_formats_are_named(trained):
     with pytest.raises(UnknownNameError, match="onnx"):
         export(trained, "onx")
@@ -141,7 +192,7 @@ def test_a_folder_that_cannot_be_written(ship, place, monkeypatch):
     def refuse(self, *args, **kwargs):
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(ExportError, match=r"model\.onnx' cannot be written: permission denied"):
         ship(place / "model.onnx")
 
@@ -252,8 +303,13 @@ def test_the_newest_run_is_taken_and_named(trained, place, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [((), "No format was chosen.*--onnx, --torchscript"), (("--onnx",), "no run under")],
-    ids=["format", "run"],
+    [
+        ((), "No format was chosen.*--onnx, --torchscript"),
+        (("--onnx",), "no run under"),
+        (("--onnx", "--calibration-pictures", "9"), "belong to int8"),
+        (("--onnx", "--accuracy-budget", "2"), "fp32 loses no accuracy"),
+    ],
+    ids=["format", "run", "calibration", "budget"],
 )
 def test_wrong_commands(place, monkeypatch, arguments, reason):
     monkeypatch.chdir(place)
