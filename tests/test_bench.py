@@ -62,7 +62,7 @@ def test_formats_are_measured_in_one_run(models, tmp_path):
     assert np.asarray(Image.open(tmp_path / "plot.png").convert("L")).std() > 20
 
 
-def test_only_one_computes_at_a_time_and_the_first_round_is_thrown_away(models):
+def test_every_setting_is_measured_in_every_round_and_the_warm_up_thrown_away(models):
     wanted = settings(models[:1] * 2, [1], [1], (9, 17))
     done = []
     first, second = measure(wanted, 0.05 * ROUNDS, "cpu", done.append)
@@ -70,7 +70,7 @@ def test_only_one_computes_at_a_time_and_the_first_round_is_thrown_away(models):
     for result in (first, second):
         assert (result.setting.height, result.setting.width) == (9, 17)
         assert len(result.rounds) == ROUNDS
-        assert all(0.05 <= sum(calls) < 1 for calls in result.rounds)
+        assert all(sum(calls) >= 0.05 for calls in result.rounds)
 
 
 def test_a_worker_of_an_onnx_file_imports_nothing_heavy(models):
