@@ -125,7 +125,7 @@ class _Walk(fx.Interpreter):
         """Values are dropped behind their last use: `_precise` is one more."""
         seen: set[fx.Node] = set()
         self.user_to_last_uses: dict[fx.Node, list[fx.Node]] = {}
-        for node in reversed(self.module.graph.nodes):
+        for node in reversed(self.graph.nodes):
             region = self._region(node) if node in self.compared else [node]
             used = {one for part in region for one in part.all_input_nodes} - seen
             self.user_to_last_uses[node] = list(used)
@@ -136,7 +136,8 @@ class _Walk(fx.Interpreter):
         known: dict[fx.Node, Any] = {}
         for node in self._region(n):
             args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), lambda a: self._in_float64(a, known))
-            known[node] = node.target(*args, **kwargs)
+            function: Any = node.target
+            known[node] = function(*args, **kwargs)
         value: Tensor = known[n]
         return value
 
