@@ -173,12 +173,6 @@ def test_a_refusal_is_as_quiet_as_a_success(tmp_path, capfd, caplog):
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
-def test_onnx_refuses_more_than_two_gigabytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo_exporters.onnx.MAX_MODEL_BYTES", 1000)
-    with pytest.raises(ExportError, match=r"2 GB.*--torchscript"):
-        FORMATS["onnx"].write(make_classifier(), tmp_path / "model.onnx", WriteOptions())
-
-
 def test_torchscript_refuses_pythons_it_is_not_made_for(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 14, 0))
     with pytest.raises(ExportError, match=r"3.14.*--onnx"):

@@ -93,7 +93,7 @@ def test_the_file_has_the_opset_that_was_asked_for(options, tmp_path):
         (WriteOptions(opset=17), r"antialiased Resize.*--input tensor"),
         (WriteOptions(opset=26), "from 18 to 25"),
         (WriteOptions(opset=6, input="tensor"), "from 18 to 25"),
-        (WriteOptions(opset=-1, input="tensor"), "from 18 to 25"),
+        (WriteOptions(opset=0), "from 18 to 25"),
     ],
 )
 def test_opsets_that_cannot_be_are_refused(options, message, tmp_path):
@@ -311,9 +311,8 @@ def removed(kind):
 def attribute(name, value):
     def change(model):
         node = node_of(model, "Resize")
-        kept = [one for one in node.attribute if one.name != name]
-        if value == "nearest":  # antialias belongs to the other modes
-            kept = [one for one in kept if one.name != "antialias"]
+        # Both others are allowed with an antialiased linear resize only.
+        kept = [one for one in node.attribute if one.name not in (name, "antialias", "exclude_outside")]
         del node.attribute[:]
         node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
@@ -323,7 +322,7 @@ def attribute(name, value):
 def batchnorm_in_training(model):
     conv = next(node for node in model.graph.node if "network.layer2.0.conv2.weight" in node.input)
     _, values = weight_of(model, "network.layer2.0.conv2.weight")
-    value, parts = conv.output[0], ("scale", "shift", "mean", "var")
+    value, parts = conv.output[0], ("scale", "shift", "running_mean", "running_var")
     for name in parts:
         model.graph.initializer.append(numpy_helper.from_array(np.ones(len(values), np.float32), name))
     conv.output[0] = "raw"
@@ -358,6 +357,13 @@ def test_the_first_value_that_departs_is_named(name, honest, pictures, tmp_path)
     sentence = honest[1].departure(path, pictures)
     assert sentence is not None
     assert re.search(message, sentence), sentence
+
+
+def test_a_file_that_does_not_load_is_named(honest, pictures, tmp_path):
+    model = onnx.load(honest[0])
+    node_of(model, "Conv").op_type = "Convolve"
+    onnx.save(model, tmp_path / "model.onnx")
+    assert "onnxruntime cannot load the file" in honest[1].departure(tmp_path / "model.onnx", pictures)
 
 
 def test_a_program_of_another_classifier_departs(honest, resnet, pictures):

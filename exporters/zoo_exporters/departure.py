@@ -51,9 +51,9 @@ class Departure:
         changed = _changed_weight(self.classifier, self.program)
         if changed:
             return changed
-        walk = _Walk(self.program, self.values, path, images[:PICTURES])
         try:
             with torch.no_grad():
+                walk = _Walk(self.program, self.values, path, images[:PICTURES])
                 walk.run(*_arguments(self.program, torch.from_numpy(images[:PICTURES].copy())))
         except _DepartedError as departed:
             return str(departed)
@@ -76,6 +76,7 @@ class _Walk(fx.Interpreter):
 
     def __init__(self, program: ExportedProgram, expected: frozenset[str], path: Path, images: np.ndarray) -> None:
         super().__init__(program.graph_module)
+        self.extra_traceback = False  # it would be added to the sentence
         model = onnx.load(path, load_external_data=False)
         self.producers = {name: node for node in model.graph.node for name in node.output if name}
         self.names = names_in_file(program)
@@ -124,7 +125,7 @@ class _Walk(fx.Interpreter):
         """Values are dropped behind their last use: `_precise` is one more."""
         seen: set[fx.Node] = set()
         self.user_to_last_uses: dict[fx.Node, list[fx.Node]] = {}
-        for node in reversed(self.module.graph.nodes):
+        for node in reversed(self.graph.nodes):
             region = self._region(node) if node in self.compared else [node]
             used = {one for part in region for one in part.all_input_nodes} - seen
             self.user_to_last_uses[node] = list(used)
@@ -135,7 +136,8 @@ class _Walk(fx.Interpreter):
         known: dict[fx.Node, Any] = {}
         for node in self._region(n):
             args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), lambda a: self._in_float64(a, known))
-            known[node] = node.target(*args, **kwargs)
+            function: Any = node.target
+            known[node] = function(*args, **kwargs)
         value: Tensor = known[n]
         return value
 
@@ -236,23 +238,34 @@ def _values(
     model: onnx.ModelProto, path: Path, images: np.ndarray, wanted: list[tuple[str, int]]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The named values of a file in that order, few at a time in memory."""
-    onnxruntime = runtime()
-    declared = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name, _ in wanted if name not in declared)
-    own = onnxruntime.SessionOptions()
-    own.log_severity_level = 4
-    own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    own.intra_op_num_threads = torch.get_num_threads()
-    own.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), own, providers=["CPUExecutionProvider"])
+    session = _session(model, path, [name for name, _ in wanted])
     chunk: list[str] = []
     size = 0
     for index, (name, nbytes) in enumerate(wanted):
         chunk.append(name)
         size += nbytes
         if size >= CHUNK_BYTES or index == len(wanted) - 1:
-            arrays = session.run(chunk, {"image": images})
+            try:
+                arrays = session.run(chunk, {"image": images})
+            except Exception as error:  # onnxruntime's exceptions share no base class of their own
+                raise _DepartedError(f"onnxruntime cannot run the file: {str(error).splitlines()[0]}") from None
             arrays.reverse()
             for one in chunk:
                 yield one, arrays.pop()
             chunk, size = [], 0
+
+
+def _session(model: onnx.ModelProto, path: Path, names: list[str]) -> Any:
+    """The file in onnxruntime as it is written, with more of its values as outputs."""
+    onnxruntime = runtime()
+    declared = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in declared)
+    own = onnxruntime.SessionOptions()
+    own.log_severity_level = 4
+    own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    own.intra_op_num_threads = torch.get_num_threads()
+    own.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), own, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise _DepartedError(f"onnxruntime cannot load the file: {str(error).splitlines()[0]}") from None

@@ -60,7 +60,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 
 def _opset(options: WriteOptions) -> int:
     """The version asked for. Raises `UsageError` where there is none of that number."""
-    opset = options.opset or OPSET
+    opset = OPSET if options.opset is None else options.opset
     if opset not in OPSETS:
         raise UsageError(
             f"The network cannot be written in ONNX opset {opset}.", f"Choose one from {OPSET} to {OPSETS[-1]}."
@@ -96,10 +96,11 @@ def _exported(shipped: Program, opset: int) -> Any:
                 verbose=False,
             )
             assert exported is not None
-            if (
-                opset < OPSET
-            ):  # torch.onnx would convert before it folds BatchNorms and shapes, and fail at more of them
+            # torch.onnx would convert before it folds BatchNorms and shapes, and fail at more operators.
+            if opset < OPSET:
                 convert_version(exported.model, opset, fallback=True)
+                for node in exported.model.graph.all_nodes():
+                    node.attributes.pop("noop_with_empty_axes", None)  # onnx's converter leaves it, unknown before 18
     except OSError:
         raise
     except Exception as error:  # the exporter raises whatever an operator leads it to
