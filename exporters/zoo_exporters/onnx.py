@@ -86,9 +86,8 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     from zoo_exporters.quantise import quantise
 
     assert options.calibration is not None
-    return Written(
-        facts=quantise(path, path, options.calibration, None if options.input == "pixels" else classifier.spec)
-    )
+    spec: Any = classifier.spec if options.input == "tensor" else None
+    return Written(facts=quantise(path, path, options.calibration, spec))
 
 
 def write_card(path: Path, text: str) -> None:
