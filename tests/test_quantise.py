@@ -194,7 +194,7 @@ def test_pictures_that_say_nothing_are_noticed(exported, pictures, tmp_path):
 
     black = [np.zeros((24, 24, 3), np.uint8)] * 8
     chosen = Calibration(pictures=black, method="minmax", budget=1, loss=loss)
-    with pytest.raises(ExportError, match=r"int8 loses \d+\.\d\d points .* --calibration-pictures"):
+    with pytest.raises(ExportError, match=r"int8 loses \d+\.\d\d points .*--calibration-pictures"):
         quantise(exported["pixels"], tmp_path / "model.onnx", chosen, None)
     assert seen[0] > 40
     assert len(seen) == 4  # none, 1, 2 and 4 of 8 layers in float

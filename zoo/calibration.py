@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from zoo.data.stream import batches_by_size, decode
 from zoo.data.types import Split
-from zoo.errors import DataError, UnreadablePictureError, UsageError
+from zoo.errors import DataError, UsageError
 from zoo.evaluate import Stream, answers, classifier_stream
 from zoo.registry import registry
 from zoo.specs import BUDGET, Calibration, CalibrationMethod, Input, LoadOptions, Runtime
@@ -67,8 +67,10 @@ def calibration(
     train, validation = training_splits(run.dataset(), seed)
     order = _evenly(train.labels, seed)
     chosen, spare = order[:pictures], order[pictures:]
-    shown = [picture for _, picture in _readable(train.subset(chosen))]
-    if not shown:
+    readable = [index for index, picture in decode(train.subset(chosen).pictures) if isinstance(picture, np.ndarray)]
+    # Not a list: a hundred photos of a camera, decoded, are gigabytes.
+    shown = cast("Sequence[np.ndarray]", train.subset(chosen[readable]).pictures)
+    if not readable:
         raise DataError("No training picture to calibrate with can be read.", "See `zoo check`.")
     compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
@@ -98,12 +100,6 @@ def _evenly(labels: np.ndarray, seed: int) -> np.ndarray:
         members = order[labels[order] == label]
         turn[members] = np.arange(len(members))
     return order[np.argsort(turn[order], kind="stable")]
-
-
-def _readable(split: Split) -> Iterator[tuple[int, np.ndarray]]:
-    return (
-        (index, picture) for index, picture in decode(split.pictures) if not isinstance(picture, UnreadablePictureError)
-    )
 
 
 def _stream(runtime: Runtime) -> Stream:

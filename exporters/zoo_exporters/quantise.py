@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.data.stream import batches_by_size
 from zoo.errors import ExportError, MissingExtraError, ZooError
 from zoo.preprocess_numpy import preprocess
+from zoo_exporters.sensitivity import worst_first
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,7 @@ def _within_budget(
         lost = calibration.loss(target)
         if lost <= calibration.budget:
             break
-        ranked = ranked or _worst_first(folder, target, layers, feeds)
+        ranked = ranked or worst_first(folder / "float.onnx", target, layers, feeds.first(RANKING_PICTURES))
         count = 2 * count or 1
         if count > len(layers) // 2:
             raise ExportError(
@@ -154,17 +155,19 @@ def _block_transposes(graph: Any) -> None:
 
 
 class _Feeds:
-    """Inputs of the file, small batches of pictures of one size."""
+    """Inputs of the file, small batches of pictures of one size, each decoded when its turn comes."""
 
-    def __init__(self, pictures: Sequence[np.ndarray], spec: PreprocessSpec | None) -> None:
+    def __init__(self, pictures: Sequence[np.ndarray], spec: PreprocessSpec | None, most: int | None = None) -> None:
         self._pictures = pictures
         self._spec = spec
+        self._count = min(len(pictures), most or len(pictures))
 
     def first(self, count: int) -> _Feeds:
-        return _Feeds(self._pictures[:count], self._spec)
+        return _Feeds(self._pictures, self._spec, count)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        for _, batch in batches_by_size(enumerate(self._pictures), BATCH_SIZE):
+        shown = ((index, self._pictures[index]) for index in range(self._count))
+        for _, batch in batches_by_size(shown, BATCH_SIZE):
             yield {"image": preprocess(batch, self._spec) if self._spec else batch}
 
 
@@ -231,78 +234,6 @@ def _write(folder: Path, target: Path, nodes: list[str]) -> None:
     model = onnx.load(folder / "int8.onnx")
     del model.metadata_props[:], model.graph.value_info[:]
     onnx.save(model, target)
-
-
-def _worst_first(folder: Path, quantised: Path, layers: Sequence[Any], feeds: _Feeds) -> list[Any]:
-    """Layers by the error that quantising each alone brings into its output, relative to the output's power."""
-    import numpy as np
-    import onnx
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    model, measured = _beside(onnx.load(folder / "float.onnx"), onnx.load(quantised), layers)
-    onnx.save(model, folder / "both.onnx")
-    session = onnxruntime.InferenceSession(str(folder / "both.onnx"), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs() if output.name.startswith("power/")]
-    sums = dict.fromkeys(names, 0.0)
-    for feed in feeds.first(RANKING_PICTURES):
-        for name, value in zip(names, session.run(names, feed), strict=True):
-            sums[name] += float(value)
-    noise = {
-        layer.name: sum(sums[name] for name in errors) / max(sums[signal], np.finfo(float).tiny)
-        for layer, (signal, *errors) in zip(layers, measured, strict=True)
-    }
-    return sorted(layers, key=lambda layer: -noise[layer.name])
-
-
-def _beside(model: Any, quantised: Any, layers: Sequence[Any]) -> tuple[Any, list[list[str]]]:
-    """Both networks in one, each quantised layer fed by the float network, and what they differ by as outputs.
-
-    Returns:
-        The model, and for each layer the outputs that hold the power of its signal, of the error of its computation
-        and of the error of rounding its output, where that is rounded.
-    """
-    from onnx import helper
-
-    graph = model.graph
-    constants = {tensor.name for tensor in quantised.graph.initializer}
-    outputs = {}
-    own = {tensor.name for tensor in graph.initializer}
-    graph.initializer.extend(tensor for tensor in quantised.graph.initializer if tensor.name not in own)
-    produced = {name for node in graph.node for name in node.output}
-    for node in quantised.graph.node:
-        begins = node.op_type == "QuantizeLinear"
-        node.input[:] = [
-            name if begins or not name or name in constants or name == "image" else f"int8/{name}"
-            for name in node.input
-        ]
-        if begins:
-            node.input[0] = node.input[0].removesuffix("_QuantizeLinear_Input")
-        outputs[node.name] = node.output[0]
-        node.output[:] = [f"int8/{name}" for name in node.output]
-        node.name = f"int8/{node.name}"
-        graph.node.append(node)
-    rounded = {name for node in quantised.graph.node for name in node.output}
-
-    def power(name: str, *tensors: str) -> str:
-        if len(tensors) > 1:
-            graph.node.append(helper.make_node("Sub", tensors, [f"difference/{name}"]))
-        source = f"difference/{name}" if len(tensors) > 1 else tensors[0]
-        graph.node.append(helper.make_node("ReduceSumSquare", [source], [f"power/{name}"], keepdims=0))
-        graph.output.append(helper.make_tensor_value_info(f"power/{name}", 1, []))
-        return f"power/{name}"
-
-    measured = []
-    for layer in layers:
-        tensor = outputs[layer.name].removesuffix("_QuantizeLinear_Input")
-        assert tensor in produced
-        found = [power(f"{layer.name}/signal", tensor)]
-        found.append(power(f"{layer.name}/computed", tensor, f"int8/{outputs[layer.name]}"))
-        if f"int8/{tensor}_DequantizeLinear_Output" in rounded:
-            found.append(power(f"{layer.name}/rounded", tensor, f"int8/{tensor}_DequantizeLinear_Output"))
-        measured.append(found)
-    return model, measured
 
 
 def _module(node: Any) -> str:
