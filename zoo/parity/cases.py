@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,7 +27,7 @@ LARGE_BATCH = 32
 SMALL_BATCHES_UNTIL = 256  # pictures; further ones are many, and go faster in larger batches
 
 # How a camera that was held so stores an upright picture: https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf
-_STORED = {
+_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     3: lambda a: a[::-1, ::-1],
     5: lambda a: a.swapaxes(0, 1),

@@ -45,6 +45,7 @@ def diagnose(reference: Reference, said: list[np.ndarray], near: float) -> str |
 def mistakes(classifier: Classifier) -> Iterator[tuple[str, Model]]:
     """What people get wrong between a trained network and a file, as models from pixels to logits."""
     import torch
+    from torch import nn
     from torch.nn import functional as F
 
     network, right = classifier.network, classifier.preprocess
@@ -77,7 +78,7 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[str, Model]]:
         other = copy.deepcopy(right)
         for name, value in changes.items():
             setattr(other, name, value)
-        yield what, lambda x, other=other: network(other(x))
+        yield what, nn.Sequential(other, network)
     yield "height and width swapped", lambda x: classifier(x.transpose(1, 2))
     yield "softmax applied to its logits", lambda x: torch.softmax(classifier(x), 1)
     yield "softmax applied to its logits", lambda x: torch.log_softmax(classifier(x), 1)

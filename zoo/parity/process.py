@@ -68,11 +68,13 @@ class _Process:
     def __call__(self, pictures: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray:
         assert self.process.stdin
         assert self.process.stdout
-        head: dict[str, Any] = {"optimised": optimised}
-        files = isinstance(pictures, list)
-        head |= {"files": pictures} if files else {"shape": pictures.shape}
+        if isinstance(pictures, list):
+            head: dict[str, Any] = {"files": pictures}
+            body: Any = b""
+        else:
+            head, body = {"shape": pictures.shape}, np.ascontiguousarray(pictures).data
         try:
-            send(self.process.stdin, head, b"" if files else np.ascontiguousarray(pictures).data)
+            send(self.process.stdin, head | {"optimised": optimised}, body)
             answer = receive(self.process.stdout)
             if "error" in answer:
                 raise RefusedError(f"it fails on {_described(pictures)}: {answer['error']}")
