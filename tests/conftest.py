@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -136,3 +138,20 @@ def phases(monkeypatch):
     from .watch import watch
 
     return watch(monkeypatch)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that makes a folder with room for so many KiB."""
+    mount = shutil.which("mount")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def make(kibibytes: int) -> Path:
+        options = ["-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder)]
+        if not mount or subprocess.run([mount, *options], capture_output=True, check=False).returncode:
+            pytest.skip("a small disk can be mounted by root only")
+        return folder
+
+    yield make
+    subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)

@@ -14,7 +14,6 @@ import pytest
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-import zoo.cli.predict
 from zoo.artifact import load
 from zoo.cli import app
 from zoo.errors import ArtifactError, UsageError
@@ -107,8 +106,7 @@ def test_the_test_split_as_files_gives_the_runs_own_accuracy(model, trained, bar
     assert len(found) == 6  # stems repeat from class to class
 
 
-def test_folders_are_searched_to_the_bottom_and_order_is_kept(model, bars, tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo.cli.predict, "CHUNK", 5)
+def test_folders_are_searched_to_the_bottom_and_order_is_kept(model, bars, tmp_path):
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     (tmp_path / "a" / "notes.txt").write_text("no picture")

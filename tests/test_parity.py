@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,15 @@ from zoo import parity
 from zoo.classifier import Classifier
 from zoo.data import ArrayPictures, FilePictures, Split
 from zoo.errors import ParityError
-from zoo.parity_process import fresh_process
-from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
+from zoo.images import read_picture
+from zoo.parity import cases, checking, compare
+from zoo.parity.process import fresh_process
+from zoo.parity.tolerances import TABLE, allowed
+from zoo.specs import PreprocessSpec, WriteOptions, Written
 from zoo_exporters.plugin import zoo_exporters
 
 ONNX, TORCHSCRIPT, _ = zoo_exporters()
+SPEC = PreprocessSpec(image_size=16)
 
 
 def make_classifier() -> Classifier:
@@ -26,7 +30,7 @@ def make_classifier() -> Classifier:
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 3)
     )
-    return Classifier(PreprocessSpec(image_size=16), network, "abc").eval()
+    return Classifier(SPEC, network, "abc").eval()
 
 
 def make_split(number: int = 300) -> Split:
@@ -38,7 +42,7 @@ def make_split(number: int = 300) -> Split:
 
 @pytest.fixture(scope="module")
 def expected() -> parity.Reference:
-    return parity.reference(make_classifier(), "test", make_split())
+    return parity.reference(make_classifier(), "test", make_split(), depth="full")
 
 
 @pytest.fixture(scope="module")
@@ -50,107 +54,119 @@ def honest(tmp_path_factory) -> dict[str, Path]:
     return paths
 
 
-@pytest.fixture
-def in_process(monkeypatch):
-    """Saves the seconds that another process needs to import torch."""
-    monkeypatch.setattr(
-        parity, "fresh_process", lambda path, whole: contextlib.nullcontext(TORCHSCRIPT.load(path, LoadOptions()))
-    )
+FP32 = allowed(ONNX, "fp32", "pixels", "cpu").allowed
 
 
 @pytest.mark.parametrize("exporter", [ONNX, TORCHSCRIPT], ids=lambda spec: spec.name)
 def test_an_honest_artifact_passes(expected, exporter, honest):
-    path = honest[exporter.name]
     seen = []
-    report = parity.check(expected, exporter, path, progress=lambda done, total: seen.append((done, total)))
+    report = parity.check(
+        expected, exporter, honest[exporter.name], progress=lambda done, total: seen.append((done, total))
+    )
     assert report["max"] < 2e-5
-    assert 0 <= report["mean"] <= report["max"]
-    assert 0 <= report["p99"] <= report["max"]
+    assert 0 <= report["mean"] <= report["p99"] <= report["max"]
     assert report["top1_agreement"] == 1
-    assert report["real_pictures"] == 256
-    assert report["pictures"] > 256 + 60
+    assert report["real_pictures"] == 300
+    assert report["pictures"] > 300 + 20
     assert {1, 2, 7} <= set(report["batches"])
     assert report["sizes"] >= 10
+    assert report["accuracy"]["classifier"] == report["accuracy"]["artifact"]
+    assert report["covered"].startswith("300 of 300 test pictures, 6 files that EXIF turns")
+    assert [finding["name"] for finding in report["checks"]] == [
+        "shape", "finite", "logits", "top-1", "row alone", "ragged batch", "deterministic", "unoptimised session",
+        "accuracy",
+    ]  # fmt: skip
+    assert all(finding["passed"] for finding in report["checks"])
     assert seen[-1] == (len(expected.logits), len(expected.logits))
 
 
-def one_weight_changed(classifier: Classifier) -> None:
-    with torch.no_grad():
-        classifier.network[4].weight[0, 0] += 1e-2
+def test_an_artifact_that_takes_tensors_passes(expected, tmp_path):
+    path = tmp_path / "model.onnx"
+    options = WriteOptions(input="tensor")
+    ONNX.write(expected.classifier, path, options)
+    assert parity.check(expected, ONNX, path, options=options)["top1_agreement"] == 1
 
 
-def normalisation_dropped(classifier: Classifier) -> None:
-    classifier.preprocess.mean.zero_()
-    classifier.preprocess.std.fill_(255)
+def said_of(expected: parity.Reference, change=lambda rows: rows) -> compare.Said:
+    """What an artifact would have said that answers as the reference, `change` aside."""
+    logits = [change(rows) for rows in expected.logits]
+    rows = np.concatenate(logits[:2])
+    return compare.Said(logits, {0: rows[:1], 8: rows[8:]}, [(logits[0], logits[0])], {0: logits[0]})
 
 
-def channels_swapped(classifier: Classifier) -> None:
-    with torch.no_grad():
-        classifier.network[0].weight.copy_(classifier.network[0].weight.flip(1))
-
-
-def nothing_but_nan(classifier: Classifier) -> None:
-    with torch.no_grad():
-        classifier.network[4].bias[0] = float("nan")
-
-
-def one_class_less(classifier: Classifier) -> None:
-    classifier.network[4] = nn.Linear(72, 2)
-
-
-@pytest.mark.parametrize(
-    ("sabotage", "reason"),
-    [
-        (one_weight_changed, "of their spread"),
-        (normalisation_dropped, "of their spread"),
-        (channels_swapped, "of their spread"),
-        (nothing_but_nan, "no finite numbers"),
-        (one_class_less, r"shape \[7, 2\] instead of \[7, 3\]"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_sabotage_is_found(expected, sabotage, reason, tmp_path, in_process):
-    sabotaged = make_classifier()
-    sabotage(sabotaged)
-    path = tmp_path / "model.pt"
-    TORCHSCRIPT.write(sabotaged, path, WriteOptions())
-    with pytest.raises(ParityError, match=reason):
-        parity.check(expected, TORCHSCRIPT, path)
-
-
-def test_a_batch_frozen_by_tracing_is_found(tmp_path):
-    class Frozen(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = make_classifier().network
-
-        def forward(self, pixels):
-            return self.network(pixels) + torch.zeros(int(pixels.shape[0]), 1)
-
-    classifier = Classifier(PreprocessSpec(image_size=16), Frozen(), "abc").eval()
-    path = tmp_path / "model.pt"
-    TORCHSCRIPT.write(classifier, path, WriteOptions())
-    with pytest.raises(ParityError, match="fails on pictures of 20 x 20"):
-        parity.check(parity.reference(classifier, "test", make_split(20)), TORCHSCRIPT, path)
+def reasons(expected, said, bounds=FP32, budget=1.0) -> dict[str, str]:
+    return {found.name: found.reason for found in compare.findings(expected, said, bounds, budget) if found.reason}
 
 
 def test_the_tolerance_decides(expected):
-    shifted = [rows + 0.5e-4 * expected.spread for rows in expected.logits]
-    assert parity.compare(expected, shifted, 1e-4)["max"] == pytest.approx(0.5e-4, rel=0.2)
-    with pytest.raises(ParityError, match=r"allowed: 1e-05"):
-        parity.compare(expected, shifted, 1e-5)
+    said = said_of(expected, lambda rows: rows + FP32.mean * 0.9 * expected.spread)
+    assert reasons(expected, said) == {}
+    stricter = dataclasses.replace(ONNX, tolerance=0.5e-4)
+    found = reasons(expected, said, allowed(stricter, "fp32", "pixels", "cpu").allowed)
+    assert "on average" in found["logits"]
+    one = said_of(expected)
+    one.logits[5] = one.logits[5] + np.float32(1.5 * FP32.largest * expected.spread)
+    assert "by up to" in reasons(expected, one)["logits"]
+
+
+def flat(expected: parity.Reference, logits: tuple[np.ndarray, ...]) -> parity.Reference:
+    """A reference with these logits, of pictures 0, 1, … of the split."""
+    rows = [cases.Case("row", "row"), cases.Case("row", "row")]
+    own = [cases.Case("real", "picture", indices=(index,)) for index in range(len(logits))]
+    sure = np.array([[2.0, 1.0, 0.0]], np.float32)
+    return dataclasses.replace(expected, cases=(*rows, *own), logits=(sure, sure, *logits), spread=1.0)
 
 
 def test_near_ties_may_swap_and_clear_decisions_may_not(expected):
     clear = np.array([[1.0, 0.0, -1.0]], np.float32)
     tie = np.array([[0.0, 1e-5, -1.0]], np.float32)
-    reference = parity.Reference(expected.classifier, "test", expected.split, (clear, tie), 2, 1.0, 0.0)
-    swapped = tie[:, [1, 0, 2]]
-    report = parity.compare(reference, [clear, swapped], 1e-4)
-    assert report["near_ties"] == 1
+    reference = flat(expected, (clear, tie))
+    said = compare.Said([*reference.logits[:3], tie[:, [1, 0, 2]]])
+    report = compare.figures(reference, said, FP32)
+    assert (report["near_ties"], report["near_tie_pictures"]) == (1, ["test picture 1"])
     assert report["top1_agreement"] == 1
-    with pytest.raises(ParityError, match=r"0\.00% of the 1 pictures"):
-        parity.compare(reference, [clear[:, [1, 0, 2]], tie], 0.2)
+    swapped = compare.Said([*reference.logits[:2], clear[:, [1, 0, 2]], tie], {0: clear}, [(clear, clear)], {0: clear})
+    assert "66.67% of the 3 pictures" in reasons(reference, swapped)["top-1"]
+
+
+def test_accuracy_that_is_lost_counts_against_the_budget(expected):
+    right = np.eye(3, dtype=np.float32)[expected.split.labels]
+    reference = flat(expected, tuple(right[:, None]))
+    logits = list(reference.logits)
+    for index in range(4):
+        logits[2 + index] = np.roll(logits[2 + index], 1)
+    said = compare.Said(logits, {0: logits[0]}, [(logits[0], logits[0])], {0: logits[0]})
+    loose = dataclasses.replace(FP32, largest=None, p99=9, mean=9, agreement=0)
+    assert "it loses 1.33 points" in reasons(reference, said, loose)["accuracy"]
+    assert reasons(reference, said, loose, budget=1.5) == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("alone", "row alone"), ("again", "deterministic"), ("unoptimised", "unoptimised session")],
+)
+def test_an_artifact_that_disagrees_with_itself_is_found(expected, part, name):
+    said = said_of(expected)
+    answers, other = getattr(said, part), said.logits[0] + np.float32(2 * FP32.itself * expected.spread)
+    answers[0] = {"alone": other[:1], "again": (other, said.logits[0]), "unoptimised": other}[part]
+    assert set(reasons(expected, said)) == {name}
+
+
+def test_every_kind_of_file_has_a_row_and_a_reason():
+    for spec in (ONNX, TORCHSCRIPT):
+        for precision in ("fp32", "fp16", "int8"):
+            for takes in ("pixels", "tensor"):
+                for device in ("cpu", "cuda"):
+                    assert allowed(spec, precision, takes, device).why
+    bounds = [row.allowed.mean for row in TABLE]
+    assert all(0 < bound < 1 for bound in bounds)
+
+
+def test_a_format_declares_its_own_tolerance_in_fp32():
+    loose = dataclasses.replace(ONNX, tolerance=1e-3)
+    assert allowed(loose, "fp32", "pixels", "cpu").allowed.largest == pytest.approx(1e-3)
+    for precision in ("fp16", "int8"):
+        assert allowed(loose, precision, "pixels", "cpu") == allowed(ONNX, precision, "pixels", "cpu")
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-9])
@@ -166,7 +182,8 @@ def test_a_degenerate_reference_is_refused(scale):
 
 def test_a_reference_of_nan_is_refused():
     classifier = make_classifier()
-    nothing_but_nan(classifier)
+    with torch.no_grad():
+        classifier.network[4].bias[0] = float("nan")
     with pytest.raises(ParityError, match="nan"):
         parity.reference(classifier, "test", make_split(20))
 
@@ -184,33 +201,82 @@ def test_one_picture_is_too_few():
         parity.reference(make_classifier(), "validation", make_split(1))
 
 
-def test_real_cases_cover_all_classes_and_are_the_same_each_time():
-    split = make_split(3000)
-    split = Split(split.pictures, np.repeat([0, 1, 2], [2900, 60, 40]))
-    first, second = (list(parity.cases(split, 16)) for _ in range(2))
-    assert [kind for kind, _ in first] == [kind for kind, _ in second]
-    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
-    real = np.concatenate([images for kind, images in first if kind == "real"])
-    known = {picture.tobytes(): label for picture, label in zip(split.pictures.array, split.labels, strict=True)}
-    counts = np.bincount([known[picture.tobytes()] for picture in real], minlength=3)
-    assert counts.sum() == 256
-    assert counts[0] > 200
-    assert min(counts[1:]) >= 3
-    kinds = {kind for kind, _ in first}
-    assert kinds == {"real", "resized", "noise", "black", "white"}
-    assert {(1, 1), (1, 5000), (3000, 2)} <= {images.shape[1:3] for _, images in first}
+def test_any_first_part_of_the_real_pictures_covers_the_classes():
+    labels = np.repeat([0, 1, 2], [2900, 60, 40])
+    split = Split(make_split(3000).pictures, labels)
+    chosen = np.array([index for index, _ in cases.readable(split)])
+    assert sorted(chosen) == list(range(3000))
+    for number in (64, 256, 1000):
+        counts = np.bincount(labels[chosen[:number]], minlength=3)
+        assert abs(counts - number * np.array([2900, 60, 40]) / 3000).max() <= 3
 
 
-def test_unreadable_pictures_are_replaced(tmp_path):
+def test_the_same_cases_each_time(expected):
+    again = parity.reference(make_classifier(), "test", make_split(), depth="full")
+    for one, other in zip(expected.cases, again.cases, strict=True):
+        assert (one.kind, one.name, one.indices, one.file) == (other.kind, other.name, other.indices, other.file)
+        np.testing.assert_array_equal(one.pixels(expected.split), other.pixels(expected.split))
+    sizes = {case.size for case in expected.cases}
+    assert {(16, 16), (33, 15), (37, 53), (1, 1), (1, 5000), (3000, 2), (20, 20)} <= sizes
+    names = {case.name for case in expected.cases}
+    assert {"black", "white", "PNG, EXIF orientation 6", "JPEG, EXIF orientation 6"} <= names
+
+
+def test_files_show_what_the_classifier_saw(expected):
+    """Also the PNGs, whose upright pixels are known without any decoder."""
+    files = [case for case in expected.cases if case.file]
+    assert len(files) == 6
+    for case in files:
+        np.testing.assert_array_equal(read_picture(case.file), case.pixels(expected.split)[0])
+        assert case.size != (16, 16)
+
+
+def test_quick_is_bounded_and_says_what_it_covered(honest, monkeypatch):
+    """The core is left out by no hurry."""
+    short = parity.reference(make_classifier(), "test", make_split(), seconds=0)
+    assert len(short.cases) == short.required
+    assert short.real_pictures == 4
+    monkeypatch.setattr(checking, "QUICK_SECONDS", 0)
+    report = parity.check(short, ONNX, honest["onnx"])
+    assert report["covered"].startswith("4 of 300 test pictures")
+    assert {1, 2, 7} <= set(report["batches"])
+    full = parity.reference(make_classifier(), "test", make_split(), depth="full", seconds=0)
+    assert (full.depth, full.real_pictures) == ("full", 300)
+    assert parity.check(full, ONNX, honest["onnx"])["real_pictures"] == 300
+
+
+def test_the_artifacts_side_decodes_files_itself(tmp_path, honest):
     from PIL import Image
 
     paths = []
-    for index in range(258):
+    for index, picture in enumerate(make_split(30).pictures.array):
         paths.append(tmp_path / f"{index}.png")
-        Image.new("L", (2, 2), index % 256).save(paths[-1])
-    paths[10].write_bytes(b"")
-    split = Split(FilePictures(paths), np.zeros(258, np.int64))
-    assert sum(len(images) for kind, images in parity.cases(split, 8) if kind == "real") == 256
+        Image.fromarray(picture).save(paths[-1])
+    paths[3].write_bytes(b"")
+    split = Split(FilePictures(paths), np.arange(30) % 3)
+    reference = parity.reference(make_classifier(), "test", split, depth="full")
+    assert reference.real_pictures == 29
+    assert parity.check(reference, ONNX, honest["onnx"])["real_pictures"] == 29
+    Image.new("RGB", (20, 20), "red").save(paths[7])
+    with pytest.raises(ParityError, match="by up to"):
+        parity.check(reference, ONNX, honest["onnx"])
+    paths[7].unlink()
+    with pytest.raises(ParityError, match=r"picture files.*no such file"):
+        parity.check(reference, ONNX, honest["onnx"])
+
+
+def test_what_departs_inside_is_refused_though_the_logits_agree(expected, honest):
+    seen = []
+
+    def departure(path: Path, images: np.ndarray) -> str | None:
+        seen.append((path, images.shape, images.dtype))
+        return "network.0.weight differs."
+
+    with pytest.raises(ParityError, match=r"classifier: inside, network\.0\.weight differs\. It was not kept"):
+        parity.check(expected, ONNX, honest["onnx"], written=Written(departure=departure))
+    assert seen == [(honest["onnx"], (2, 24, 21, 3), np.uint8)]
+    silent = Written(departure=lambda path, images: None)
+    assert parity.check(expected, ONNX, honest["onnx"], written=silent)["checks"][-1]["name"] == "inside"
 
 
 def test_the_classifier_is_left_as_it_was(expected):
@@ -223,21 +289,21 @@ def test_an_onnx_file_runs_where_torch_cannot_be_imported(expected, honest, tmp_
     trap.mkdir()
     (trap / "torch.py").write_text("raise RuntimeError('torch was imported')")
     monkeypatch.setenv("PYTHONPATH", str(trap))
-    images = next(expected.cases())[1]
-    with fresh_process(honest["onnx"], whole=False) as artifact:
+    images = expected.cases[0].pixels(expected.split)
+    with fresh_process(honest["onnx"], SPEC) as artifact:
         np.testing.assert_allclose(artifact(images), expected.logits[0], atol=1e-6)
 
 
 def test_a_module_in_the_working_folder_stands_in_for_nothing(expected, honest, tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text("raise RuntimeError('the wrong one')")
     monkeypatch.chdir(tmp_path)
-    with fresh_process(honest["onnx"], whole=False) as artifact:
-        assert artifact(next(expected.cases())[1]).shape == (7, 3)
+    with fresh_process(honest["onnx"], SPEC) as artifact:
+        assert artifact(expected.cases[0].pixels(expected.split)).shape == (7, 3)
 
 
 def test_an_interrupt_leaves_no_process(expected, honest):
-    with pytest.raises(KeyboardInterrupt), fresh_process(honest["onnx"], whole=False) as artifact:
-        process = artifact.args[0]
-        artifact(next(expected.cases())[1])
+    with pytest.raises(KeyboardInterrupt), fresh_process(honest["onnx"], SPEC) as artifact:
+        process = artifact.process
+        artifact(expected.cases[0].pixels(expected.split))
         raise KeyboardInterrupt
     assert process.poll() is not None

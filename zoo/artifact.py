@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from zoo.card import Card
-from zoo.data.stream import batches_by_size
-from zoo.errors import ArtifactError, UsageError, ZooError
+from zoo.data.stream import batches_by_size, count_cores, count_workers, in_order
+from zoo.errors import ArtifactError, UsageError, ZooError, reason_of
 from zoo.images import as_picture
 from zoo.metrics import log_softmax
 from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from zoo.specs import ExporterSpec
 
 BATCH_SIZE = 32
+Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
+_FILE = (str, os.PathLike, bytes)
+_File = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +45,57 @@ class Prediction:
 
 
 class Predictor:
-    """A loaded artifact; `zoo.load` makes it.
+    """A loaded artifact; `zoo.load` makes it. Several threads may use one at once.
 
     Attributes:
         card: what the artifact says of itself.
         runtime: uint8 `[N, H, W, 3]` in, logits `[N, K]` out.
+        workers: how many batches run at once.
     """
 
-    def __init__(self, card: Card, runtime: Runtime) -> None:
+    def __init__(self, card: Card, runtime: Runtime, workers: int = 1) -> None:
         self.card = card
         self.runtime = runtime
+        self.workers = workers
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The K names, in the order of the logits."""
         return self.card.classes
 
-    def logits(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        """Takes pictures uint8 `[H, W, 3]` of any sizes; returns float32 `[N, K]`."""
-        rows = np.empty((len(pictures), len(self.classes)), np.float32)
-        for indices, logits in self.stream(enumerate(pictures)):
-            rows[indices] = logits
-        return rows
+    def predict(self, pictures: Iterable[Picture], top_k: int = 5) -> list[Prediction]:
+        """Classifies pictures, in batches underneath.
 
-    def stream(self, pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[list[int], np.ndarray]]:
+        Args:
+            pictures: any iterable, an array `[N, H, W, 3]` among them. Each is a path, the bytes of a file, an open
+                file, a PIL picture, or an array that `zoo.images.as_picture` takes. They are decoded as they are
+                needed, files ahead of the one that is classified.
+            top_k: how many classes `Prediction.top` lists, at least 1.
+
+        Returns:
+            One prediction a picture, in their order.
+
+        Raises:
+            UnreadablePictureError: one of them is no picture.
+            UsageError: a single picture instead of several, or `top_k` is less than 1.
+            ArtifactError: the runtime fails.
+        """
+        found: dict[int, Prediction] = {}
+        for indices, logits in self.stream(_numbered(pictures)):
+            found.update(zip(indices, self.predictions(logits, top_k), strict=True))
+        return [found[index] for index in range(len(found))]
+
+    def logits(self, pictures: Iterable[Picture]) -> np.ndarray:
+        """Takes what `predict` takes; returns float32 `[N, K]`. Raises as `predict`."""
+        found: dict[int, np.ndarray] = {}
+        for indices, logits in self.stream(_numbered(pictures)):
+            found.update(zip(indices, logits, strict=True))
+        rows = [found[index] for index in range(len(found))]
+        return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
+
+    def stream(
+        self, pictures: Iterable[tuple[int, np.ndarray]], batch_size: int = BATCH_SIZE
+    ) -> Generator[tuple[list[int], np.ndarray], None, None]:
         """Classifies pictures while they come, in bounded memory, those of one size together.
 
         Args:
@@ -74,44 +107,32 @@ class Predictor:
         Raises:
             ArtifactError: the runtime fails.
         """
-        for indices, batch in batches_by_size(pictures, BATCH_SIZE):
-            try:
-                logits = self.runtime(batch)
-            except ZooError:
-                raise
-            except Exception as error:  # runtimes raise classes of their own
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise ArtifactError(
-                    f"The artifact fails on pictures of {batch.shape[2]} x {batch.shape[1]}: {reason}",
-                    "Try smaller pictures, or export it again.",
-                ) from None
-            if logits.shape != (len(batch), len(self.classes)):
-                raise ArtifactError(
-                    f"The artifact answers with {list(logits.shape)} logits to {len(batch)} pictures and "
-                    f"{len(self.classes)} classes.",
-                    "Export it again.",
-                )
-            yield indices, logits
+        batches = batches_by_size(pictures, batch_size)
+        if self.workers == 1:
+            yield from map(self._answer, batches)
+            return
+        with ThreadPoolExecutor(self.workers) as pool:
+            yield from in_order(pool, self._answer, batches, ahead=2 * self.workers)
 
-    def predict(self, pictures: Iterable[Any], top_k: int = 5) -> list[Prediction]:
-        """Classifies pictures.
-
-        Args:
-            pictures: each a path, the bytes of a file, an open file, a PIL picture, or an array that
-                `zoo.images.as_picture` takes. They are decoded as they are needed.
-            top_k: how many classes `Prediction.top` lists, at least 1.
-
-        Raises:
-            UnreadablePictureError: one of them is no picture.
-        """
-        batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
-        if isinstance(pictures, str | bytes | os.PathLike | np.ndarray) and not batch:
-            raise UsageError("predict takes several pictures.", "Put the one in a list: predict([picture]).")
-        found: dict[int, Prediction] = {}
-        numbered = ((index, as_picture(picture)) for index, picture in enumerate(pictures))
-        for indices, logits in self.stream(numbered):
-            found.update(zip(indices, self.predictions(logits, top_k), strict=True))
-        return [found[index] for index in range(len(found))]
+    def _answer(self, batch: tuple[list[int], np.ndarray]) -> tuple[list[int], np.ndarray]:
+        indices, pixels = batch
+        try:
+            logits = self.runtime(pixels)
+        except ZooError:
+            raise
+        except Exception as error:  # runtimes raise classes of their own
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ArtifactError(
+                f"The artifact fails on pictures of {pixels.shape[2]} x {pixels.shape[1]}: {reason}",
+                "Try smaller pictures, or export it again.",
+            ) from None
+        if logits.shape != (len(pixels), len(self.classes)):
+            raise ArtifactError(
+                f"The artifact answers with {list(logits.shape)} logits to {len(pixels)} pictures and "
+                f"{len(self.classes)} classes.",
+                "Export it again.",
+            )
+        return indices, logits
 
     def predictions(self, logits: np.ndarray, top_k: int = 5) -> list[Prediction]:
         """Takes logits `[N, K]`; probabilities are their softmax, computed in float64."""
@@ -126,24 +147,50 @@ class Predictor:
         return [Prediction(*top[0], top) for top in tops]
 
 
-def load(path: Path | str, device: str = "cpu") -> Predictor:
+def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
+    """Pictures uint8 `[H, W, 3]` with their numbers; threads decode files ahead."""
+    batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
+    if isinstance(pictures, str | bytes | os.PathLike | np.ndarray | Image.Image) and not batch:
+        raise UsageError("predict takes several pictures.", "Put the one in a list: predict([picture]).")
+
+    # Two threads must not read one open file or one PIL picture.
+    items = (picture if isinstance(picture, _FILE) else as_picture(picture) for picture in pictures)
+    with ThreadPoolExecutor(count_workers()) as pool:
+        yield from enumerate(in_order(pool, _decoded, items))
+
+
+def _decoded(item: _File | np.ndarray) -> np.ndarray:
+    return as_picture(item) if isinstance(item, _FILE) else item
+
+
+def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predictor:
     """Opens an artifact and verifies that its content is what its card describes.
 
     Args:
         device: `cpu` or `cuda`.
+        workers: how many batches run at once on a CPU, each on its share of the cores: the fastest way through many
+            pictures, and the slowest through one.
 
     Raises:
         ArtifactError: the file is missing, damaged or foreign, or the device is not there.
         UsageError: its suffix belongs to no format.
         MissingExtraError: its runtime is not installed.
     """
-    exporter, card = _read(Path(path))
-    if exporter.content_hash(Path(path)) != card.content_hash:
+    # Threads that wait for work in a loop would take the cores from those that decode.
+    alone = workers == 1
+    options = LoadOptions(device=device, threads=None if alone else max(1, count_cores() // workers), spinning=alone)
+    return Predictor(*open_artifact(Path(path), options), workers)
+
+
+def open_artifact(path: Path, options: LoadOptions) -> tuple[Card, Runtime]:
+    """The verified card, and a runtime that takes pixels, uint8 `[N, H, W, 3]`. Raises as `load`."""
+    exporter, card = _read(path)
+    if exporter.content_hash(path) != card.content_hash:
         raise ArtifactError(
             f"'{path}' is damaged or was changed after its export: its content does not match its card.",
             "Copy it again from where it came, or export it again.",
         )
-    return Predictor(card, open_runtime(exporter, Path(path), card.input, card.preprocess, LoadOptions(device=device)))
+    return card, open_runtime(exporter, path, card.input, card.preprocess, options)
 
 
 def open_runtime(
@@ -164,8 +211,14 @@ def read_card(path: Path | str) -> Card:
 
 
 def _read(path: Path) -> tuple[ExporterSpec, Card]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, ValueError):  # ValueError: a zero byte in the name
+        raise ArtifactError(f"'{path}' does not exist.", "Name a file that `zoo export` wrote.") from None
+    except OSError as error:
+        raise ArtifactError(f"'{path}' cannot be read: {reason_of(error)}.", "Check the path.") from None
+    if not stat.S_ISREG(mode):
+        what = "is a folder" if stat.S_ISDIR(mode) else "is no file"  # a pipe would be waited for
         raise ArtifactError(f"'{path}' {what}.", "Name a file that `zoo export` wrote.")
     from zoo.registry import registry
 

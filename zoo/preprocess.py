@@ -7,10 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.preprocess_numpy import LUMA
 from zoo.specs import PreprocessSpec
-
-# ITU-R BT.601, the luma that Pillow's mode "L" computes.
-LUMA = (0.299, 0.587, 0.114)
 
 
 class Preprocess(nn.Module):

@@ -23,7 +23,9 @@ Triple = tuple[float, float, float]
 Augmentation = Literal["none", "light", "digits", "photos", "strong"]
 Input = Literal["pixels", "tensor"]
 Precision = Literal["fp32", "fp16", "int8"]
+Depth = Literal["quick", "full"]  # of a parity check
 CalibrationMethod = Literal["minmax", "entropy", "percentile"]
+BUDGET = 1.0  # points of accuracy that a lower precision may lose
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 # A card is data from a stranger: no reader takes more.
@@ -158,7 +160,7 @@ class Runtime(Protocol):
     """An artifact, loaded; returns float32 logits `[N, K]`.
 
     One with input `pixels` takes uint8 `[N, H, W, 3]` of any size, one with input `tensor` what `Preprocess`
-    makes of that: float32 `[N, 3, S, S]`.
+    makes of that: float32 `[N, 3, S, S]`. Several threads may call one at once.
     """
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...

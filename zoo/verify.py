@@ -19,7 +19,7 @@ from zoo.card import Card
 from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
 from zoo.registry import registry
 from zoo.self_check import Finding, not_made, self_check
-from zoo.specs import LoadOptions, Precision
+from zoo.specs import LoadOptions, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.data.chosen import Chosen
@@ -197,6 +197,6 @@ def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card) -> Find
     if run.classes != card.classes or run.preprocess != card.preprocess:
         return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")
     reference = parity.reference(run.classifier(), *run.evaluation_split())
-    report = parity.check(reference, exporter, path, whole=True)
+    report = parity.check(reference, exporter, path, options=WriteOptions(input=card.input, precision=card.precision))
     summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread."
     return Finding(passed=True, summary=summary, figures=report)

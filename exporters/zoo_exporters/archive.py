@@ -1,21 +1,37 @@
 """Zips that PyTorch writes: the card is one more entry, `extra/card.json`, and everything else is the content.
 
-The functions of `zoo.specs.ExporterSpec` that need no torch, for any format of that kind.
+The functions of `zoo.specs.ExporterSpec` that need no torch, for any format of that kind. PyTorch reads these files
+with a zip reader of its own; so that both see the same entries, a file must be laid out as `repack` lays it out:
+known names, uncompressed entries back to back from the first byte, the directory behind them, and nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import stat
+import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from zoo.errors import ArtifactError, ExportError
+from zoo.errors import ArtifactError, ExportError, reason_of
 from zoo.specs import MAX_CARD_BYTES
 
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 20_000
+MAX_DIRECTORY_BYTES = 4 * 2**20
+
+_ROOT = "archive"  # what PyTorch calls the folder in a zip that it writes into memory
+_CARD = "extra/card.json"
+# https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7, 4.3.14 and 4.3.16
+_LOCAL = struct.Struct("<4s22xHH")
+_END = struct.Struct("<4sI2xHIIH")
+_END64 = struct.Struct("<4s28xQQQ4s16x")  # the record of a zip past 2 GB, and its locator
+# What zipfile raises at a zip that is none.
+_DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +41,13 @@ class Archive:
     Attributes:
         format: as messages call it (`TorchScript`).
         entries: without their folder, those that every file of the format has.
+        names: a regular expression of all names that an entry may have, without their folder.
         again: how to make such a file.
     """
 
     format: str
     entries: tuple[str, ...]
+    names: str
     again: str
 
     def write_card(self, path: Path, text: str) -> None:
@@ -37,64 +55,140 @@ class Archive:
         value = text.encode()
         if len(value) > MAX_CARD_BYTES:
             raise ExportError(f"The card has more than {MAX_CARD_BYTES // 2**20} MiB.", "Shorten the recipe.")
-        with self._opened(path) as archive:
-            root, card = self._checked(path, archive)
-        if card is not None:
+        with self.opened(path) as archive:
+            entries = self._entries(path, archive)
+        if _CARD in entries:
             raise ArtifactError(f"'{path}' has a card already.", self.again)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(zipfile.ZipInfo(f"{root}/extra/card.json"), value)
+            archive.writestr(zipfile.ZipInfo(f"{_ROOT}/{_CARD}"), value)
 
     def read_card(self, path: Path) -> str | None:
         """Reads the zip's directory and one entry."""
-        with self._opened(path) as archive:
-            card = self._checked(path, archive)[1]
+        with self.opened(path) as archive:
+            card = self._entries(path, archive).get(_CARD)
             try:
                 return None if card is None else archive.read(card).decode()
-            except (UnicodeDecodeError, zipfile.BadZipFile):
+            except _DAMAGED:
                 raise ArtifactError(f"The card of '{path}' is damaged.", self.again) from None
 
     def content_hash(self, path: Path) -> str:
         """SHA-256 over name, size and bytes of each entry but the card."""
         digest = hashlib.sha256()
-        with self._opened(path) as archive:
-            card = self._checked(path, archive)[1]
-            try:
-                for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
-                    if entry is card:
-                        continue
-                    digest.update(f"{entry.filename}\0{entry.file_size}\0".encode())
-                    with archive.open(entry) as file:
-                        while block := file.read(2**20):
-                            digest.update(block)
-            except (zipfile.BadZipFile, EOFError):
-                raise ArtifactError(f"'{path}' is damaged.", self.again) from None
+        with self.opened(path) as archive:
+            entries = self._entries(path, archive)
+            entries.pop(_CARD, None)
+            for entry in sorted(entries.values(), key=lambda entry: entry.filename):
+                digest.update(f"{entry.filename}\0{entry.file_size}\0".encode())
+                with archive.open(entry) as file:
+                    while block := file.read(2**20):
+                        digest.update(block)
         return f"sha256:{digest.hexdigest()}"
 
+    def texts(self, path: Path, names: str, most: int) -> dict[str, bytes]:
+        """The bytes of the entries whose names, without their folder, match a regular expression.
+
+        Args:
+            most: how many bytes they may have together.
+
+        Raises:
+            ArtifactError: they have more.
+        """
+        with self.opened(path) as archive:
+            found = {name: entry for name, entry in self._entries(path, archive).items() if re.fullmatch(names, name)}
+            if sum(entry.file_size for entry in found.values()) > most:
+                raise self.foreign(path, f"its program has more than {most // 2**20} MiB")
+            return {name: archive.read(entry) for name, entry in found.items()}
+
+    def sizes(self, path: Path) -> dict[str, int]:
+        """The entries' sizes in bytes, by their names without their folder."""
+        with self.opened(path) as archive:
+            return {name: entry.file_size for name, entry in self._entries(path, archive).items()}
+
+    def foreign(self, path: Path, reason: str) -> ArtifactError:
+        """The error for a file that is sound and yet none that zoo wrote."""
+        return ArtifactError(f"'{path}' is no {self.format} file that zoo wrote: {reason}.", self.again)
+
     @contextmanager
-    def _opened(self, path: Path) -> Iterator[zipfile.ZipFile]:
+    def opened(self, path: Path) -> Iterator[zipfile.ZipFile]:
+        """The zip, whose directory is where it belongs and of a bounded size."""
         try:
-            with zipfile.ZipFile(path) as archive:
-                yield archive
-        except zipfile.BadZipFile:
+            with path.open("rb") as file:
+                start = _directory(file)
+                with zipfile.ZipFile(file) as archive:
+                    if archive.start_dir != start:
+                        raise zipfile.BadZipFile
+                    yield archive
+        except _DAMAGED:
             raise ArtifactError(f"'{path}' is no {self.format} file, or a damaged one.", self.again) from None
         except OSError as error:
-            reason = (error.strerror or "it is not readable").lower()
-            raise ArtifactError(f"'{path}' cannot be read: {reason}.", "Check the path.") from None
+            raise ArtifactError(f"'{path}' cannot be read: {reason_of(error)}.", "Check the path.") from None
 
-    def _checked(self, path: Path, archive: zipfile.ZipFile) -> tuple[str, zipfile.ZipInfo | None]:
-        """The name of the archive's only folder, and the card's entry."""
+    def _entries(self, path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+        """By their names without their folder, the entries, which are uncompressed, known and back to back."""
         entries = archive.infolist()
-        names = {entry.filename for entry in entries}
-        roots = {name.split("/", 1)[0] for name in names}
-        root = next(iter(roots), "")
-        if len(roots) != 1 or not {f"{root}/{name}" for name in self.entries} <= names:
+        roots = {entry.filename.split("/", 1)[0] for entry in entries}
+        found = {entry.filename.partition("/")[2]: entry for entry in entries}
+        if not found.keys() >= set(self.entries):
             raise ArtifactError(f"'{path}' is no {self.format} file.", self.again)
-        # What is compressed may unpack to any size.
-        if len(entries) > MAX_ENTRIES or any(e.compress_type != zipfile.ZIP_STORED for e in entries):
-            raise ArtifactError(f"'{path}' is no {self.format} file that zoo wrote.", self.again)
-        if len(names) != len(entries):
+        if roots != {_ROOT}:
+            raise self.foreign(path, f"it has folders other than '{_ROOT}'")
+        if len(found) != len(entries):
             raise ArtifactError(f"'{path}' has several entries of one name.", self.again)
-        card = next((entry for entry in entries if entry.filename == f"{root}/extra/card.json"), None)
-        if card is not None and card.file_size > MAX_CARD_BYTES:
+        allowed = re.compile(f"{self.names}|{re.escape(_CARD)}")
+        for name, entry in found.items():
+            if not allowed.fullmatch(name):
+                raise self.foreign(path, f"it has an entry {entry.filename[:100]!a}")
+            # What is compressed may unpack to any size; links and ciphers have no place in it.
+            packed = entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
+            if packed or entry.flag_bits & 1 or stat.S_ISLNK(entry.external_attr >> 16):
+                raise self.foreign(path, f"its entry {entry.filename[:100]!a} is not stored as it is")
+        _check_layout(archive)
+        if _CARD in found and found[_CARD].file_size > MAX_CARD_BYTES:
             raise ArtifactError(f"The card of '{path}' has more than {MAX_CARD_BYTES // 2**20} MiB.", self.again)
-        return root, card
+        return found
+
+
+def repack(source: BinaryIO, path: Path, change: Callable[[str, bytes], bytes | None]) -> None:
+    """Writes what PyTorch saved, uncompressed.
+
+    Args:
+        change: takes the name of an entry without its folder, and its bytes; returns those to keep, or None.
+    """
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            if (value := change(name.partition("/")[2], old.read(name))) is not None:
+                new.writestr(zipfile.ZipInfo(name), value)
+
+
+def _directory(file: BinaryIO) -> int:
+    """Where the zip's directory begins, which the last records of the file stand right behind. Raises BadZipFile."""
+    tail = file.seek(0, 2) - _END.size
+    file.seek(max(tail, 0))
+    mark, disks, count, length, start, comment = _END.unpack(file.read(_END.size))
+    if mark != b"PK\5\6" or disks or comment:
+        raise zipfile.BadZipFile
+    file.seek(max(tail - _END64.size, 0))
+    large = _END64.unpack(file.read(_END64.size))
+    if large[-1] == b"PK\6\7":
+        mark, count, length, start, _ = large
+        tail -= _END64.size
+        if mark != b"PK\6\6":
+            raise zipfile.BadZipFile
+    if start + length != tail or length > MAX_DIRECTORY_BYTES or count > MAX_ENTRIES:
+        raise zipfile.BadZipFile
+    return int(start)
+
+
+def _check_layout(archive: zipfile.ZipFile) -> None:
+    """That nothing stands between the entries, and none overlaps another. Raises BadZipFile."""
+    file = archive.fp
+    assert file
+    end = 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        file.seek(entry.header_offset)
+        mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+        if entry.header_offset != end or mark != b"PK\3\4":
+            raise zipfile.BadZipFile
+        end += _LOCAL.size + name + extra + entry.compress_size
+    if end != archive.start_dir:
+        raise zipfile.BadZipFile

@@ -20,6 +20,8 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         content_hash=onnx.content_hash,
         load=onnx.load,
         inputs=("pixels", "tensor"),
+        precisions=("fp32", "fp16", "int8"),
+        options=("opset", "external_data"),
         description="ONNX, one file, for onnxruntime on servers, desktops, phones and in browsers",
     )
     yield ExporterSpec(

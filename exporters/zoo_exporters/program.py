@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import ArtifactError
 from zoo.preprocess import Preprocess
 from zoo.specs import Input, LoadOptions
 
@@ -25,13 +26,17 @@ class Program(nn.Module):
         preprocess: uint8 `[N, H, W, 3]` in, float32 `[N, 3, S, S]` out; Identity where the input is a tensor.
         network: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
         tensor_size: S where the input is a tensor, else None.
+        half: whether the network computes in half precision; inputs and outputs stay as they are.
     """
 
-    def __init__(self, preprocess: nn.Module, network: nn.Module, tensor_size: int | None) -> None:
+    def __init__(
+        self, preprocess: nn.Module, network: nn.Module, tensor_size: int | None, *, half: bool = False
+    ) -> None:
         super().__init__()
         self.preprocess = preprocess
-        self.network = network
+        self.network = network.half() if half else network
         self.tensor_size = tensor_size
+        self.half_network = half
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Takes uint8 `[N, H, W, 3]` of any size, or float32 `[N, 3, S, S]`.
@@ -39,7 +44,8 @@ class Program(nn.Module):
         Returns:
             Logits and probabilities, float32 `[N, K]` each.
         """
-        logits = self.network(self.preprocess(image))
+        pixels = self.preprocess(image)
+        logits = self.network(pixels.half()).float() if self.half_network else self.network(pixels)
         return logits, torch.softmax(logits, 1)
 
     def example(self) -> Tensor:
@@ -49,15 +55,15 @@ class Program(nn.Module):
         return torch.zeros((2, 3, self.tensor_size, self.tensor_size))
 
 
-def program(classifier: nn.Module, takes: Input) -> Program:
-    """A copy of a `zoo.classifier.Classifier` that ships: fp32, on the CPU, in eval mode."""
+def program(classifier: nn.Module, takes: Input, *, half: bool = False) -> Program:
+    """A copy of a `zoo.classifier.Classifier` that ships: fp32 or half, on the CPU, in eval mode."""
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
     preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
     if takes == "pixels":
-        return Program(preprocess, network, None)
+        return Program(preprocess, network, None, half=half).eval()
     size = preprocess.size
     assert isinstance(size, int)
-    return Program(nn.Identity(), network, size)
+    return Program(nn.Identity(), network, size, half=half).eval()
 
 
 class _Gathered(Preprocess):
@@ -93,6 +99,35 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def require_device(device: str) -> None:
+    """Raises `ArtifactError` where PyTorch cannot run on it."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ArtifactError(f"PyTorch cannot run on '{device}' here.", "Use --device cpu.")
+
+
+def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
+    """The first parameter or buffer of a file that is not the classifier's.
+
+    Args:
+        classifier: a `zoo.classifier.Classifier`.
+        tensors: those of the file by their names; names that the classifier does not know are constants.
+    """
+    for name, own in (*classifier.named_parameters(), *classifier.named_buffers()):
+        if name not in tensors:
+            # The network alone has no preprocessing.
+            if name.startswith("network."):
+                return f"{name} is not in the file"
+            continue
+        found = tensors[name]
+        if found.shape != own.shape:
+            return f"{name} has the shape {list(found.shape)} in place of the classifier's {list(own.shape)}"
+        expected = own.detach().cpu().to(found.dtype)
+        if not torch.equal(found, expected):
+            largest = (found.double() - expected.double()).abs().max().item()
+            return f"{name} differs from the classifier's by up to {largest:.3g}"
+    return None
 
 
 class TorchRuntime:

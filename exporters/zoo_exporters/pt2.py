@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
-import zipfile
+import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
 from zoo.specs import LoadOptions, WriteOptions, Written
-from zoo_exporters.archive import Archive
+from zoo_exporters import pt2_check
+from zoo_exporters.archive import Archive, repack
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from zoo.specs import Runtime
 
-ARCHIVE = Archive("pt2", ("models/model.json", "archive_format"), "Export it again with: zoo export --pt2")
+ARCHIVE = Archive(
+    "pt2", (pt2_check.PROGRAM, "archive_format"), pt2_check.NAMES, "Export it again with: zoo export --pt2"
+)
 
 
 def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
@@ -34,9 +39,8 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
             exported = torch.export.export(shipped, (shipped.example(),), dynamic_shapes=(free,), strict=False)
             buffer = io.BytesIO()
             torch.export.save(exported, buffer)
-        with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
-            for name in source.namelist():
-                target.writestr(zipfile.ZipInfo(name), source.read(name))
+        repack(buffer, path, _kept)
+        _check(path)
     except OSError:
         raise
     except Exception as error:  # tracing runs the network's own code
@@ -44,21 +48,75 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise ExportError(
             f"The network cannot be written as pt2: {reason}", "Try another format: zoo export --onnx"
         ) from error
-    return Written()
+    return Written(departure=partial(_departure, classifier))
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`."""
     try:
-        import torch
+        import torch  # noqa: F401  (the next lines need it)
+        from torch.export.passes import move_to_device_pass
 
-        from zoo_exporters.program import TorchRuntime, quiet
+        from zoo_exporters.program import TorchRuntime, quiet, require_device
     except ImportError:
         raise MissingExtraError("Reading pt2 files", "train") from None
+    require_device(options.device)
+    exported = _opened(path)
+    with quiet():
+        if options.device != "cpu":
+            # Unlike Module.to, it also reaches the tensors that the program itself makes.
+            exported = move_to_device_pass(exported, options.device)
+        return TorchRuntime(exported.module(), options)
+
+
+def _opened(path: Path) -> Any:
+    import torch
+
+    from zoo_exporters.program import quiet
+
+    try:
+        _check(path)
+    except ValueError as error:
+        raise ARCHIVE.foreign(path, str(error)) from None
     try:
         with quiet():
-            module: Any = torch.export.load(path).module()
+            return torch.export.load(path)
     except Exception as error:  # a damaged program raises whatever its parser met
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArtifactError(f"PyTorch cannot load '{path}': {reason}", ARCHIVE.again) from None
-    return TorchRuntime(module.to(options.device), options)
+
+
+def _check(path: Path) -> None:
+    """Raises ValueError."""
+    pt2_check.check(ARCHIVE.texts(path, pt2_check.TEXTS, pt2_check.MAX_PROGRAM_BYTES), ARCHIVE.sizes(path))
+
+
+def _kept(name: str, value: bytes) -> bytes | None:
+    if name == pt2_check.SAMPLES:
+        return b""  # PyTorch wants the entry, and unpickles what is in it
+    if name != pt2_check.PROGRAM:
+        return value
+    program = json.loads(value)
+    program["guards_code"] = []  # Python that the module would execute; parity says whether the program holds
+    for node in program["graph_module"]["graph"]["nodes"]:
+        node["metadata"] = {key: node["metadata"][key] for key in pt2_check.KEPT_METADATA & node["metadata"].keys()}
+    return json.dumps(program).encode()
+
+
+def _departure(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
+    from zoo_exporters.program import difference
+
+    exported = _opened(path)
+    for node in exported.graph.nodes:
+        match str(node.target), node.args:
+            case "aten.dropout.default" | "aten.feature_dropout.default" | "aten.alpha_dropout.default", (_, p, True):
+                if p:
+                    return f"{_place(node)} drops values at random: it was exported in training mode"
+            case "aten.batch_norm.default", (_, _, _, mean, _, True, *_) if mean is not None:
+                return f"{_place(node)} normalises with each batch's own statistics: it was exported in training mode"
+    return difference(classifier, {**exported.state_dict, **exported.constants})
+
+
+def _place(node: Any) -> str:
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]) if stack else str(node.name)

@@ -5,20 +5,27 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-import zipfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
 from zoo.specs import LoadOptions, WriteOptions, Written
-from zoo_exporters.archive import Archive
+from zoo_exporters import torchscript_check
+from zoo_exporters.archive import Archive, repack
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from zoo.specs import Runtime
 
-ARCHIVE = Archive("TorchScript", ("data.pkl", "constants.pkl"), "Export it again with: zoo export --torchscript")
+ARCHIVE = Archive(
+    "TorchScript",
+    ("data.pkl", "constants.pkl"),
+    torchscript_check.NAMES,
+    "Export it again with: zoo export --torchscript",
+)
 
 
 def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
@@ -43,7 +50,9 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
             traced = jit.trace(shipped, shipped.example(), check_trace=False)
             buffer = io.BytesIO()
             jit.save(traced, buffer)
-        _repack(buffer, path)
+        # The maker's source lines and their paths stay out.
+        repack(buffer, path, lambda name, value: None if name.endswith(".debug_pkl") else value)
+        _check(path)
     except OSError:
         raise
     except Exception as error:  # tracing runs the network's own code
@@ -51,30 +60,56 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise ExportError(
             f"The network cannot be written as TorchScript: {reason}", "Try another format: zoo export --onnx"
         ) from error
-    return Written()
+    return Written(departure=partial(_departure, classifier))
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`."""
     try:
-        import torch
+        import torch  # noqa: F401  (the next line needs it)
 
-        from zoo_exporters.program import TorchRuntime
+        from zoo_exporters.program import TorchRuntime, require_device
     except ImportError:
         raise MissingExtraError("Reading TorchScript files", "train") from None
-    jit: Any = torch.jit  # it has no types
+    require_device(options.device)
+    return TorchRuntime(_opened(path, options.device).eval(), options)
+
+
+def _opened(path: Path, device: str = "cpu") -> Any:
+    import torch
+
+    try:
+        _check(path)
+    except ValueError as error:
+        raise ARCHIVE.foreign(path, str(error)) from None
+    jit: Any = torch.jit
     try:
         with warnings.catch_warnings(action="ignore"):
-            module = jit.load(path, map_location=options.device)
+            return jit.load(path, map_location=device)
     except Exception as error:  # a damaged program raises whatever its parser met
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArtifactError(f"PyTorch cannot load '{path}': {reason}", ARCHIVE.again) from None
-    return TorchRuntime(module.eval(), options)
 
 
-def _repack(buffer: io.BytesIO, path: Path) -> None:
-    """Writes what PyTorch saved, uncompressed and without the maker's source lines and their paths."""
-    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
-        for name in source.namelist():
-            if not name.endswith(".debug_pkl"):
-                target.writestr(zipfile.ZipInfo(name), source.read(name))
+def _check(path: Path) -> None:
+    """Raises ValueError."""
+    torchscript_check.check(ARCHIVE.texts(path, torchscript_check.TEXTS, torchscript_check.MAX_PROGRAM_BYTES))
+
+
+def _departure(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
+    from zoo_exporters.program import difference
+
+    module = _opened(path)
+    for name, part in module.named_modules():
+        if part.training:
+            return f"{name or 'the program'} is in training mode"
+    graph = module.inlined_graph
+    for kind in ("aten::dropout", "aten::feature_dropout", "aten::alpha_dropout"):
+        for node in graph.findAllNodes(kind):
+            if node.inputsAt(1).toIValue() and node.inputsAt(2).toIValue():
+                return "the network drops values at random: it was traced in training mode"
+    for node in graph.findAllNodes("aten::batch_norm"):
+        if node.inputsAt(5).toIValue() and node.inputsAt(3).type().kind() != "NoneType":
+            return "the network normalises with each batch's own statistics: it was traced in training mode"
+    tensors = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
+    return difference(classifier, dict(tensors))

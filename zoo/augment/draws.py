@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.augment.policy import Policy
 from zoo.augment.trivial import amount, draw_operations, placement
-from zoo.preprocess import LUMA
+from zoo.preprocess_numpy import LUMA
 
 MOST_ASPECT = 4 / 3  # of a crop: https://arxiv.org/abs/1409.4842
 # Of an erased rectangle, as in torchvision's RandomErasing.

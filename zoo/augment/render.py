@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from zoo.augment.draws import Draws
 from zoo.augment.trivial import change
 from zoo.data.store import MARGIN
-from zoo.preprocess import LUMA
+from zoo.preprocess_numpy import LUMA
 
 # Left, top, right and bottom in pixels, and the axes along which what is inside is mirrored.
 Cut = tuple[list[int], list[int]]

@@ -7,7 +7,21 @@ import sys
 import typer
 
 from zoo._version import __version__
-from zoo.cli import cache, check, evaluate, export, info, listing, lr_find, plugins, predict, preview, train, verify
+from zoo.cli import (
+    bench,
+    cache,
+    check,
+    evaluate,
+    export,
+    info,
+    listing,
+    lr_find,
+    plugins,
+    predict,
+    preview,
+    train,
+    verify,
+)
 from zoo.cli.console import fail, warn
 from zoo.errors import ZooError
 
@@ -36,6 +50,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
+app.command("bench")(bench.bench)
 app.command("verify")(verify.verify)
 app.command("list")(listing.list_)
 app.command("lr-find")(lr_find.lr_find)

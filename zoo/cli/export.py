@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoo.cli.console import stderr, stdout
 from zoo.errors import UsageError
+from zoo.specs import CalibrationMethod, Depth, Input, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.exporting import Artifact
@@ -26,6 +27,27 @@ def export(
     pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2.")] = False,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Write another format: see `zoo list exporters`.")
+    ] = None,
+    takes: Annotated[
+        Input,
+        typer.Option(
+            "--input", help="pixels: uint8 pictures of any size. tensor: what the preprocessing makes of them."
+        ),
+    ] = "pixels",
+    precision: Annotated[Precision, typer.Option(help="Of the network in the file.")] = "fp32",
+    opset: Annotated[int | None, typer.Option(help="Version of ONNX operators. Default: 18.")] = None,
+    external_data: Annotated[
+        bool, typer.Option("--external-data", help="Weights in a file of their own, for more than 2 GB.")
+    ] = False,
+    parity: Annotated[Depth, typer.Option(help="Compare for about half a minute, or on every test picture.")] = "quick",
+    calibration_pictures: Annotated[
+        int | None, typer.Option(min=1, help="int8: how many training pictures tell the ranges. Default: 128.")
+    ] = None,
+    calibration_method: Annotated[
+        CalibrationMethod | None, typer.Option(help="int8: how they tell them. Default: minmax.")
+    ] = None,
+    accuracy_budget: Annotated[
+        float | None, typer.Option(min=0, help="fp16, int8: points of accuracy that may be lost. Default: 1.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -45,32 +67,60 @@ def export(
             "No format was chosen.",
             "Add --onnx, --torchscript, --pt2, or --format with a name of `zoo list exporters`.",
         )
+    if precision != "int8" and (calibration_pictures or calibration_method):
+        raise UsageError("--calibration-pictures and --calibration-method belong to int8.", "Add --precision int8.")
+    if precision == "fp32" and accuracy_budget is not None:
+        raise UsageError("fp32 loses no accuracy, so that it has no --accuracy-budget.", "Leave it out.")
     from zoo.cli.tables import print_json
 
-    artifacts = _export(run, chosen, output, overwrite)
+    options = WriteOptions(input=takes, precision=precision, opset=opset, external_data=external_data)
+    asked: dict[str, Any] = {
+        "parity": parity,
+        "calibration_pictures": calibration_pictures,
+        "calibration_method": calibration_method,
+        "accuracy_budget": accuracy_budget,
+        "overwrite": overwrite,
+    }
+    artifacts = _export(run, chosen, output, options, asked)
     if as_json:
         print_json([_record(artifact) for artifact in artifacts])
     else:
         _print(artifacts)
 
 
-def _export(folder: Path | None, chosen: list[str], output: Path | None, overwrite: bool) -> list[Artifact]:
-    from zoo.exporting import destination, export, reference_of
+def _export(
+    folder: Path | None, chosen: list[str], output: Path | None, options: WriteOptions, asked: dict[str, Any]
+) -> list[Artifact]:
+    from zoo.exporting import check_options, export, reference_of, target_of
     from zoo.registry import registry
     from zoo.runs import Run, latest_run
 
     run = latest_run() if folder is None else Run(folder)
     stderr().print(f"Exporting {run.path}", markup=False)
     for name in chosen:
-        destination(run, registry().exporter(name).spec, output, overwrite=overwrite)
+        spec = registry().exporter(name).spec
+        check_options(spec, options)
+        target_of(run, spec, options, output, overwrite=asked["overwrite"])
     with stderr().status("starting") as status:
 
         def progress(message: str) -> None:
             status.update(message)
 
-        reference = reference_of(run, progress)
+        reference = reference_of(run, asked["parity"], progress)
         return [
-            export(run, name, output, overwrite=overwrite, progress=progress, reference=reference) for name in chosen
+            export(
+                run,
+                name,
+                output,
+                input=options.input,
+                precision=options.precision,
+                opset=options.opset,
+                external_data=options.external_data,
+                progress=progress,
+                reference=reference,
+                **asked,
+            )
+            for name in chosen
         ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
     from zoo.artifact import Prediction, Predictor
 
-CHUNK = 256  # files whose results wait for each other, so that they come out in order
+Results = Generator[tuple[Path, "Prediction | str"], None, None]
+FEW = 4  # pictures a core: fewer are classified one batch after the other
+MAX_WORKERS = 16  # each needs memory for a batch
+SHOWN_EVERY_S = 0.1
 
 
 def predict(
@@ -41,13 +46,19 @@ def predict(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.", "Choose one of them.")
     files = _files(pictures)
-    predictor = load(artifact, device)
+    predictor = load(artifact, device, workers=_workers(len(files), device))
     top_k = min(top_k, len(predictor.classes))
     writer = JsonWriter() if as_json else CsvWriter(top_k) if as_csv else TableWriter()
-    failed = 0
-    with writer, stderr().status(f"classifying {len(files)} pictures") as status:
-        for done, (file, found) in enumerate(_classify(predictor, files, top_k), start=1):
-            status.update(f"classified {done} of {len(files)} pictures")
+    failed, shown = 0, time.monotonic()
+    with (
+        writer,
+        stderr().status(f"classifying {len(files)} pictures") as status,
+        closing(_classify(predictor, files, top_k)) as results,
+    ):
+        for done, (file, found) in enumerate(results, start=1):
+            if time.monotonic() - shown > SHOWN_EVERY_S:
+                status.update(f"classified {done} of {len(files)} pictures")
+                shown = time.monotonic()
             if isinstance(found, str):
                 failed += 1
                 stderr().print(found, style="yellow", markup=False)
@@ -56,6 +67,14 @@ def predict(
     if failed:
         stderr().print(f"{failed} of {len(files)} pictures could not be read.", style="bold yellow")
         raise typer.Exit(1)
+
+
+def _workers(pictures: int, device: str) -> int:
+    """How many batches run at once: for a few pictures, and on a GPU, all of the machine works on one."""
+    from zoo.data.stream import count_cores
+
+    cores = count_cores()
+    return 1 if device != "cpu" or pictures < FEW * cores else min(MAX_WORKERS, cores)
 
 
 def _files(given: list[Path]) -> list[Path]:
@@ -70,23 +89,27 @@ def _files(given: list[Path]) -> list[Path]:
     return files
 
 
-def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Iterator[tuple[Path, Prediction | str]]:
+def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
     """Each file in order, with its prediction, or with what is wrong with it."""
+    from zoo.artifact import BATCH_SIZE
     from zoo.data.stream import decode
     from zoo.data.types import FilePictures
     from zoo.errors import UnreadablePictureError
 
-    for start in range(0, len(files), CHUNK):
-        part = files[start : start + CHUNK]
-        results: dict[int, Prediction | str] = {}
+    results: dict[int, Prediction | str] = {}  # those that wait for one in front of them
 
-        def readable(part: list[Path], results: dict[int, Prediction | str]) -> Iterator[tuple[int, np.ndarray]]:
-            for index, picture in decode(FilePictures(part)):
-                if isinstance(picture, UnreadablePictureError):
-                    results[index] = picture.cause
-                else:
-                    yield index, picture
+    def readable() -> Iterator[tuple[int, np.ndarray]]:
+        for index, picture in decode(FilePictures(files)):
+            if isinstance(picture, UnreadablePictureError):
+                results[index] = picture.cause
+            else:
+                yield index, picture
 
-        for indices, logits in predictor.stream(readable(part, results)):
+    done = 0
+    with closing(predictor.stream(readable(), min(BATCH_SIZE, -(-len(files) // predictor.workers)))) as answers:
+        for indices, logits in answers:
             results.update(zip(indices, predictor.predictions(logits, top_k), strict=True))
-        yield from ((file, results[index]) for index, file in enumerate(part))
+            while done in results:
+                yield files[done], results.pop(done)
+                done += 1
+    yield from ((files[index], results[index]) for index in range(done, len(files)))

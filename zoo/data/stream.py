@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ from zoo.errors import UnreadablePictureError
 MAX_WORKERS = 8
 # Bounds what waits in memory: 64 million pixels are 192 MB of uint8.
 MAX_WAITING_PIXELS = 64 * 2**20
+# A picture of a rare size waits for no more than this many others: results that are printed in order wait for it.
+MAX_LATER_PICTURES = 256
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,19 +35,31 @@ def decode(pictures: Pictures) -> Iterator[tuple[int, np.ndarray | UnreadablePic
         yield from enumerate(in_order(pool, partial(_read, pictures), range(len(pictures))))
 
 
+def count_cores() -> int:
+    """How many of the machine's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def count_workers() -> int:
     """How many threads decode at once."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, cores)
+    return min(MAX_WORKERS, count_cores())
 
 
-def in_order(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """What `function` makes of each item, in their order; a pool works ahead, no further than two items a worker."""
+def in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int | None = None
+) -> Iterator[Result]:
+    """What `function` makes of each item, in their order.
+
+    Args:
+        ahead: how many items the pool may have begun or still hold beyond the one that is asked for; two for each of
+            `count_workers` unless said.
+    """
+    most = 2 * count_workers() if ahead is None else ahead
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * count_workers():
+            if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -65,25 +80,36 @@ def batches_by_size(
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Groups pictures of equal size: yields their indices and uint8 `[n, H, W, 3]`, n <= batch_size.
 
-    Pictures of large or rare sizes do not wait for company longer than `MAX_WAITING_PIXELS` allows.
+    Pictures of large or rare sizes do not wait for company longer than `MAX_WAITING_PIXELS` and
+    `MAX_LATER_PICTURES` allow.
     """
-    groups: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
+    groups: dict[tuple[int, ...], _Group] = {}  # the one that began first is the first
     waiting = 0
-    for index, picture in pictures:
-        group = groups.setdefault(picture.shape, [])
-        group.append((index, picture))
+    for count, (index, picture) in enumerate(pictures):
+        group = groups.setdefault(picture.shape, _Group(count))
+        group.members.append((index, picture))
         pixels = picture.shape[0] * picture.shape[1]
         waiting += pixels
-        if len(group) == batch_size or len(group) * pixels > MAX_WAITING_PIXELS // 4:
-            waiting -= len(group) * pixels
-            yield _stack(groups.pop(picture.shape))
+        if len(group.members) == batch_size or len(group.members) * pixels > MAX_WAITING_PIXELS // 4:
+            waiting -= len(group.members) * pixels
+            yield groups.pop(picture.shape).batch()
         elif waiting > MAX_WAITING_PIXELS:
             for full in groups.values():
-                yield _stack(full)
+                yield full.batch()
             groups, waiting = {}, 0
+        while groups and count - next(iter(groups.values())).begun >= MAX_LATER_PICTURES:
+            height, width, _ = oldest = next(iter(groups))
+            waiting -= len(groups[oldest].members) * height * width
+            yield groups.pop(oldest).batch()
     for rest in groups.values():
-        yield _stack(rest)
+        yield rest.batch()
 
 
-def _stack(group: list[tuple[int, np.ndarray]]) -> tuple[list[int], np.ndarray]:
-    return [index for index, _ in group], np.stack([picture for _, picture in group])
+@dataclass(frozen=True, slots=True)
+class _Group:
+    begun: int
+    members: list[tuple[int, np.ndarray]] = field(default_factory=list)
+
+    def batch(self) -> tuple[list[int], np.ndarray]:
+        indices, pictures = zip(*self.members, strict=True)
+        return list(indices), pictures[0][None] if len(pictures) == 1 else np.stack(pictures)

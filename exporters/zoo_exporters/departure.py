@@ -1,0 +1,258 @@
+"""Where an ONNX file departs from the program it was written from.
+
+Logits are too coarse to show one weight changed by a percent among millions. torch.onnx names the values of a file
+after the nodes of the torch.export program that it translates, so that the two can be compared value by value: each
+node of the program is computed by PyTorch *from the file's own values before it*, and its result held against the
+file's. Rounding does not add up on the way, and every node is judged by itself.
+
+Measured per channel, relative to the channel's spread (the standard deviation of its values).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+
+from zoo_exporters.onnx_run import runtime
+
+PICTURES = 2
+CHUNK_BYTES = 2**28  # of values that are held at a time
+# Up to this difference, in units of a channel's spread, a value is the same without a closer look.
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
+ROUNDING = 4  # steps of a value's own floating-point format that it may differ by besides
+NOISE = 10  # a closer look allows so many times the rounding that PyTorch itself shows against float64
+
+
+@dataclass(frozen=True, eq=False)
+class Departure:
+    """The function `zoo.specs.Written.departure` of an ONNX file.
+
+    Attributes:
+        classifier: whose weights the program must have.
+        program: as torch.onnx translated it.
+        values: those of the program that the file was written with.
+    """
+
+    classifier: nn.Module
+    program: ExportedProgram
+    values: frozenset[str]
+
+    def __call__(self, path: Path, images: np.ndarray) -> str | None:
+        """Takes a file and pictures, in the shape that the file takes; returns a sentence or None."""
+        changed = _changed_weight(self.classifier, self.program)
+        if changed:
+            return changed
+        walk = _Walk(self.program, self.values, path, images[:PICTURES])
+        try:
+            with torch.no_grad():
+                walk.run(*_arguments(self.program, torch.from_numpy(images[:PICTURES].copy())))
+        except _DepartedError as departed:
+            return str(departed)
+        return None
+
+
+def departure(classifier: nn.Module, exported: Any) -> Departure:
+    """Takes a torch.onnx.ONNXProgram before it is written."""
+    program = exported.exported_program
+    written = {value.name for node in exported.model.graph for value in node.outputs}
+    return Departure(classifier, program, frozenset(written.intersection(names_in_file(program).values())))
+
+
+class _DepartedError(Exception):
+    pass
+
+
+class _Walk(fx.Interpreter):
+    """Computes a program node by node and goes on with the file's values."""
+
+    def __init__(self, program: ExportedProgram, expected: frozenset[str], path: Path, images: np.ndarray) -> None:
+        super().__init__(program.graph_module)
+        model = onnx.load(path, load_external_data=False)
+        self.producers = {name: node for node in model.graph.node for name in node.output if name}
+        self.names = names_in_file(program)
+        self.expected = expected
+        wanted = [node for node in program.graph.nodes if self.names.get(node) in self.producers]
+        self.compared = set(wanted)
+        self.values = _values(model, path, images, [(self.names[node], _bytes(node, images)) for node in wanted])
+        self._keep_what_a_closer_look_needs()
+
+    def run_node(self, n: fx.Node) -> Any:
+        own = super().run_node(n)
+        name = self.names.get(n)
+        if n not in self.compared:
+            if name in self.expected:
+                raise _DepartedError(f"The file has no value '{name}', which {self._place(n)} computes.")
+            return own
+        found_name, array = next(self.values)
+        assert found_name == name
+        if not isinstance(own, Tensor):
+            if own != array.item():
+                raise _DepartedError(self._sentence(n, f"is {array.item()} instead of {own}"))
+            return own
+        got = torch.from_numpy(array)
+        if own.shape != got.shape or own.dtype != got.dtype:
+            what = f"is {got.dtype} {list(got.shape)} instead of {own.dtype} {list(own.shape)}"
+            raise _DepartedError(self._sentence(n, what))
+        if own.dtype not in TOLERANCE:
+            if not torch.equal(own, got):
+                raise _DepartedError(self._sentence(n, "is another"))
+        elif not close(own, got) and not close(own, got, self._precise(n)):
+            raise _DepartedError(self._sentence(n, f"differs by {departed(own, got):.2g} of its spread"))
+        return got
+
+    def _region(self, n: fx.Node) -> list[fx.Node]:
+        """A node and those before it that no value of the file stands for, in the order of their work."""
+        found = {n: None}
+        left = [n]
+        while left:
+            for node in left.pop().all_input_nodes:
+                if node.op == "call_function" and node not in self.compared and node not in found:
+                    found[node] = None
+                    left.append(node)
+        return sorted(found)
+
+    def _keep_what_a_closer_look_needs(self) -> None:
+        """Values are dropped behind their last use: `_precise` is one more."""
+        seen: set[fx.Node] = set()
+        self.user_to_last_uses: dict[fx.Node, list[fx.Node]] = {}
+        for node in reversed(self.module.graph.nodes):
+            region = self._region(node) if node in self.compared else [node]
+            used = {one for part in region for one in part.all_input_nodes} - seen
+            self.user_to_last_uses[node] = list(used)
+            seen |= used
+
+    def _precise(self, n: fx.Node) -> Tensor:
+        """The value of a node in float64, from the file's values before it."""
+        known: dict[fx.Node, Any] = {}
+        for node in self._region(n):
+            args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), lambda a: self._in_float64(a, known))
+            known[node] = node.target(*args, **kwargs)
+        value: Tensor = known[n]
+        return value
+
+    def _in_float64(self, argument: Any, known: dict[fx.Node, Any]) -> Any:
+        if argument in TOLERANCE:
+            return torch.float64
+        if not isinstance(argument, fx.Node):
+            return argument
+        value = known[argument] if argument in known else self.env[argument]
+        return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    def _sentence(self, n: fx.Node, what: str) -> str:
+        node = self.producers[self.names[n]]
+        return f"The value of node '{node.name}' ({node.op_type}), which {self._place(n)} computes, {what}."
+
+    def _place(self, n: fx.Node) -> str:
+        """The modules whose work it is: BatchNorms are folded into the convolutions before them."""
+        modules: dict[str, None] = {}
+        for node in self._region(n):
+            stack = node.meta.get("nn_module_stack") or {}
+            modules[next(reversed(stack.values()))[0].split("@")[0] if stack else ""] = None
+        return " and ".join(path for path in modules if path) or "the end of the program"
+
+
+def names_in_file(program: ExportedProgram) -> dict[fx.Node, str]:
+    """The names that torch.onnx gives to the values of a program."""
+    names: dict[Any, str] = {node: node.name for node in program.graph.nodes if node.op == "call_function"}
+    outputs = program.graph.output_node().args[0]
+    assert isinstance(outputs, tuple)
+    return names | dict(zip(outputs, ("logits", "probabilities"), strict=True))
+
+
+def close(own: Tensor, got: Tensor, precise: Tensor | None = None) -> bool:
+    """Whether a value of the file is PyTorch's own, up to rounding.
+
+    Without `precise` the rounding is guessed: it is small against the spread of a channel. That is wrong where large
+    numbers cancel; `precise`, the same in float64, then tells how large it is for PyTorch itself.
+    """
+    values = own.double()
+    allowed = ROUNDING * torch.finfo(own.dtype).eps * values.abs()
+    if precise is None:
+        allowed = allowed + TOLERANCE[own.dtype] * spread(values)
+        distance = (values - got).abs()
+    else:
+        noise = _over_channel((values - precise).abs(), "amax")
+        allowed = allowed + NOISE * torch.maximum(noise, noise.mean())
+        distance = (precise - got).abs()
+    return bool((distance <= allowed).all())  # False for what is no number, too
+
+
+def departed(own: Tensor, got: Tensor) -> float:
+    """The largest difference in units of the spread, infinite for what is no number."""
+    values = own.double()
+    distance = (values - got).abs()
+    return float(torch.where(distance == 0, 0, distance / spread(values)).nan_to_num(torch.inf).max())
+
+
+def spread(values: Tensor) -> Tensor:
+    """The standard deviation in each channel of maps `[N, C, H, W]` or tokens `[N, T, C]`, or of all values."""
+    return _over_channel(values, "std")
+
+
+def _over_channel(values: Tensor, what: Literal["std", "amax"]) -> Tensor:
+    channel = {4: 1, 3: 2}.get(values.ndim)
+    dims = [dim for dim in range(values.ndim) if dim != channel]
+    if what == "amax":
+        return values.amax(dims, keepdim=True)
+    return values.std(dims, correction=0, keepdim=True)
+
+
+def _changed_weight(classifier: nn.Module, program: ExportedProgram) -> str | None:
+    """Names the first parameter or buffer of the program that is not the classifier's."""
+    own: Mapping[str, Tensor] = dict([*classifier.named_parameters(), *classifier.named_buffers()])
+    for name, value in [*program.state_dict.items(), *program.constants.items()]:
+        if name in own and not torch.equal(own[name].detach().cpu().float().to(value.dtype), value):
+            return f"The file was written with another {name} than the classifier's."
+    return None
+
+
+def _arguments(program: ExportedProgram, images: Tensor) -> list[Any]:
+    """What the graph of a program takes: its parameters, buffers and constants, and the input."""
+    own = program.state_dict | program.constants
+    return [images if spec.target is None else own[spec.target] for spec in program.graph_signature.input_specs]
+
+
+def _bytes(node: fx.Node, images: np.ndarray) -> int:
+    """About how large a value is: sides that only the pictures tell are theirs."""
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor):
+        return 8
+    sides: list[Any] = list(value.shape)
+    free = sum(not isinstance(side, int) for side in sides)
+    known = math.prod(side for side in sides if isinstance(side, int))
+    return int((images.size if free > 1 else len(images) * known) * value.dtype.itemsize)
+
+
+def _values(
+    model: onnx.ModelProto, path: Path, images: np.ndarray, wanted: list[tuple[str, int]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The named values of a file in that order, few at a time in memory."""
+    onnxruntime = runtime()
+    declared = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name, _ in wanted if name not in declared)
+    own = onnxruntime.SessionOptions()
+    own.log_severity_level = 4
+    own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    own.intra_op_num_threads = torch.get_num_threads()
+    own.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), own, providers=["CPUExecutionProvider"])
+    chunk: list[str] = []
+    size = 0
+    for index, (name, nbytes) in enumerate(wanted):
+        chunk.append(name)
+        size += nbytes
+        if size >= CHUNK_BYTES or index == len(wanted) - 1:
+            arrays = session.run(chunk, {"image": images})
+            arrays.reverse()
+            for one in chunk:
+                yield one, arrays.pop()
+            chunk, size = [], 0

@@ -1,0 +1,323 @@
+"""Static int8 quantisation of an ONNX file (QDQ): the network in integers, everything around it in float.
+
+Activations are uint8 with a zero point, weights int8 per output channel. Weights keep 7 of 8 bits: without VNNI, x86
+multiplies uint8 by int8 into sums of 16 bits that saturate, and a file would answer otherwise there than elsewhere
+(https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.data.stream import batches_by_size
+from zoo.errors import ExportError, MissingExtraError, ZooError
+from zoo.preprocess_numpy import preprocess
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zoo.specs import Calibration, PreprocessSpec
+
+WEIGHT_BITS = 7
+BATCH_SIZE = 4  # pictures whose activations are in memory at once
+RANKING_PICTURES = 8
+BINS = {"entropy": 512, "percentile": 2048}  # of the histogram of an activation
+LEVELS = 128
+PERCENTILE = 99.99
+
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_FOLLOWING = ("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
+_ACTIVATIONS = ("Relu", "Clip")  # a quantised layer in front of them takes them in
+
+
+def quantise(source: Path, target: Path, calibration: Calibration, spec: PreprocessSpec | None) -> dict[str, Any]:
+    """Quantises a file that `zoo_exporters.onnx.write` made; leaves layers in float until the accuracy holds.
+
+    Args:
+        source: the file in fp32.
+        target: where the int8 file goes; it may be `source`.
+        spec: the preprocessing where the file takes tensors, None where it takes pixels.
+
+    Returns:
+        Facts for the card: `method`, `pictures`, `weight_bits`, `layers` (how many could be quantised),
+        `float_layers` (names of those that were not), `lost_points` and `budget_points` of accuracy.
+
+    Raises:
+        ExportError: there is nothing to quantise, or more is lost than the budget with half of the layers in float.
+    """
+    try:
+        import onnx
+        import onnxruntime.quantization  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("Quantising ONNX files", "onnx") from None
+    with tempfile.TemporaryDirectory() as place, _quiet():
+        folder = Path(place)
+        model = onnx.load(source)
+        nodes = _network(model.graph)
+        if not any(node.op_type in _WEIGHTED for node in nodes):
+            raise ExportError("The network has no layer that int8 knows.", "Export it with: --precision fp16")
+        _block_transposes(model.graph)
+        onnx.save(model, folder / "float.onnx")
+        feeds = _Feeds(calibration.pictures, spec)
+        try:
+            _save_ranges(folder, feeds, calibration.method)
+            return _within_budget(folder, target, nodes, feeds, calibration)
+        except (OSError, ZooError):
+            raise
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ExportError(
+                f"The network cannot be quantised: {reason}", "Export it with: --precision fp16"
+            ) from error
+
+
+def _within_budget(
+    folder: Path, target: Path, nodes: Sequence[Any], feeds: _Feeds, calibration: Calibration
+) -> dict[str, Any]:
+    layers = [node for node in nodes if node.op_type not in _ACTIVATIONS]
+    ranked: list[Any] = []
+    count = 0
+    while True:
+        kept = {node.name for node in ranked[:count]}
+        _write(folder, target, [node.name for node in nodes if node.name not in kept])
+        lost = calibration.loss(target)
+        if lost <= calibration.budget:
+            break
+        ranked = ranked or _worst_first(folder, target, layers, feeds)
+        count = 2 * count or 1
+        if count > len(layers) // 2:
+            raise ExportError(
+                f"int8 loses {lost:.2f} points of accuracy with {len(kept)} of {len(layers)} layers in float, more "
+                f"than the budget of {calibration.budget:g}.",
+                "Calibrate with more pictures (--calibration-pictures) or another --calibration-method, allow a larger "
+                "--accuracy-budget, or use --precision fp16.",
+            )
+    return {
+        "method": calibration.method,
+        "pictures": len(calibration.pictures),
+        "weight_bits": WEIGHT_BITS,
+        "layers": len(layers),
+        "float_layers": [_module(node) for node in layers if node.name in kept],
+        "lost_points": round(lost, 3),
+        "budget_points": calibration.budget,
+    }
+
+
+def _network(graph: Any) -> list[Any]:
+    """The nodes to quantise: preprocessing has no weighted layer, so that the network begins at the first."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inside: set[str] = set()
+    found = []
+    for node in graph.node:
+        begins = node.op_type in _WEIGHTED and not weights.isdisjoint(node.input)
+        if begins or not inside.isdisjoint(node.input):
+            inside.update(node.output)
+            if begins or node.op_type in _FOLLOWING:
+                found.append(node)
+    return found
+
+
+def _block_transposes(graph: Any) -> None:
+    """Makes one Conv of the Sub and Div that normalise pixels.
+
+    onnxruntime moves transpositions for its integer layers in front of Resize, and then Sub and Div broadcast along a
+    last axis of 3: that took 8 of MobileNetV2's 37 ms. No transposition passes a Conv.
+    """
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {output: node for node in graph.node for output in node.output}
+    divide = next((node for node in graph.node if node.op_type == "Div" and "preprocess.std" in node.input), None)
+    subtract = makers.get(divide.input[0]) if divide else None
+    if divide is None or subtract is None or subtract.op_type != "Sub" or "preprocess.mean" not in subtract.input:
+        return
+    mean, std = (numpy_helper.to_array(constants[f"preprocess.{name}"]).reshape(-1) for name in ("mean", "std"))
+    weight, bias = (1 / std).reshape(-1, 1, 1, 1), -mean / std
+    for name, values in (("preprocess.weight", weight), ("preprocess.bias", bias)):
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
+    inputs = [subtract.input[0], "preprocess.weight", "preprocess.bias"]
+    place = list(graph.node).index(divide)
+    graph.node.insert(
+        place, helper.make_node("Conv", inputs, list(divide.output), name="node_normalise", group=len(mean))
+    )
+    for node in (divide, subtract):
+        graph.node.remove(node)
+    for name in ("preprocess.mean", "preprocess.std"):
+        graph.initializer.remove(constants[name])
+
+
+class _Feeds:
+    """Inputs of the file, small batches of pictures of one size."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], spec: PreprocessSpec | None) -> None:
+        self._pictures = pictures
+        self._spec = spec
+
+    def first(self, count: int) -> _Feeds:
+        return _Feeds(self._pictures[:count], self._spec)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        for _, batch in batches_by_size(enumerate(self._pictures), BATCH_SIZE):
+            yield {"image": preprocess(batch, self._spec) if self._spec else batch}
+
+
+class _Reader:
+    """What onnxruntime asks for its inputs."""
+
+    def __init__(self, feeds: Iterator[dict[str, np.ndarray]]) -> None:
+        self._feeds = feeds
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._feeds, None)
+
+
+def _save_ranges(folder: Path, feeds: _Feeds, method: str) -> None:
+    from onnxruntime.quantization import CalibrationMethod, create_calibrator, save_tensors_data
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    def calibrator(kind: CalibrationMethod) -> Any:
+        return create_calibrator(
+            folder / "float.onnx", [*_WEIGHTED, *_FOLLOWING], str(folder / "augmented.onnx"), calibrate_method=kind
+        )
+
+    extremes = calibrator(CalibrationMethod.MinMax)
+    extremes.collect_data(_Reader(iter(feeds)))
+    ranges = extremes.compute_data()
+    if method != "minmax":
+        own = calibrator({"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}[method])
+        own.collector = HistogramCollector(method, False, BINS[method], LEVELS, PERCENTILE, "same")
+        own.collector.histogram_dict = {name: _empty(ranges[name], BINS[method]) for name in ranges}
+        for feed in feeds:  # a call each: it holds every activation of what it reads
+            own.collect_data(_Reader(iter([feed])))
+        ranges = own.compute_data()
+    save_tensors_data(ranges, folder / "ranges.json")
+
+
+def _empty(extremes: Any, bins: int) -> tuple[Any, ...]:
+    """A histogram as wide as it will get; onnxruntime would widen one by adding bins, without end."""
+    import numpy as np
+
+    low, high = (np.float32(np.min(value)) for value in extremes.range_value)
+    threshold = max(abs(low), abs(high), np.finfo(np.float32).tiny)
+    edges = np.linspace(-threshold, threshold, bins + 1, dtype=np.float32)
+    return np.zeros(bins, np.int64), edges, low, high, threshold
+
+
+def _write(folder: Path, target: Path, nodes: list[str]) -> None:
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantType, load_tensors_data, quantize_static
+
+    method: CalibrationMethod = load_tensors_data(folder / "ranges.json").calibration_method
+    quantize_static(
+        folder / "float.onnx",
+        folder / "int8.onnx",
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_quantize=nodes,
+        calibrate_method=method,
+        calibration_cache_path=folder / "ranges.json",
+        # Logits are compared and become probabilities, and products of two activations have no weights to save.
+        extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"], "MatMulConstBOnly": True},
+    )
+    model = onnx.load(folder / "int8.onnx")
+    del model.metadata_props[:], model.graph.value_info[:]
+    onnx.save(model, target)
+
+
+def _worst_first(folder: Path, quantised: Path, layers: Sequence[Any], feeds: _Feeds) -> list[Any]:
+    """Layers by the error that quantising each alone brings into its output, relative to the output's power."""
+    import numpy as np
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    model, measured = _beside(onnx.load(folder / "float.onnx"), onnx.load(quantised), layers)
+    onnx.save(model, folder / "both.onnx")
+    session = onnxruntime.InferenceSession(str(folder / "both.onnx"), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs() if output.name.startswith("power/")]
+    sums = dict.fromkeys(names, 0.0)
+    for feed in feeds.first(RANKING_PICTURES):
+        for name, value in zip(names, session.run(names, feed), strict=True):
+            sums[name] += float(value)
+    noise = {
+        layer.name: sum(sums[name] for name in errors) / max(sums[signal], np.finfo(float).tiny)
+        for layer, (signal, *errors) in zip(layers, measured, strict=True)
+    }
+    return sorted(layers, key=lambda layer: -noise[layer.name])
+
+
+def _beside(model: Any, quantised: Any, layers: Sequence[Any]) -> tuple[Any, list[list[str]]]:
+    """Both networks in one, each quantised layer fed by the float network, and what they differ by as outputs.
+
+    Returns:
+        The model, and for each layer the outputs that hold the power of its signal, of the error of its computation
+        and of the error of rounding its output, where that is rounded.
+    """
+    from onnx import helper
+
+    graph = model.graph
+    constants = {tensor.name for tensor in quantised.graph.initializer}
+    outputs = {}
+    own = {tensor.name for tensor in graph.initializer}
+    graph.initializer.extend(tensor for tensor in quantised.graph.initializer if tensor.name not in own)
+    produced = {name for node in graph.node for name in node.output}
+    for node in quantised.graph.node:
+        begins = node.op_type == "QuantizeLinear"
+        node.input[:] = [
+            name if begins or not name or name in constants or name == "image" else f"int8/{name}"
+            for name in node.input
+        ]
+        if begins:
+            node.input[0] = node.input[0].removesuffix("_QuantizeLinear_Input")
+        outputs[node.name] = node.output[0]
+        node.output[:] = [f"int8/{name}" for name in node.output]
+        node.name = f"int8/{node.name}"
+        graph.node.append(node)
+    rounded = {name for node in quantised.graph.node for name in node.output}
+
+    def power(name: str, *tensors: str) -> str:
+        if len(tensors) > 1:
+            graph.node.append(helper.make_node("Sub", tensors, [f"difference/{name}"]))
+        source = f"difference/{name}" if len(tensors) > 1 else tensors[0]
+        graph.node.append(helper.make_node("ReduceSumSquare", [source], [f"power/{name}"], keepdims=0))
+        graph.output.append(helper.make_tensor_value_info(f"power/{name}", 1, []))
+        return f"power/{name}"
+
+    measured = []
+    for layer in layers:
+        tensor = outputs[layer.name].removesuffix("_QuantizeLinear_Input")
+        assert tensor in produced
+        found = [power(f"{layer.name}/signal", tensor)]
+        found.append(power(f"{layer.name}/computed", tensor, f"int8/{outputs[layer.name]}"))
+        if f"int8/{tensor}_DequantizeLinear_Output" in rounded:
+            found.append(power(f"{layer.name}/rounded", tensor, f"int8/{tensor}_DequantizeLinear_Output"))
+        measured.append(found)
+    return model, measured
+
+
+def _module(node: Any) -> str:
+    """The module that a layer's weights belong to, else the name of its node."""
+    weight = next((name for name in node.input if name.startswith("network.") and name.endswith(".weight")), None)
+    return weight.removeprefix("network.").removesuffix(".weight") if weight else str(node.name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime's quantisation prints its progress, and warns of what is done here on purpose."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,287 @@
+"""Files for PyTorch: what a stranger's cannot do, and what an own one says of itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from zoo.classifier import Classifier
+from zoo.errors import ArtifactError, ExportError
+from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
+from zoo_exporters import pt2_check
+from zoo_exporters.plugin import zoo_exporters
+
+FORMATS = {spec.name: spec for spec in zoo_exporters() if spec.name != "onnx"}
+
+
+def make_classifier(seed: int = 0, network: nn.Module | None = None) -> Classifier:
+    torch.manual_seed(seed)
+    network = network or nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.Dropout(), nn.Flatten(), nn.Linear(36, 3)
+    )
+    return Classifier(PreprocessSpec(image_size=8), network, "abc").eval()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """By format, an own file, and what its exporter said of it."""
+    found = {}
+    for name, spec in FORMATS.items():
+        path = tmp_path_factory.mktemp(name) / f"model{spec.suffix}"
+        found[name] = path, spec.write(make_classifier(), path, WriteOptions())
+    return found
+
+
+def entries(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewritten(path: Path, target: Path, changed: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, value in (entries(path) | changed).items():
+            archive.writestr(zipfile.ZipInfo(name), value)
+    return target
+
+
+class Touch:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def touching(path: Path) -> str:
+    """Python that makes a file, where it is evaluated."""
+    return f"__import__('pathlib').Path({str(path)!r}).touch()"
+
+
+def walk(value):
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
+def guards(program: dict, trap: Path) -> None:
+    program["guards_code"] = [touching(trap)]
+
+
+def expression(program: dict, trap: Path) -> None:
+    for table in walk(program):
+        if "expr_str" in table:
+            table["expr_str"] = touching(trap)
+
+
+def operator(program: dict, trap: Path) -> None:
+    node = next(
+        node
+        for node in program["graph_module"]["graph"]["nodes"]
+        if "relu" in node["target"] or "linear" in node["target"]
+    )
+    argument = {"name": "", "arg": {"as_string": f"touch {trap}"}, "kind": 1}
+    node |= {"target": "torch.os.system", "inputs": [argument], "metadata": {}}
+
+
+def source(program: dict, trap: Path) -> None:
+    text = json.dumps(program).replace('"linear"', json.dumps(f"linear = {touching(trap)}; linear"))
+    program.update(json.loads(text))
+
+
+def reads(program: dict, trap: Path) -> None:
+    node = next(node for node in program["graph_module"]["graph"]["nodes"] if "linear" in node["target"])
+    arguments = [str(trap), True, 4]
+    kinds = ("as_string", "as_bool", "as_int")
+    named = [{"name": "", "arg": {kind: value}, "kind": 1} for kind, value in zip(kinds, arguments, strict=True)]
+    node |= {"target": "torch.ops.aten.from_file.default", "inputs": named}
+
+
+PROGRAM = f"archive/{pt2_check.PROGRAM}"
+TRAPS = (guards, expression, operator, source, reads)
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
+def test_a_program_runs_nothing_of_its_own(files, tmp_path, trap):
+    path, _ = files["pt2"]
+    program = json.loads(entries(path)[PROGRAM])
+    trap(program, tmp_path / "trap")
+    bad = rewritten(path, tmp_path / "bad.pt2", {PROGRAM: json.dumps(program).encode()})
+    with pytest.raises(ArtifactError, match="no pt2 file that zoo wrote"):
+        FORMATS["pt2"].load(bad, LoadOptions())
+    assert not (tmp_path / "trap").exists()
+
+
+def pickled(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def test_nothing_is_unpickled(files, tmp_path):
+    path, _ = files["pt2"]
+    trap = pickled(Touch(tmp_path / "trap"))
+    weights = json.loads(entries(path)[f"archive/{pt2_check.WEIGHTS}"])
+    first = next(iter(weights["config"].values()))
+    first["use_pickle"] = True
+    for changed in (
+        {f"archive/{pt2_check.SAMPLES}": trap},
+        {"archive/data/weights/model.pt": trap},
+        {"archive/data/constants/model.pt": trap},
+        {"archive/data/constants/custom_obj_0": trap},
+        {"archive/data/constants/opaque_obj_0": pickle.dumps(Touch(tmp_path / "trap"))},
+        {
+            f"archive/{pt2_check.WEIGHTS}": json.dumps(weights).encode(),
+            f"archive/data/weights/{first['path_name']}": trap,
+        },
+    ):
+        with pytest.raises(ArtifactError, match="no pt2 file that zoo wrote"):
+            FORMATS["pt2"].load(rewritten(path, tmp_path / "bad.pt2", changed), LoadOptions())
+        assert not (tmp_path / "trap").exists()
+
+
+def test_native_code_is_not_loaded(files, tmp_path):
+    path, _ = files["pt2"]
+    bad = rewritten(path, tmp_path / "bad.pt2", {"archive/data/aotinductor/model/model.so": b"\x7fELF"})
+    for read in (
+        FORMATS["pt2"].read_card,
+        FORMATS["pt2"].content_hash,
+        lambda p: FORMATS["pt2"].load(p, LoadOptions()),
+    ):
+        with pytest.raises(ArtifactError, match="aotinductor"):
+            read(bad)
+
+
+def test_tensors_larger_than_their_bytes_are_refused(files, tmp_path):
+    path, _ = files["pt2"]
+    config = json.loads(entries(path)[f"archive/{pt2_check.WEIGHTS}"])
+    first = next(iter(config["config"].values()))
+    first["tensor_meta"]["sizes"] = [{"as_int": 2**40}]
+    changed = {
+        f"archive/{pt2_check.WEIGHTS}": json.dumps(config).encode(),
+        f"archive/data/weights/{first['path_name']}": b"",  # PyTorch makes zeros for it
+    }
+    with pytest.raises(ArtifactError, match="list of tensors"):
+        FORMATS["pt2"].load(rewritten(path, tmp_path / "bad.pt2", changed), LoadOptions())
+
+
+class Writes(nn.Module):
+    def forward(self, x):
+        torch.save(x, "trap")
+        return x, x
+
+
+class Reads(nn.Module):
+    def forward(self, x):
+        y = torch.from_file("trap", True, 4)
+        return x + y.sum(), x
+
+
+@pytest.mark.parametrize("module", [Writes, Reads])
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_torchscript_touches_no_files(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(module()), buffer)
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(tmp_path / "bad.pt", "w") as target:
+        for name in source.namelist():
+            if not name.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(name), source.read(name))
+    with pytest.raises(ArtifactError, match="code of its own"):
+        FORMATS["torchscript"].load(tmp_path / "bad.pt", LoadOptions())(np.zeros((1, 4, 4, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = torch\ny = x.save(z, 'trap')",
+        "y = getattr(torch.autograd, 'sa' 've')(z, 'trap')",
+        "y = getattr(self, name)",
+        "y = ops.image.write_file('trap', z)",
+        "y = __torch__.torch.classes.dist_c10d.Store()",
+        "y = torch . save(z, 'trap')",
+        "not python at all",
+    ],
+)
+def test_torchscript_has_no_way_round(files, tmp_path, code):
+    path, _ = files["torchscript"]
+    name = "archive/code/__torch__/zoo_exporters/program.py"
+    bad = rewritten(path, tmp_path / "bad.pt", {name: entries(path)[name] + code.encode()})
+    with pytest.raises(ArtifactError, match="code of its own"):
+        FORMATS["torchscript"].load(bad, LoadOptions())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_own_file_departs_from_nothing(files, name):
+    path, written = files[name]
+    assert written.departure(path, np.zeros((1, 8, 8, 3), np.uint8)) is None
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_first_weight_that_differs_is_named(files, tmp_path, name):
+    path, written = files[name]
+    classifier = make_classifier()
+    pictures = np.zeros((1, 8, 8, 3), np.uint8)
+    old = classifier.network[4].bias.detach().numpy()
+    new = old.copy()
+    new[1] += 0.5
+    changed = {key: value.replace(old.tobytes(), new.tobytes()) for key, value in entries(path).items()}
+    bad = rewritten(path, tmp_path / path.name, changed)
+    assert written.departure(bad, pictures) == "network.4.bias differs from the classifier's by up to 0.5"
+    old = classifier.preprocess.std.numpy()
+    changed = {key: value.replace(old.tobytes(), (2 * old).tobytes()) for key, value in entries(path).items()}
+    bad = rewritten(path, tmp_path / path.name, changed)
+    assert written.departure(bad, pictures).startswith("preprocess.std differs from the classifier's by up to 58")
+
+
+class Forgets(nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.norm = nn.BatchNorm2d(3)
+        self.head = nn.Linear(192, 3)
+
+    def forward(self, x):
+        if self.kind == "norm":
+            x = F.batch_norm(x, self.norm.running_mean, self.norm.running_var, training=True)
+        else:
+            x = F.dropout(x, 0.5)
+        return self.head(x.flatten(1))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(("kind", "words"), [("norm", "own statistics"), ("drop", "drops values at random")])
+def test_training_mode_is_named(tmp_path, name, kind, words):
+    spec = FORMATS[name]
+    path = tmp_path / f"model{spec.suffix}"
+    try:
+        written = spec.write(make_classifier(network=Forgets(kind)), path, WriteOptions())
+    except ExportError:
+        pytest.fail("it is written, and then compared")
+    said = written.departure(path, np.zeros((1, 8, 8, 3), np.uint8))
+    assert words in said
+    assert "training mode" in said
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_program_moves_to_a_device_with_all_that_it_makes(files, name, monkeypatch):
+    """`meta` stands for a device that this machine has not: what stays behind on the CPU fails there."""
+    path, _ = files[name]
+    monkeypatch.setattr("zoo_exporters.program.require_device", lambda device: None)
+    runtime = FORMATS[name].load(path, LoadOptions(device="meta"))
+    logits = runtime._module(torch.zeros((2, 9, 9, 3), dtype=torch.uint8, device="meta"))[0]
+    assert logits.device.type == "meta"
+    assert logits.shape == (2, 3)

@@ -1,0 +1,235 @@
+"""int8 in ONNX: what is quantised, from which pictures, and what happens where it costs accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from zoo.artifact import open_runtime
+from zoo.calibration import calibration
+from zoo.classifier import Classifier
+from zoo.errors import ExportError, UsageError
+from zoo.registry import registry
+from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
+from zoo_exporters.quantise import quantise
+
+CLASSES = 4
+
+
+class Residual(nn.Module):
+    """What there is to quantise: convolutions with BatchNorm, a sum, pooling, a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.pool = nn.MaxPool2d(2)
+        self.one, self.two = nn.Conv2d(16, 16, 3, 1, 1), nn.Conv2d(16, 16, 3, 1, 1)
+        self.three, self.four = nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 3, 2, 1)
+        self.head = nn.Linear(16, CLASSES)
+
+    def forward(self, images):
+        maps = self.pool(self.stem(images))
+        maps = torch.relu(maps + self.two(torch.relu(self.one(maps))))
+        maps = torch.relu(self.four(torch.relu(self.three(maps))))
+        return self.head(maps.mean((2, 3)))
+
+
+def make_classifier() -> Classifier:
+    torch.manual_seed(3)
+    network = Residual()
+    network.head.weight.data *= 8
+    return Classifier(PreprocessSpec(image_size=24), network, "abcd").eval()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    """Blots of several colours and sizes."""
+    rng = np.random.default_rng(0)
+    shapes = [(24, 24), (30, 24), (24, 40)]
+    return [
+        np.clip(rng.integers(0, 256, 3) + rng.normal(0, 60, (*shapes[i % 3], 3)), 0, 255).astype(np.uint8)
+        for i in range(48)
+    ]
+
+
+@pytest.fixture(scope="module")
+def onnx_spec(tiny_plugin):
+    return registry().exporter("onnx").spec
+
+
+@pytest.fixture(scope="module")
+def exported(onnx_spec, tmp_path_factory) -> dict[str, Path]:
+    """The classifier in fp32, by input."""
+    folder = tmp_path_factory.mktemp("fp32")
+    for takes in ("pixels", "tensor"):
+        onnx_spec.write(make_classifier(), folder / takes, WriteOptions(input=takes))
+    return {takes: folder / takes for takes in ("pixels", "tensor")}
+
+
+@pytest.fixture(scope="module")
+def write(onnx_spec, tmp_path_factory):
+    """Writes a classifier as an int8 file; returns the file and what was said of it."""
+
+    def write(classifier, shown, budget=0.0, loss=lambda _: 0.0):
+        path = tmp_path_factory.mktemp("int8") / "model.onnx"
+        chosen = Calibration(pictures=shown, method="minmax", budget=budget, loss=loss)
+        written = onnx_spec.write(classifier, path, WriteOptions(precision="int8", calibration=chosen))
+        assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+        return path, dict(written.facts)
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def small(write, pictures):
+    return write(make_classifier(), pictures)
+
+
+def logits(path: Path, pictures, takes="pixels", **options) -> np.ndarray:
+    spec = registry().exporter("onnx").spec
+    runtime = open_runtime(spec, path, takes, PreprocessSpec(image_size=24), LoadOptions(**options))
+    return np.concatenate([runtime(picture[None]) for picture in pictures])
+
+
+def eager(classifier, pictures) -> np.ndarray:
+    with torch.inference_mode():
+        return np.concatenate([classifier(torch.from_numpy(picture[None])).numpy() for picture in pictures])
+
+
+def error(path: Path, classifier, pictures, takes="pixels") -> float:
+    """Mean difference of logits, relative to their spread."""
+    want = eager(classifier, pictures)
+    return float(np.abs(logits(path, pictures, takes) - want).mean() / np.sqrt(want.var(0).mean()))
+
+
+def test_the_network_computes_in_integers_and_the_preprocessing_in_float(small):
+    path, facts = small
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    made = {output: node for node in model.graph.node for output in node.output}
+    sizes = {
+        "image": ["batch", "height", "width", 3],
+        "logits": ["batch", CLASSES],
+        "probabilities": ["batch", CLASSES],
+    }
+    for value in [*model.graph.input, *model.graph.output]:
+        assert [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim] == sizes[value.name]
+    assert [(o.domain, o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")] == [("", 18)]
+    weighted = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm") and node.name != "node_normalise"]
+    assert len(weighted) == 6
+    for node in weighted:
+        assert {made[name].op_type for name in node.input} == {"DequantizeLinear"}
+    assert made[made["probabilities"].input[0]].op_type == "Gemm"
+    (resize,) = (node for node in model.graph.node if node.op_type == "Resize")
+    assert made[resize.input[0]].op_type == "Cast"
+    assert not model.metadata_props
+    assert facts["float_layers"] == []
+    assert facts["weight_bits"] == 7
+
+
+def test_weights_have_a_step_per_channel_and_seven_bits(small):
+    path, _ = small
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    own = dict(make_classifier().network.named_parameters())
+    for name in ("one", "two", "three", "four", "head"):
+        weight = own[f"{name}.weight"].detach().numpy()
+        stored = constants[f"network.{name}.weight_quantized"]
+        steps = constants[f"network.{name}.weight_scale"].reshape(-1, *[1] * (weight.ndim - 1))
+        assert stored.dtype == np.int8
+        assert abs(stored.astype(int)).max() == 64
+        largest = abs(weight).reshape(len(weight), -1).max(1).reshape(steps.shape)
+        assert (abs(stored * steps - weight) <= largest / 64 * 0.51).all()
+
+
+@pytest.mark.parametrize(
+    ("takes", "method"), [("pixels", "minmax"), ("tensor", "minmax"), ("pixels", "percentile"), ("tensor", "entropy")]
+)
+def test_logits_stay_close(takes, method, exported, pictures, tmp_path):
+    path, spec = tmp_path / "model.onnx", None if takes == "pixels" else PreprocessSpec(image_size=24)
+    chosen = Calibration(pictures=pictures, method=method, budget=0, loss=lambda _: 0.0)
+    facts = quantise(exported[takes], path, chosen, spec)
+    assert (facts["method"], facts["pictures"]) == (method, len(pictures))
+    assert 1e-4 < error(path, make_classifier(), pictures, takes) < 0.08
+
+
+def test_integer_kernels_answer_as_the_file_in_float_does(small, pictures):
+    """With 8 bits, weights of the largest size saturate where there is no VNNI."""
+    path, _ = small
+    fast, slow = logits(path, pictures), logits(path, pictures, optimised=False)
+    assert abs(fast - slow).mean() < 0.01 * np.sqrt(slow.var(0).mean())
+
+
+def test_a_layer_that_int8_breaks_stays_in_float(write, pictures):
+    """Scale moves between two layers: the network computes the same, and what lies between does not fit 8 bits."""
+    classifier = make_classifier()
+    network = classifier.network
+    with torch.no_grad():
+        network.three.weight[0] *= 2000
+        network.three.bias[0] *= 2000
+        network.four.weight[:, 0] /= 2000
+    broken, _ = write(classifier, pictures)
+    lost = error(broken, classifier, pictures)
+    assert lost > 0.15
+    path, facts = write(classifier, pictures, budget=0.1, loss=lambda file: error(file, classifier, pictures))
+    assert sorted(facts["float_layers"]) == ["four", "three"]
+    assert facts["lost_points"] <= 0.1
+    assert error(path, classifier, pictures) < 0.1
+    kept = {tensor.name for tensor in onnx.load(path).graph.initializer}
+    assert {"network.three.weight", "network.four.weight", "network.one.weight_quantized"} <= kept
+
+
+def test_pictures_that_say_nothing_are_noticed(exported, pictures, tmp_path):
+    classifier, seen = make_classifier(), []
+
+    def loss(file):
+        seen.append(100 * error(file, classifier, pictures))
+        return seen[-1]
+
+    black = [np.zeros((24, 24, 3), np.uint8)] * 8
+    chosen = Calibration(pictures=black, method="minmax", budget=1, loss=loss)
+    with pytest.raises(ExportError, match=r"int8 loses \d+\.\d\d points .* --calibration-pictures"):
+        quantise(exported["pixels"], tmp_path / "model.onnx", chosen, None)
+    assert seen[0] > 40
+    assert len(seen) == 4  # none, 1, 2 and 4 of 8 layers in float
+
+
+def test_a_network_without_layers_to_quantise(write, pictures):
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ExportError, match="no layer that int8 knows"):
+        write(Classifier(PreprocessSpec(image_size=8), network, "abc").eval(), pictures)
+
+
+def test_quantising_is_quiet(exported, pictures, tmp_path, capfd, recwarn):
+    chosen = Calibration(pictures=pictures[:4], method="percentile", budget=0, loss=lambda _: 0.0)
+    quantise(exported["pixels"], tmp_path / "model.onnx", chosen, None)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatch):
+    classifier, dataset = trained.classifier(), trained.dataset()
+    monkeypatch.setattr(type(trained), "dataset", lambda _: replace(dataset, test=None))
+    found = calibration(trained, classifier, "onnx", pictures=30)
+    known = {dataset.train.pictures[i].tobytes(): label for i, label in enumerate(dataset.train.labels)}
+    assert np.bincount([known[picture.tobytes()] for picture in found.pictures]).tolist() == [10, 10, 10]
+    again = calibration(trained, classifier, "onnx", pictures=30)
+    assert all(np.array_equal(a, b) for a, b in zip(found.pictures, again.pictures, strict=True))
+    path, _ = write(classifier, found.pictures)
+    assert found.loss(path) == pytest.approx(0, abs=2)
+    with torch.no_grad():
+        classifier.network[2].bias[0] += 1e6
+    path, _ = write(classifier, found.pictures)
+    assert found.loss(path) > 50
+
+
+@pytest.mark.parametrize("wrong", [{"pictures": 0}, {"budget": -1}, {"budget": float("nan")}])
+def test_impossible_calibrations_are_refused(wrong, trained):
+    with pytest.raises(UsageError):
+        calibration(trained, trained.classifier(), "onnx", **wrong)

@@ -1,0 +1,316 @@
+"""Every known way to spoil an artifact is caught and named, before any hash is involved."""
+
+import copy
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import parity
+from zoo.classifier import Classifier
+from zoo.data import ArrayPictures, Split
+from zoo.errors import ParityError
+from zoo.images import read_picture
+from zoo.parity import checking
+from zoo.parity.refusal import RefusedError
+from zoo.preprocess import Preprocess
+from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions, Written
+from zoo_exporters.plugin import zoo_exporters
+
+# torch.jit.script reads the annotations of the classes below: no postponed ones here.
+
+ONNX, TORCHSCRIPT, PT2 = zoo_exporters()
+SPEC = PreprocessSpec(image_size=16)
+
+
+def make_classifier() -> Classifier:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Flatten(),
+        nn.Linear(72, 3),
+    )
+    network[1].running_mean.uniform_(-1, 1)
+    network[1].running_var.uniform_(0.5, 2)
+    return Classifier(SPEC, network, "abc").eval()
+
+
+def make_split() -> Split:
+    """Pictures of all frequencies, larger than the network's input."""
+    rng = np.random.default_rng(5)
+    levels = rng.integers(60, 190, (30, 1, 1, 3))
+    pictures = (levels + rng.integers(-60, 61, (30, 50, 45, 3))).astype(np.uint8)
+    return Split(ArrayPictures(pictures), np.arange(30) % 3)
+
+
+@pytest.fixture(scope="module")
+def expected() -> parity.Reference:
+    return parity.reference(make_classifier(), "test", make_split(), depth="full")
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch):
+    """Saves the seconds that another process needs to start; test_parity.py has the processes."""
+
+    @contextmanager
+    def here(path, spec=None, takes="pixels", device="cpu"):
+        (exporter,) = (exporter for exporter in (ONNX, TORCHSCRIPT, PT2) if path.suffix == exporter.suffix)
+        runtimes = {wanted: exporter.load(path, LoadOptions(optimised=wanted)) for wanted in (True, False)}
+
+        def ask(pictures, *, optimised=True):
+            if isinstance(pictures, list):
+                pictures = np.stack([read_picture(picture) for picture in pictures])
+            try:
+                return runtimes[optimised](pictures)
+            except Exception as error:
+                raise RefusedError(f"it fails: {str(error).splitlines()[-1]}") from None
+
+        yield ask
+
+    monkeypatch.setattr(checking, "fresh_process", here)
+
+
+class AlwaysTrains(nn.BatchNorm2d):
+    """Stays in training mode, as under a network whose own `train` forgets its arguments."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(True)
+
+
+class AlwaysDrops(nn.Dropout):
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(True)
+
+
+class Aliased(Preprocess):
+    def resize(self, images: Tensor) -> Tensor:
+        pixels = self.centre(images.permute(0, 3, 1, 2)).to(self.mean.dtype)
+        return F.interpolate(pixels, size=(self.size, self.size), mode="bilinear", align_corners=False)
+
+
+class Nearest(Preprocess):
+    def resize(self, images: Tensor) -> Tensor:
+        pixels = self.centre(images.permute(0, 3, 1, 2)).to(self.mean.dtype)
+        return F.interpolate(pixels, size=(self.size, self.size), mode="nearest")
+
+
+class FrozenBatch(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images) + torch.zeros(int(images.shape[0]), 1)
+
+
+def channels_swapped(classifier: Classifier) -> None:
+    convolution = classifier.network[0]
+    convolution.weight.data = convolution.weight.data.flip(1)
+
+
+def normalisation_dropped(classifier: Classifier) -> None:
+    classifier.preprocess.mean.zero_()
+    classifier.preprocess.std.fill_(255)
+
+
+def antialias_off(classifier: Classifier) -> None:
+    classifier.preprocess = Aliased(SPEC)
+
+
+def resize_to_nearest(classifier: Classifier) -> None:
+    classifier.preprocess = Nearest(SPEC)
+
+
+def squashed(classifier: Classifier) -> None:
+    classifier.preprocess.squash = True
+
+
+def softmax_applied(classifier: Classifier) -> None:
+    classifier.network.append(nn.Softmax(1))
+
+
+def batch_norm_trains(classifier: Classifier) -> None:
+    trains = AlwaysTrains(8)
+    trains.load_state_dict(classifier.network[1].state_dict())
+    classifier.network[1] = trains
+
+
+def eval_forgotten(classifier: Classifier) -> None:
+    batch_norm_trains(classifier)
+    classifier.network[3] = AlwaysDrops(0.5)
+
+
+def batch_frozen(classifier: Classifier) -> None:
+    classifier.network = FrozenBatch(classifier.network)
+
+
+def not_finite(classifier: Classifier) -> None:
+    classifier.network[6].bias.data[0] = float("nan")
+
+
+def one_class_less(classifier: Classifier) -> None:
+    classifier.network[6] = nn.Linear(72, 2)
+
+
+BATCH_NORM = r"depends on the others.*row alone.*BatchNorm in training mode: an eval\(\) was forgotten"
+BY_EXPORT = {
+    resize_to_nearest: "with its resize to the nearest pixel",
+    eval_forgotten: r"differ from call to call, as with dropout that an eval\(\) was forgotten for",
+}
+ON_TORCHSCRIPT = BY_EXPORT | {
+    antialias_off: "with the antialiasing of its resize off",
+    batch_norm_trains: BATCH_NORM,
+    channels_swapped: "with its colour channels swapped",
+    normalisation_dropped: "with its normalisation dropped",
+    squashed: "with its picture squashed in place of a crop",
+    softmax_applied: "with softmax applied to its logits",
+    batch_frozen: r"fails on batches of 7 \(it takes batches of 2 only",
+    not_finite: "no finite numbers",
+    one_class_less: r"shape \[7, 2\] instead of \[7, 3\]",
+}
+
+
+@pytest.mark.parametrize(
+    ("exporter", "sabotage", "reason"),
+    [(TORCHSCRIPT, *pair) for pair in ON_TORCHSCRIPT.items()] + [(ONNX, *pair) for pair in BY_EXPORT.items()],
+    ids=lambda value: getattr(value, "__name__", getattr(value, "name", "")),
+)
+def test_a_sabotaged_classifier_is_caught_by_name(expected, exporter, sabotage, reason, tmp_path):
+    other = make_classifier()
+    sabotage(other)
+    path = tmp_path / f"model{exporter.suffix}"
+    exporter.write(other, path, WriteOptions())
+    with pytest.raises(ParityError, match=reason):
+        parity.check(expected, exporter, path)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory) -> onnx.ModelProto:
+    path = tmp_path_factory.mktemp("honest") / "model.onnx"
+    ONNX.write(make_classifier(), path, WriteOptions())
+    return onnx.load(path)
+
+
+def initialiser(model: onnx.ModelProto, shape: list[int], near: np.ndarray | None = None) -> onnx.TensorProto:
+    """The only one of that shape, or of that value."""
+    (found,) = (
+        value
+        for value in model.graph.initializer
+        if list(value.dims) == shape and (near is None or np.allclose(numpy_helper.to_array(value), near))
+    )
+    return found
+
+
+def swap_channels(model: onnx.ModelProto) -> None:
+    weight = initialiser(model, [8, 3, 3, 3])
+    swapped = np.ascontiguousarray(numpy_helper.to_array(weight)[:, ::-1])
+    weight.CopyFrom(numpy_helper.from_array(swapped, weight.name))
+
+
+def drop_normalisation(model: onnx.ModelProto) -> None:
+    for right, wrong in ((SPEC.mean, 0.0), (SPEC.std, 255.0)):
+        value = initialiser(model, [1, 3, 1, 1], 255 * np.array(right, np.float32).reshape(1, 3, 1, 1))
+        value.CopyFrom(numpy_helper.from_array(np.full((1, 3, 1, 1), wrong, np.float32), value.name))
+
+
+def change_resize(model: onnx.ModelProto, **changes: object) -> None:
+    (node,) = (node for node in model.graph.node if node.op_type == "Resize")
+    kept = [attribute for attribute in node.attribute if attribute.name not in changes]
+    del node.attribute[:]
+    node.attribute.extend(kept + [onnx.helper.make_attribute(name, value) for name, value in changes.items()])
+
+
+def aliased(model: onnx.ModelProto) -> None:
+    change_resize(model, antialias=0, exclude_outside=0)
+
+
+def train_batch_norm(model: onnx.ModelProto) -> None:
+    """Normalises by the batch what the running statistics, folded into the convolution, have normalised already."""
+    (node,) = (node for node in model.graph.node if node.op_type == "Conv")
+    (after,) = (other for other in model.graph.node if node.output[0] in other.input)
+    variance = make_classifier().network[1].running_var.numpy().reshape(1, 8, 1, 1)
+    constants = {"axes": np.array([0, 2, 3]), "epsilon": (1e-5 / (variance + 1e-5)).astype(np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    steps = [
+        ("ReduceMean", [node.output[0], "axes"], "own_mean"),
+        ("Sub", [node.output[0], "own_mean"], "centred"),
+        ("Mul", ["centred", "centred"], "squared"),
+        ("ReduceMean", ["squared", "axes"], "own_variance"),
+        ("Add", ["own_variance", "epsilon"], "positive"),
+        ("Sqrt", ["positive"], "deviation"),
+        ("Div", ["centred", "deviation"], "normalised"),
+    ]
+    where = list(model.graph.node).index(node) + 1
+    for operator, inputs, output in reversed(steps):
+        model.graph.node.insert(where, onnx.helper.make_node(operator, inputs, [output]))
+    after.input[list(after.input).index(node.output[0])] = "normalised"
+
+
+def freeze_batch(model: onnx.ModelProto) -> None:
+    """Adds zeros of the shape that the batch had while it was traced."""
+    (node,) = (node for node in model.graph.node if "logits" in node.output)
+    node.output[0] = "before"
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((2, 1), np.float32), "zeros"))
+    where = list(model.graph.node).index(node) + 1
+    model.graph.node.insert(where, onnx.helper.make_node("Add", ["before", "zeros"], ["logits"]))
+
+
+@pytest.mark.parametrize(
+    ("surgery", "reason"),
+    [
+        (swap_channels, "with its colour channels swapped"),
+        (drop_normalisation, "with its normalisation dropped"),
+        (aliased, "with the antialiasing of its resize off"),
+        (train_batch_norm, BATCH_NORM),
+        (freeze_batch, r"fails on batches of 7 \(it takes batches of 2 only"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_changed_graph_is_caught_by_name(expected, honest, surgery, reason, tmp_path):
+    model = copy.deepcopy(honest)
+    parity_of(expected, model, tmp_path / "honest.onnx")
+    surgery(model)
+    with pytest.raises(ParityError, match=reason):
+        parity_of(expected, model, tmp_path / "model.onnx")
+
+
+def parity_of(expected, model: onnx.ModelProto, path) -> None:
+    onnx.save(model, path)
+    parity.check(expected, ONNX, path)
+
+
+def test_one_weight_changed_by_one_percent_is_caught_inside(tmp_path):
+    """One of eleven million: no logit tells."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    classifier = Classifier(PreprocessSpec(image_size=64), resnet18(num_classes=3), "abc").eval()
+    reference = parity.reference(classifier, "test", make_split(), seconds=0)
+    other = copy.deepcopy(classifier)
+    with torch.no_grad():
+        other.network.layer2[1].conv1.weight[5, 7, 1, 1] *= 1.01
+
+    def departure(path, images) -> str | None:
+        assert images.shape == (2, 96, 85, 3)
+        with warnings.catch_warnings(action="ignore"):  # deprecated
+            there = torch.jit.load(path).state_dict()
+        for name, value in classifier.state_dict().items():
+            if not torch.equal(value, there[name]):
+                return f"{name} differs from the classifier's"
+        return None
+
+    path = tmp_path / "model.pt"
+    TORCHSCRIPT.write(other, path, WriteOptions())
+    assert parity.check(reference, TORCHSCRIPT, path)["top1_agreement"] == 1
+    with pytest.raises(ParityError, match=r"inside, network\.layer2\.1\.conv1\.weight differs"):
+        parity.check(reference, TORCHSCRIPT, path, written=Written(departure=departure))

@@ -1,0 +1,125 @@
+"""What quantisation may look at: pictures of the training split, and accuracy on the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.data.stream import batches_by_size, decode
+from zoo.data.types import Split
+from zoo.errors import DataError, UnreadablePictureError, UsageError
+from zoo.evaluate import Stream, answers, classifier_stream
+from zoo.registry import registry
+from zoo.specs import BUDGET, Calibration, CalibrationMethod, Input, LoadOptions, Runtime
+
+if TYPE_CHECKING:
+    from zoo.classifier import Classifier
+    from zoo.runs import Run
+
+PICTURES = 128
+BATCH_SIZE = 32
+MAX_LABELLED = 1000
+MIN_LABELLED = 100  # one picture is a point
+
+
+def calibration(
+    run: Run,
+    classifier: Classifier,
+    exporter: str,
+    *,
+    takes: Input = "pixels",
+    method: CalibrationMethod | None = None,
+    pictures: int | None = None,
+    budget: float | None = None,
+) -> Calibration:
+    """Chooses the pictures of a quantisation; the test split is not among them.
+
+    Accuracy is compared on at most `MAX_LABELLED` pictures of the split that chose the checkpoint. Where there are
+    fewer than `MIN_LABELLED`, training pictures that calibrate nothing fill up: what counts is how two versions of one
+    network differ, which does not need unseen pictures.
+
+    Args:
+        classifier: of the run, in eval mode, fp32, on the CPU.
+        exporter: name of the format that is quantised.
+        takes: the input of the file.
+        method: minmax unless given.
+        pictures: how many training pictures calibrate, evenly over the classes; all where there are fewer. 128
+            unless given.
+        budget: accuracy that may be lost, in points; 1 unless given.
+
+    Raises:
+        UsageError: `pictures` is less than 1, or `budget` negative or not a number.
+        DataError: no training picture, or none with a label to compare on, can be read.
+    """
+    from zoo.data.prepare import training_splits
+
+    pictures = PICTURES if pictures is None else pictures
+    budget = BUDGET if budget is None else budget
+    if pictures < 1:
+        raise UsageError(f"{pictures} pictures cannot calibrate anything.", "Give --calibration-pictures at least 1.")
+    if not budget >= 0:
+        raise UsageError(f"{budget} is no number of points.", "Give --accuracy-budget 0 or more.")
+    seed = run.recipe.seed
+    train, validation = training_splits(run.dataset(), seed)
+    order = _evenly(train.labels, seed)
+    chosen, spare = order[:pictures], order[pictures:]
+    shown = [picture for _, picture in _readable(train.subset(chosen))]
+    if not shown:
+        raise DataError("No training picture to calibrate with can be read.", "See `zoo check`.")
+    compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
+    if len(validation) < MIN_LABELLED:
+        compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
+    spec, classes = registry().exporter(exporter).spec, len(classifier.classes)
+
+    @cache
+    def expected() -> float:
+        import torch
+
+        return _accuracy(classifier_stream(classifier, torch.device("cpu")), compared, classes)
+
+    def loss(path: Path) -> float:
+        from zoo.artifact import open_runtime
+
+        runtime = open_runtime(spec, path, takes, classifier.spec, LoadOptions())
+        return 100 * (expected() - _accuracy(_stream(runtime), compared, classes))
+
+    return Calibration(pictures=shown, method=method or "minmax", budget=budget, loss=loss)
+
+
+def _evenly(labels: np.ndarray, seed: int) -> np.ndarray:
+    """All indices in an order of which every beginning has the classes as evenly as it can, int64 `[N]`."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turn[members] = np.arange(len(members))
+    return order[np.argsort(turn[order], kind="stable")]
+
+
+def _readable(split: Split) -> Iterator[tuple[int, np.ndarray]]:
+    return (
+        (index, picture) for index, picture in decode(split.pictures) if not isinstance(picture, UnreadablePictureError)
+    )
+
+
+def _stream(runtime: Runtime) -> Stream:
+    def stream(pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[list[int], np.ndarray]]:
+        for indices, batch in batches_by_size(pictures, BATCH_SIZE):
+            yield indices, runtime(batch)
+
+    return stream
+
+
+def _accuracy(stream: Stream, splits: list[Split], num_classes: int) -> float:
+    right = total = 0
+    for split in splits:
+        logits, indices, _ = answers(stream, split, num_classes, lambda _: None)
+        right += int((logits.argmax(axis=1) == split.labels[indices]).sum())
+        total += len(indices)
+    if not total:
+        raise DataError("No picture to measure the accuracy of int8 on can be read.", "See `zoo check`.")
+    return right / total

@@ -1,0 +1,201 @@
+"""`zoo bench`: latency, throughput and memory of exported files, measured in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.bench.rounds import Measured
+
+LONGEST_S = 120.0  # all in all, unless --seconds is given
+MEBI = 2**20
+
+
+def bench(
+    artifacts: Annotated[list[Path], typer.Argument(help="Files that `zoo export` wrote.")],
+    *,
+    batch_sizes: Annotated[str, typer.Option(metavar="N,N,…", help="Pictures in a call.")] = "1,8,32",
+    threads: Annotated[
+        str | None, typer.Option(metavar="N,N,…", help="Threads. Default: 1, and all cores.", show_default=False)
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, help="Time for each setting. Default: 3, or less where there are many.", show_default=False
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Of the pictures. Default: the network's own.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every round too.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw it too.")] = None,
+) -> None:
+    """Measure exported files: latency, throughput and memory by batch size and threads.
+
+    Each file runs in a process of its own, and they take turns: what disturbs the machine disturbs all of them. Ratios
+    are to the first file.
+
+    Examples:
+
+        zoo bench model.onnx
+
+        zoo bench fp32.onnx int8.onnx --batch-sizes 1 --threads 1,2,4 --plot bench.png
+    """
+    from zoo.bench.rounds import ROUNDS, measure, settings
+    from zoo.cli.console import warn
+    from zoo.data.stream import count_cores
+    from zoo.progress import Reporter
+
+    counts = _numbers("--threads", threads) if threads else sorted({1, count_cores()})
+    batches = _numbers("--batch-sizes", batch_sizes)
+    _check_plot(plot)
+    wanted = settings(artifacts, counts, batches, _size(size))
+    each = seconds or min(3.0, LONGEST_S / len(wanted))
+    reporter = Reporter()
+    expected = each * len(wanted) * (ROUNDS + 1) / ROUNDS
+    reporter.say(f"{len(wanted)} settings, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
+    with reporter.bar("Measuring", len(wanted) * (ROUNDS + 1)) as advance:
+        found = measure(wanted, each, device, advance)
+    names = _names(artifacts)
+    good = [result for result in found if not result.failure]
+    for result in found:
+        if result.failure:
+            setting = result.setting
+            warn(f"{names[setting.index]} ({setting.threads} threads, batch {setting.batch}) fails: {result.failure}")
+    if as_json:
+        _print_json(found, each, device)
+    elif good:
+        _print(good, names)
+    if plot and good:
+        _plot(good, names, plot)
+    if len(good) < len(found):
+        raise typer.Exit(1)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = []
+    if not found or found[0] < 1:
+        raise UsageError(f"{option} '{text}' is no list of numbers from 1.", f"Write them with commas: {option} 1,8")
+    return found
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):  # noqa: PLR2004
+        raise UsageError(f"--size '{text}' is no height and width.", "Write both in pixels: --size 480x640")
+    return int(parts[0]), int(parts[1])
+
+
+def _check_plot(path: Path | None) -> None:
+    """Minutes of measuring must not end with a file that cannot be written."""
+    if path is None:
+        return
+    from importlib.util import find_spec
+
+    from zoo.errors import MissingExtraError
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("Drawing a plot", "train")
+    if path.is_dir() or not path.parent.is_dir():
+        what = f"'{path}' is a folder" if path.is_dir() else f"There is no folder '{path.parent}'"
+        raise UsageError(f"{what}.", "Give --plot the name of a file in a folder that exists.")
+
+
+def _names(artifacts: Sequence[Path]) -> dict[int, str]:
+    """The shortest ends of their paths that differ; a file that is named twice is numbered."""
+    ends = list(map(str, artifacts))
+    for depth in range(1, max(len(path.parts) for path in artifacts)):
+        ends = [str(Path(*path.parts[-depth:])) for path in artifacts]
+        if len(set(ends)) == len(set(artifacts)):
+            break
+    return {i: f"{end} #{ends[: i + 1].count(end)}" if ends.count(end) > 1 else end for i, end in enumerate(ends)}
+
+
+def _bases(found: Sequence[Measured]) -> dict[tuple[int, int], Measured]:
+    return {(r.setting.threads, r.setting.batch): r for r in found if r.setting.index == 0 and not r.failure}
+
+
+def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
+    import numpy as np
+
+    from zoo.cli.console import stdout
+    from zoo.cli.tables import print_table
+
+    bases = _bases(found)
+    rows = []
+    for result in found:
+        setting, base = result.setting, bases.get((result.setting.threads, result.setting.batch))
+        row = [names[setting.index], f"{setting.width} x {setting.height}", str(setting.threads), str(setting.batch)]
+        row += [f"{value:.4g}" for value in result.latency_ms.values()]
+        row += [f"{result.throughput:.4g}"]
+        if base is None:
+            row.append("")
+        elif setting.index == 0:
+            row.append("1")
+        else:
+            ratios = result.ratios(base)
+            row.append(f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        rows.append([*row, f"{result.loaded_bytes / MEBI:,.0f}", f"{result.peak_bytes / MEBI:,.0f}"])
+    heads = ("file", "pictures", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s", "ratio to the first")
+    print_table((*heads, "loaded MiB", "peak MiB"), rows)
+    noise = max((max(r.throughputs) - min(r.throughputs)) / r.throughput for r in found)
+    calls = min(sum(map(len, result.rounds)) for result in found)
+    stdout().print(
+        f"\nFrom round to round the throughput of one setting varied by up to {noise:.0%}; a ratio whose range holds 1 "
+        f"tells no difference. Percentiles are of at least {calls} calls. Memory is above a bare Python.",
+        markup=False,
+    )
+
+
+def _print_json(found: Sequence[Measured], seconds: float, device: str) -> None:
+    import os
+    import platform
+
+    from zoo.cli.tables import print_json
+
+    bases = _bases(found)
+    machine = {"system": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()}
+    about = {"device": device, "seconds": seconds, "machine": machine}
+    print_json({**about, "results": [_record(result, bases) for result in found]})
+
+
+def _record(result: Measured, bases: dict[tuple[int, int], Measured]) -> dict[str, Any]:
+    setting = result.setting
+    about = {"artifact": str(setting.artifact), "threads": setting.threads, "batch_size": setting.batch}
+    about |= {"height": setting.height, "width": setting.width}
+    if result.failure:
+        return {**about, "error": result.failure}
+    base = bases.get((setting.threads, setting.batch))
+    return {
+        **about,
+        "latency_ms": result.latency_ms,
+        "pictures_per_second": result.throughput,
+        "calls": sum(map(len, result.rounds)),
+        "rounds": result.throughputs,
+        "ratios_to_first": result.ratios(base) if base else None,
+        "load_seconds": result.load_seconds,
+        "loaded_bytes": result.loaded_bytes,
+        "peak_bytes": result.peak_bytes,
+    }
+
+
+def _plot(found: Sequence[Measured], names: dict[int, str], path: Path) -> None:
+    from zoo.bench.plot import plot
+    from zoo.errors import reason_of
+
+    try:
+        plot(found, names, path)
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be written: {reason_of(error)}.", "Name another --plot.") from None

@@ -1,0 +1,199 @@
+"""The side of the artifact: it runs elsewhere, is compared, and does not ship where it departs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from zoo.artifact import read_card
+from zoo.parity.cases import ROWS, Case, fitted
+from zoo.parity.compare import Finding, Said, close, figures, findings, formal
+from zoo.parity.diagnosis import batches_taken, diagnose
+from zoo.parity.process import Answers, fresh_process
+from zoo.parity.reference import Reference
+from zoo.parity.refusal import RefusedError
+from zoo.parity.tolerances import allowed
+from zoo.specs import ExporterSpec, WriteOptions, Written
+
+QUICK_SECONDS = 10.0
+ALONE = (0, ROWS[0] - 1, ROWS[0])  # rows that are asked for alone: first and last of a batch, first of the ragged one
+UNOPTIMISED = 12  # cases
+SAME_MISTAKE = 1e-3  # of the spread: rounding, where a mistake amplifies it
+
+Progress = Callable[[int, int], None] | None
+
+
+def check(
+    reference: Reference,
+    exporter: ExporterSpec,
+    path: Path,
+    *,
+    options: WriteOptions | None = None,
+    written: Written | None = None,
+    budget: float = 1.0,
+    device: str = "cpu",
+    progress: Progress = None,
+) -> dict[str, Any]:
+    """Runs an artifact over the cases in a fresh process and compares.
+
+    Args:
+        path: of a file without a card, or with one that is not looked at.
+        options: with which it was written.
+        written: what its exporter said of it.
+        budget: points of accuracy that it may lose.
+        progress: called with the cases done and their number.
+
+    Returns:
+        The report, for the card. `max`, `p99` and `mean` difference of logits relative to the spread;
+        `top1_agreement`, the share of pictures that keep their class, `near_ties` aside; `accuracy` of both;
+        `checks`, each with its name, what it covered and its worst figure; counts, seconds.
+
+    Raises:
+        ParityError: the artifact fails, or departs further than `zoo.parity.tolerances` allows.
+    """
+    started = time.perf_counter()
+    options, written = options or WriteOptions(), written or Written()
+    bounds = allowed(exporter, options.precision, options.input, device).allowed
+    with fresh_process(path, reference.classifier.spec, options.input, device) as artifact:
+        said = _ask(reference, artifact, progress)
+    found = list(formal(said))
+    if not any(finding.reason for finding in found):
+        found += findings(reference, said, bounds, budget)
+    failed = any(finding.reason for finding in found)
+    # In lower precision no value inside is the classifier's: its place tells where, not whether.
+    if written.departure and (failed or options.precision == "fp32"):
+        found.append(_inside(reference, path, options, written.departure))
+    _refuse(reference, said, found)
+    return figures(reference, said, bounds) | {
+        "depth": reference.depth,
+        "device": device,
+        "checks": [finding.report() for finding in found],
+        "covered": _covered(reference, said),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def check_final(reference: Reference, exporter: ExporterSpec, path: Path, *, progress: Progress = None) -> None:
+    """Opens the final bytes as a user does, by their card, content hash included, and compares the core again.
+
+    Raises:
+        ParityError: they cannot be opened, or depart.
+    """
+    total = reference.required
+    logits = []
+    with fresh_process(path) as artifact, _files(reference) as feed:
+        for number, case in enumerate(reference.cases[:total]):
+            logits.append(_answer(reference, number, artifact, feed(case)))
+            if progress:
+                progress(number + 1, total)
+    card = read_card(path)
+    bounds = allowed(exporter, card.precision, card.input, "cpu").allowed
+    found = close(reference, logits, bounds)
+    if found.reason:
+        raise RefusedError(found.reason)
+
+
+def _ask(reference: Reference, artifact: Answers, progress: Progress) -> Said:
+    """All answers that the checks compare; as many real pictures as there is time for."""
+    said, started, total = Said(), float("inf"), len(reference.cases)
+    with _files(reference) as feed:
+        for number, case in enumerate(reference.cases):
+            late = reference.depth == "quick" and time.perf_counter() - started > QUICK_SECONDS
+            if late and number >= reference.required:
+                break
+            said.logits.append(_answer(reference, number, artifact, feed(case)))
+            started = min(started, time.perf_counter())  # what the process needs to start is not the pictures'
+            if progress:
+                progress(number + 1, total)
+        rows = np.concatenate([case.pixels(reference.split) for case in reference.cases[: len(ROWS)]])
+        said.alone = {number: artifact(rows[number : number + 1]) for number in ALONE}
+        first = [feed(case) for case in reference.cases[: len(ROWS)]]
+        said.again = [(artifact(images), logits) for images, logits in zip(first, said.logits, strict=False)]
+        for number, case in enumerate(reference.cases[: min(UNOPTIMISED, len(said.logits))]):
+            said.unoptimised[number] = artifact(feed(case), optimised=False)
+        # A runtime that rewrites may drop what is random.
+        said.again += [(artifact(images, optimised=False), said.unoptimised[n]) for n, images in enumerate(first)]
+    return said
+
+
+def _answer(reference: Reference, number: int, artifact: Answers, pictures: np.ndarray | list[str]) -> np.ndarray:
+    """The logits of one case, of the right shape. Raises `ParityError`, which names the batches that it takes."""
+    wanted = reference.logits[number]
+    try:
+        logits = artifact(pictures)
+    except RefusedError as error:
+        trouble = error.reason
+    else:
+        if logits.shape == wanted.shape:
+            return logits
+        trouble = f"it answers with logits of shape {list(logits.shape)} instead of {list(wanted.shape)}"
+    limits = batches_taken(artifact, reference.cases[0].pixels(reference.split)[0]) if len(wanted) > 1 else None
+    if limits:
+        raise RefusedError(f"it fails on batches of {len(wanted)} ({limits}): {trouble}") from None
+    raise RefusedError(trouble) from None
+
+
+@contextmanager
+def _files(reference: Reference) -> Iterator[Callable[[Case], np.ndarray | list[str]]]:
+    """What the artifact's side gets of a case, for as long as it needs the files."""
+    with TemporaryDirectory(prefix="zoo-parity-") as folder:
+
+        def feed(case: Case) -> np.ndarray | list[str]:
+            if not case.file:
+                return reference.feed(case)
+            path = Path(folder, "picture")
+            path.write_bytes(case.file)
+            return [str(path)]
+
+        yield feed
+
+
+def _inside(
+    reference: Reference, path: Path, options: WriteOptions, departure: Callable[[Path, np.ndarray], str | None]
+) -> Finding:
+    size = reference.classifier.spec.image_size
+    rows = reference.cases[0].pixels(reference.split)[:2]
+    # Not the network's size: the resize is to be looked at too.
+    images = np.stack([fitted(picture, size + size // 2, size + size // 3) for picture in rows])
+    if options.input == "tensor":
+        import torch
+
+        images = reference.classifier.preprocess(torch.from_numpy(images)).numpy()
+    reason = departure(path, images)
+    return Finding(name="inside", covered="every value on the way, on 2 pictures", reason=reason or "")
+
+
+def _refuse(reference: Reference, said: Said, found: list[Finding]) -> None:
+    """Raises `ParityError` where a check failed: its reason, the likely mistake, the first place that departs."""
+    failed = {finding.name: finding.reason for finding in found if finding.reason}
+    if not failed:
+        return
+    inside = failed.pop("inside", "")
+    sentences = []
+    if failed:
+        # What explains the others comes first.
+        first = next((name for name in ("finite", "deterministic", "row alone") if name in failed), next(iter(failed)))
+        sentences.append(f"{failed[first]} (checks that fail: {', '.join(failed)})")
+        if first not in ("finite", "deterministic"):
+            sentences.append(diagnose(reference, said.logits, SAME_MISTAKE) or "")
+    if inside:
+        sentences.append(f"The first place inside that departs: {inside}" if failed else f"inside, {inside}")
+    raise RefusedError(". ".join(sentence.rstrip(".") for sentence in sentences if sentence))
+
+
+def _covered(reference: Reference, said: Said) -> str:
+    cases = reference.cases[: len(said.logits)]
+    counts = {
+        kind: sum(len(rows) for case, rows in zip(cases, said.logits, strict=False) if case.kind == kind)
+        for kind in ("real", "file", "edge")
+    }
+    return (
+        f"{counts['real']:,} of {len(reference.split):,} {reference.split_name} pictures, {counts['file']} files that "
+        f"EXIF turns, {counts['edge']} edge pictures of {len({case.size for case in cases})} sizes"
+    )

@@ -1,0 +1,240 @@
+"""Findings: each check by its name, what it covered, its worst figure, and what was allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zoo.metrics import predicted
+from zoo.parity.cases import ROWS
+from zoo.parity.reference import Reference
+from zoo.parity.tolerances import Allowed
+
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        covered: what it looked at.
+        worst: its figure, in the unit that the check's name tells; None for checks without one.
+        allowed: the bound of `worst`.
+        reason: a clause that says what is wrong, empty where it passed.
+    """
+
+    name: str
+    covered: str
+    worst: float | None = None
+    allowed: float | None = None
+    reason: str = ""
+
+    def report(self) -> dict[str, Any]:
+        """As it stands in a card."""
+        figures = {"worst": self.worst, "allowed": self.allowed} if self.worst is not None else {}
+        return {"name": self.name, "passed": not self.reason, "covered": self.covered} | figures
+
+
+@dataclass(slots=True, eq=False)
+class Said:
+    """What an artifact answered, float32 `[n, K]` each.
+
+    Attributes:
+        logits: per case, of the first cases of the reference.
+        alone: of rows one by one, by their number.
+        again: pairs of answers to the same pictures, in both kinds of session.
+        unoptimised: of cases, by their number, where the runtime must not rewrite the program.
+    """
+
+    logits: list[np.ndarray] = field(default_factory=list)
+    alone: dict[int, np.ndarray] = field(default_factory=dict)
+    again: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    unoptimised: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def formal(said: Said) -> Iterator[Finding]:
+    """The checks that answers can be compared at all; their shapes were checked when they came."""
+    covered = f"{len(said.logits):,} batches"
+    yield Finding(name="shape", covered=covered)
+    broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in said.logits)
+    reason = f"it answers {broken} pictures with logits that are no finite numbers" if broken else ""
+    yield Finding(name="finite", covered=covered, reason=reason)
+
+
+def findings(reference: Reference, said: Said, allowed: Allowed, budget: float) -> Iterator[Finding]:
+    """The checks of numbers.
+
+    Args:
+        budget: points of accuracy that the artifact may lose.
+    """
+    want, got, _ = _compared(reference, said.logits, allowed)
+    yield _logits(np.abs(want - got) / reference.spread, allowed)
+    yield _top1(reference, want, got, allowed)
+    yield from _against_itself(reference, said, allowed)
+    yield _accuracy(accuracies(reference, said), budget)
+
+
+def close(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Finding:
+    """The one check of a short visit."""
+    want, got, _ = _compared(reference, said, allowed)
+    return _logits(np.abs(want - got) / reference.spread, allowed)
+
+
+def figures(reference: Reference, said: Said, allowed: Allowed) -> dict[str, Any]:
+    """The numbers of the report."""
+    want, got, names = _compared(reference, said.logits, allowed)
+    difference = np.abs(want - got) / reference.spread
+    clear = _clear(reference, want, allowed)
+    cases = reference.cases[: len(said.logits)]
+    return {
+        "max": float(difference.max()),
+        "p99": float(np.quantile(difference, 0.99)),
+        "mean": float(difference.mean()),
+        "tolerance": allowed.largest,
+        "top1_agreement": _agreement(want, got, clear),
+        "near_ties": int((~clear).sum()),
+        "near_tie_pictures": [names[row] for row in np.flatnonzero(~clear)[:MAX_LISTED]],
+        "pictures": len(want),
+        "real_pictures": sum(len(case.indices) for case in cases),
+        "split": reference.split_name,
+        "sizes": len({case.size for case in cases}),
+        "batches": sorted({len(rows) for rows in said.logits} | {1}),
+        "spread": reference.spread,
+        "rounding": reference.rounding / reference.spread,
+        "accuracy": accuracies(reference, said),
+    }
+
+
+def accuracies(reference: Reference, said: Said) -> dict[str, Any]:
+    """The shares of right answers on the pictures of the split that were compared."""
+    real = [number for number in reference.of_kind("real") if number < len(said.logits)]
+    labels = reference.split.labels[[index for number in real for index in reference.cases[number].indices]]
+    sides = {"classifier": reference.logits, "artifact": said.logits}
+    right = {
+        name: float((predicted(np.concatenate([logits[number] for number in real])) == labels).mean())
+        for name, logits in sides.items()
+    }
+    return right | {"pictures": len(labels)}
+
+
+def _compared(
+    reference: Reference, said: Sequence[np.ndarray], allowed: Allowed
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Logits of both sides, float64 `[N, K]`, and the names of the N pictures."""
+    chosen = [
+        number
+        for number in range(len(said))
+        if allowed.edges or reference.cases[number].kind in ("row", "real", "file")
+    ]
+    names = []
+    for number in chosen:
+        case = reference.cases[number]
+        numbers = case.indices or range(len(said[number]))
+        names += [f"{reference.split_name if case.indices else case.name} picture {row}" for row in numbers]
+    want, got = (
+        np.concatenate([side[number] for number in chosen]).astype(np.float64) for side in (reference.logits, said)
+    )
+    return want, got, names
+
+
+def _logits(difference: np.ndarray, allowed: Allowed) -> Finding:
+    """Takes differences `[N, K]` in units of the spread."""
+    worst = {
+        "by up to": (float(difference.max()), allowed.largest),
+        "at the 99th percentile by": (float(np.quantile(difference, 0.99)), allowed.p99),
+        "on average by": (float(difference.mean()), allowed.mean),
+    }
+    over = [
+        f"its logits differ {how} {value:.3g} of their spread (allowed: {bound:g})"
+        for how, (value, bound) in worst.items()
+        if bound is not None and value > bound
+    ]
+    main = "on average by" if allowed.largest is None else "by up to"
+    return Finding(
+        name="logits",
+        covered=f"{difference.size:,} logits of {len(difference):,} pictures",
+        worst=worst[main][0],
+        allowed=worst[main][1],
+        reason=over[0] if over else "",
+    )
+
+
+def _top1(reference: Reference, want: np.ndarray, got: np.ndarray, allowed: Allowed) -> Finding:
+    clear = _clear(reference, want, allowed)
+    agreement = _agreement(want, got, clear)
+    number = int(clear.sum())
+    failed = agreement < allowed.agreement
+    return Finding(
+        name="top-1",
+        covered=f"{number:,} pictures without a near tie",
+        worst=agreement,
+        allowed=allowed.agreement,
+        reason=f"{agreement:.2%} of the {number} pictures without a near tie keep their class" if failed else "",
+    )
+
+
+def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Iterator[Finding]:
+    full, ragged = said.logits[:2]
+    rows = np.concatenate([full, ragged])
+
+    def apart(name: str, covered: str, pairs: list[tuple[np.ndarray, np.ndarray]], bound: float, says: str) -> Finding:
+        worst = max(float(np.abs(a - b).max()) for a, b in pairs) / reference.spread
+        reason = f"{says} (by {worst:.3g} of their spread; allowed: {bound:g})"
+        return Finding(name=name, covered=covered, worst=worst, allowed=bound, reason="" if worst <= bound else reason)
+
+    yield apart(
+        "row alone",
+        f"{len(said.alone)} pictures alone and in a batch",
+        [(one[0], rows[number]) for number, one in said.alone.items()],
+        allowed.itself,
+        "a picture's answer depends on the others in its batch",
+    )
+    yield apart(
+        "ragged batch",
+        f"a last batch of {ROWS[1]} behind one of {ROWS[0]}",
+        [(ragged, reference.logits[1])],
+        allowed.largest or allowed.p99,
+        "the answers to a last, smaller batch are wrong",
+    )
+    yield apart(
+        "deterministic",
+        f"{len(said.again)} batches twice",
+        said.again,
+        allowed.itself,
+        "its answers to the same pictures differ from call to call, as with dropout that an eval() was forgotten for",
+    )
+    yield apart(
+        "unoptimised session",
+        f"{len(said.unoptimised)} batches without the runtime's rewriting",
+        [(rows, said.logits[number]) for number, rows in said.unoptimised.items()],
+        allowed.itself,
+        "its answers depend on whether the runtime rewrites its program",
+    )
+
+
+def _accuracy(accuracy: dict[str, Any], budget: float) -> Finding:
+    lost = 100 * (accuracy["classifier"] - accuracy["artifact"])
+    bound = max(budget, 100 / accuracy["pictures"])  # one picture may be a near tie
+    return Finding(
+        name="accuracy",
+        covered=f"{accuracy['pictures']:,} labelled pictures",
+        worst=lost,
+        allowed=bound,
+        reason=f"it loses {lost:.2f} points of accuracy (allowed: {bound:.2f})" if lost > bound + 1e-9 else "",
+    )
+
+
+def _clear(reference: Reference, want: np.ndarray, allowed: Allowed) -> np.ndarray:
+    """Which pictures are no near ties, bool `[N]`."""
+    best = np.sort(want, axis=1)
+    clear: np.ndarray = best[:, -1] - best[:, -2] > allowed.tie * reference.spread
+    return clear
+
+
+def _agreement(want: np.ndarray, got: np.ndarray, clear: np.ndarray) -> float:
+    same = (want.argmax(axis=1) == got.argmax(axis=1))[clear]
+    return float(same.mean()) if len(same) else 1.0

@@ -1,0 +1,165 @@
+"""The side of the classifier: what it says of every case, and whether that means anything."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from zoo.data.types import FilePictures, Split
+from zoo.errors import ParityError
+from zoo.parity.cases import Case, Kind, core, edges, readable, real
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.classifier import Classifier
+
+Depth = Literal["quick", "full"]
+
+QUICK_SECONDS = 9.0  # of about 30: the rest is the artifact's side, in two processes
+REAL_AT_LEAST = 4
+LOOKAHEAD = 16  # real pictures that edge cases are made of
+MIN_SPREAD = 100  # in units of the reference's own rounding noise
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Reference:
+    """What the classifier says of all cases.
+
+    Attributes:
+        split_name: `test` or `validation`.
+        logits: float32 `[n, K]` per case, n pictures each.
+        required: how many of the cases, from the first, every check sees.
+        spread: standard deviation of a logit over the real pictures.
+        rounding: the largest difference of its logits between fp32 and fp64.
+        seconds: that it took.
+    """
+
+    classifier: Classifier
+    split_name: str
+    split: Split
+    depth: Depth
+    cases: tuple[Case, ...]
+    logits: tuple[np.ndarray, ...]
+    required: int
+    spread: float
+    rounding: float
+    seconds: float
+
+    @property
+    def real_pictures(self) -> int:
+        """How many pictures of the split are compared in their own sizes."""
+        return sum(len(case.indices) for case in self.cases)
+
+    def of_kind(self, kind: Kind) -> list[int]:
+        """The positions of its cases of that kind."""
+        return [number for number, case in enumerate(self.cases) if case.kind == kind]
+
+    def feed(self, case: Case) -> np.ndarray | list[str]:
+        """What the artifact's side gets: pixels uint8 `[n, H, W, 3]`, or files where the pictures are files."""
+        pictures = self.split.pictures
+        if case.indices and isinstance(pictures, FilePictures):
+            return [str(pictures.paths[index].absolute()) for index in case.indices]
+        return case.pixels(self.split)
+
+
+def reference(
+    classifier: Classifier,
+    split_name: str,
+    split: Split,
+    *,
+    depth: Depth = "quick",
+    seconds: float = QUICK_SECONDS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reference:
+    """Runs the classifier over the cases.
+
+    Args:
+        classifier: in eval mode, fp32, on the CPU.
+        depth: `full` compares the whole split, `quick` what there is time for.
+        seconds: that `quick` may take before it leaves out pictures; the core is never left out.
+        progress: called with the pictures of the split that are done, and their number.
+
+    Raises:
+        ParityError: its logits say too little to compare with: fewer than two pictures, or differences
+            between pictures within `MIN_SPREAD` times the rounding noise of fp32.
+    """
+    started = time.perf_counter()
+    pictures = readable(split)
+    first = list(itertools.islice(pictures, LOOKAHEAD))
+    if len(first) < 2:  # noqa: PLR2004
+        raise ParityError(
+            f"The {split_name} split has fewer than two readable pictures, too few for a parity check.",
+            "Add pictures to it.",
+        )
+    size, seen = classifier.spec.image_size, [picture for _, picture in first]
+    head = [*core(seen, size), *real(first[:REAL_AT_LEAST])]
+    rounding = _rounding(classifier, head[0].pixels(split))
+    tail = itertools.chain(edges(seen, size), real(itertools.chain(first[REAL_AT_LEAST:], pictures), REAL_AT_LEAST))
+    cases: list[Case] = []
+    logits: list[np.ndarray] = []
+    for case in itertools.chain(head, tail):
+        if depth == "quick" and len(cases) >= len(head) and time.perf_counter() - started > seconds:
+            break
+        logits.append(answers(classifier, case.pixels(split)))
+        cases.append(case.without_copy())
+        if progress:
+            progress(sum(len(case.indices) for case in cases), len(split))
+    spread = _spread([rows for case, rows in zip(cases, logits, strict=True) if case.kind in ("real", "row")])
+    if not spread > MIN_SPREAD * rounding:
+        raise ParityError(
+            f"The classifier's logits differ by {spread:.3g} from picture to picture and by {rounding:.3g} "
+            "from rounding alone, so that no comparison with them means anything.",
+            "Train it further: a classifier that has learnt something tells pictures apart.",
+        )
+    return Reference(
+        classifier=classifier,
+        split_name=split_name,
+        split=split,
+        depth=depth,
+        cases=tuple(cases),
+        logits=tuple(logits),
+        required=len(head),
+        spread=spread,
+        rounding=rounding,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def answers(classifier: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
+    """The logits, `[n, K]`, of pictures uint8 `[n, H, W, 3]`."""
+    import torch
+
+    with torch.inference_mode():
+        logits: np.ndarray = classifier(torch.from_numpy(images)).numpy()
+    return logits
+
+
+def _spread(logits: list[np.ndarray]) -> float:
+    return float(np.sqrt(np.concatenate(logits).astype(np.float64).var(axis=0).mean()))
+
+
+def _rounding(classifier: Classifier, images: np.ndarray) -> float:
+    """The largest difference of its logits between fp32 and fp64."""
+    import torch
+
+    precise = copy.deepcopy(classifier).double()
+    default = torch.get_default_dtype()
+    # Networks make tensors on their way, in the default type.
+    torch.set_default_dtype(torch.float64)
+    try:
+        exact = answers(precise, images)
+    except RuntimeError as error:
+        raise ParityError(
+            f"The network cannot run in float64, which its parity check needs: {str(error).splitlines()[0]}",
+            "Let it make its tensors in the type of its parameters.",
+        ) from None
+    finally:
+        torch.set_default_dtype(default)
+    return float(np.abs(answers(classifier, images) - exact).max())

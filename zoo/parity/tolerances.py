@@ -1,0 +1,113 @@
+"""What parity allows: one table by precision, input, format and provider, the reasons beside the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from zoo.specs import ExporterSpec, Input, Precision
+
+STANDARD = 1e-4  # the tolerance that `ExporterSpec` declares when nothing is said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """Bounds of one kind of file; differences of logits in units of their spread.
+
+    Attributes:
+        largest, p99, mean: of all logits of all pictures, against the classifier; None where no bound means
+            anything.
+        itself: between two answers of the file to one picture: alone and in a batch, now and again, optimised or not.
+        tie: two best logits of the classifier that are closer than this may swap.
+        agreement: share of the other pictures that keep their class.
+        edges: whether edge pictures count; what every runtime must survive, not every precision must get right.
+    """
+
+    largest: float | None
+    p99: float
+    mean: float
+    itself: float
+    tie: float
+    agreement: float = 1.0
+    edges: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table; `*` stands for all."""
+
+    precision: Precision
+    format: str = "*"
+    input: Input | str = "*"
+    device: str = "*"
+    allowed: Allowed
+    why: str
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        precision="fp32",
+        device="cpu",
+        allowed=Allowed(largest=1e-4, p99=5e-5, mean=2e-5, itself=1e-4, tie=2e-4),
+        why="Sums in another order: 1e-6 to 2e-5 of the spread over the networks we tried, in all formats. Where the "
+        "input is a tensor, preprocessing in numpy adds 5e-6 (ResNet18 and EfficientNet-Lite0 on photos), which "
+        "needs no row of its own. No mistake that we know stays below 1e-3, one changed weight aside: the check "
+        "`inside` finds that.",
+    ),
+    Row(
+        precision="fp32",
+        device="cuda",
+        allowed=Allowed(largest=2e-2, p99=1e-2, mean=5e-3, itself=1e-2, tie=4e-2),
+        why="Tensor cores round the operands of convolutions and products to TF32, 10 bits of mantissa, unless told "
+        "otherwise, as onnxruntime is not. Imitated on a CPU, that moved EfficientNet-Lite0's logits by 0.0032 at "
+        "most and 0.001 on average; the rows are about six times that. Not measured on a GPU.",
+    ),
+    Row(
+        precision="fp16",
+        allowed=Allowed(largest=5e-2, p99=3e-2, mean=1e-2, itself=5e-2, tie=1e-1),
+        why="10 bits of mantissa for weights and for what every layer hands on: EfficientNet-Lite0's logits moved by "
+        "0.0071 at most and 0.0017 on average. A mistake moves them by more than a tenth. CPU runtimes that compute "
+        "parts in fp32 round at other places when they rewrite the program, so that a file may differ from itself "
+        "as much.",
+    ),
+    Row(
+        precision="int8",
+        allowed=Allowed(largest=None, p99=1.5, mean=0.35, itself=0.25, tie=0.5, agreement=0.95, edges=False),
+        why="256 levels: EfficientNet-Lite0's logits moved by 0.15 on average, 0.5 at most. No bound of one "
+        "logit tells a good file from a bad one, the accuracy that it may lose does; the mean catches gross mistakes "
+        "(a wrong normalisation: 0.5 and more). Ranges are calibrated on real pictures, so noise does not count. "
+        "Rounding at a border of levels makes optimised and plain sessions differ by 0.06.",
+    ),
+)
+
+
+def allowed(exporter: ExporterSpec, precision: Precision, takes: Input, device: str) -> Row:
+    """The first row that fits, scaled by what the format declares.
+
+    `ExporterSpec.tolerance` is about fp32: a format that declares twice the standard is allowed twice of everything in
+    its rows of fp32. What fp16 and int8 lose is a matter of the numbers, whatever the format.
+    """
+    wanted = (precision, exporter.name, takes, device)
+    row = next(
+        row
+        for row in TABLE
+        if all(
+            mine in ("*", its)
+            for mine, its in zip((row.precision, row.format, row.input, row.device), wanted, strict=True)
+        )
+    )
+    if precision != "fp32":
+        return row
+    scale = exporter.tolerance / STANDARD
+    own = row.allowed
+    assert own.largest is not None
+    return replace(
+        row,
+        allowed=replace(
+            own,
+            largest=own.largest * scale,
+            p99=own.p99 * scale,
+            mean=own.mean * scale,
+            itself=own.itself * scale,
+            tie=own.tie * scale,
+        ),
+    )

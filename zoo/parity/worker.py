@@ -1,0 +1,66 @@
+"""An artifact in a process of its own, which imports what the artifact needs and nothing else.
+
+`python -m zoo.parity.worker PATH HOW` answers the messages of `zoo.parity.process`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from zoo.artifact import load, open_runtime
+from zoo.errors import ZooError
+from zoo.images import read_picture
+from zoo.parity.process import read_array, receive, send
+from zoo.registry import registry
+from zoo.specs import LoadOptions, PreprocessSpec, Runtime
+
+
+def _runtime(path: Path, how: dict[str, Any], *, optimised: bool) -> Runtime:
+    if how["spec"] is None:
+        return load(path, how["device"]).runtime
+    spec = TypeAdapter(PreprocessSpec).validate_python(how["spec"])
+    options = LoadOptions(device=how["device"], optimised=optimised)
+    return open_runtime(registry().exporter_for(path).spec, path, how["input"], spec, options)
+
+
+def _serve(path: Path, how: dict[str, Any]) -> None:
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a runtime prints must not get between the numbers
+    runtime, current = _runtime(path, how, optimised=True), True
+    while True:
+        try:
+            head = receive(sys.stdin.buffer)
+        except EOFError:
+            return
+        shape = head.get("shape")
+        pixels = read_array(sys.stdin.buffer, shape, "u1") if shape else None
+        try:
+            if head["optimised"] != current:
+                runtime, current = _runtime(path, how, optimised=not current), not current
+            if pixels is None:
+                pixels = np.stack([read_picture(Path(file)) for file in head["files"]])
+            logits = runtime(pixels).astype("<f4")
+        except Exception as error:  # runtimes raise classes of their own
+            send(answers, {"error": _reason(error)})
+        else:
+            send(answers, {"shape": logits.shape}, np.ascontiguousarray(logits).data)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # PyTorch tells what failed behind the whole program.
+    return lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
+
+
+if __name__ == "__main__":
+    try:
+        _serve(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    except ZooError as error:
+        sys.exit(str(error))
