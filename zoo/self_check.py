@@ -23,7 +23,7 @@ from zoo.synthetic import VERSION, synthetic_pictures
 # The largest difference of a logit, relative to the spread, that another machine may make.
 TOLERANCES: dict[Precision, float] = {
     "fp32": 1e-4,  # other instructions add up in another order
-    "fp16": 2e-2,  # some processors compute in fp16 what others convert to fp32
+    "fp16": 5e-2,  # some processors compute in fp16 what others convert to fp32
     "int8": 0.5,  # sums of products are clipped to 16 bits, or are not; every layer rounds to 1 of 256 values
 }
 
