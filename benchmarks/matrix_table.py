@@ -12,8 +12,8 @@ INTRODUCTION = """# The export matrix
 Every classification architecture of torchvision in every format, written and run by
 `python benchmarks/export_matrix.py --photos FOLDER`.
 
-- **The classifier**: random weights, 10 classes, two steps of SGD on ten photos, so that logits and BatchNorm
-  statistics are not degenerate. The network sees 96 pixels where the architecture leaves a choice.
+- **The classifier**: random weights, 10 classes, two steps of SGD on ten photos (four in the slow pass), so that
+  logits and BatchNorm statistics are not degenerate. The network sees 96 pixels where the architecture leaves a choice.
 - **The pictures**: 32 in sizes of their own, up to 160 pixels a side, in batches of 7, 2 and 1: 30 photos of ants and
   bees, and two cuts of 1 x 1 and 2 x 960. uint8 in, preprocessing in the file.
 - **Parity**: the largest difference of a logit from the eager classifier's, relative to the spread: the standard
