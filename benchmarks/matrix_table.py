@@ -1,0 +1,117 @@
+"""The page of the export matrix, from its records: every figure in it was measured by `export_matrix.py`."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+FORMATS = ("onnx", "torchscript", "pt2")
+LARGE = 150  # million parameters
+INTRODUCTION = """# The export matrix
+
+Every classification architecture of torchvision in every format, written and run by
+`python benchmarks/export_matrix.py --photos FOLDER`.
+
+- **The classifier**: random weights, 10 classes, two steps of SGD on ten photos (four in the slow pass), so that
+  logits and BatchNorm statistics are not degenerate. The network sees 96 pixels where the architecture leaves a choice.
+- **The pictures**: 32 in sizes of their own, up to 160 pixels a side, in batches of 7, 2 and 1: 30 photos of ants and
+  bees, and two cuts of 1 x 1 and 2 x 960. uint8 in, preprocessing in the file.
+- **Parity**: the largest difference of a logit from the eager classifier's, relative to the spread: the standard
+  deviation of a logit from picture to picture. It passes up to 1e-4. **Rounding** is the same between the classifier in
+  fp32 and in fp64.
+- **Top-1**: the share of pictures that keep their class, near ties aside (the two best logits closer than twice the
+  tolerance).
+- **Latency**: the median of at least five calls with one picture of the network's size, on one thread. The machine had
+  other work at the same time: these figures tell small from large, and compare nothing.
+"""
+Record = dict[str, Any]
+
+
+def passed(found: Record) -> bool:
+    """Whether a file agrees."""
+    return "reason" not in found and found["parity"] <= found["tolerance"] and found["top1_agreement"] in (1.0, None)
+
+
+def why(found: Record) -> str:
+    """Why a format does not pass, in a sentence."""
+    if "reason" in found:
+        return str(found["reason"])
+    kept = (
+        "" if found["top1_agreement"] is None else f", {found['top1_agreement']:.1%} of the pictures keep their class"
+    )
+    return f"A logit differs by {found['parity']:.3g} of the spread{kept}."
+
+
+def page(records: dict[str, Record], total: int) -> str:
+    """docs/export-matrix.md.
+
+    Args:
+        records: by architecture, as `export_matrix.run_one` describes them, and the `machine` of each.
+        total: how many architectures there are.
+    """
+    machines = {", ".join(f"{key} {value}" for key, value in record["machine"].items()) for record in records.values()}
+    parts = [INTRODUCTION, *summary(records, total), "", *failures(records), *table(records), "", *sorted(machines)]
+    return "\n".join(parts) + "\n"
+
+
+def summary(records: dict[str, Record], total: int) -> list[str]:
+    """One line per format."""
+    large = sum(record.get("parameters", 0) > LARGE * 1e6 for record in records.values())
+    lines = [
+        f"{len(records)} of {total} architectures were measured, {large} of them with more than {LARGE} million "
+        "parameters, in the separate pass `--large`.",
+        "",
+        "| format | agree | worst parity | median parity | seconds to write, median |",
+        "|---|---|---|---|---|",
+    ]
+    for name in FORMATS:
+        rows = [record["formats"][name] for record in records.values() if "formats" in record]
+        agree, written = sum(map(passed, rows)), [row for row in rows if "parity" in row]
+        figures = [row["parity"] for row in written]
+        cells = ["", "", ""]
+        if written:
+            seconds = median(row["export_seconds"] for row in written)
+            cells = [f"{max(figures):.1e}", f"{median(figures):.1e}", f"{seconds:.0f}"]
+        lines.append(f"| {name} | {agree} of {len(records)} | {' | '.join(cells)} |")
+    return lines
+
+
+def failures(records: dict[str, Record]) -> list[str]:
+    """What does not agree, or needed a second file, with its reason."""
+    lines = []
+    for name, record in records.items():
+        if "reason" in record:
+            lines.append(f"- `{name}`: {record['reason']}")
+            continue
+        for format_name, found in record["formats"].items():
+            if not passed(found):
+                lines.append(f"- `{name}`, {format_name}: {why(found)}")
+            elif "one_file" in found:
+                lines.append(f"- `{name}`, {format_name}: agrees with external data, because: {found['one_file']}")
+    return ["## What fails, or needs a second file", "", *lines, ""] if lines else []
+
+
+def table(records: dict[str, Record]) -> list[str]:
+    """A line per architecture and format, the smallest first."""
+    lines = [
+        "## All figures",
+        "",
+        "| architecture | million parameters | pixels | rounding "
+        "| format | opset | parity | top-1 | MB | latency, ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, record in sorted(records.items(), key=lambda item: item[1].get("parameters", 0)):
+        if "reason" in record:
+            lines.append(f"| {name} | | | | | | **fails** | | | |")
+            continue
+        start = f"| {name} | {record['parameters'] / 1e6:.1f} | {record['image_size']} | {record['rounding']:.0e} "
+        lines += [f"{start}| {key} | {_cells(found)} |" for key, found in record["formats"].items()]
+    return lines
+
+
+def _cells(found: Record) -> str:
+    if "reason" in found:
+        return "| **fails** | | |"
+    parity = f"{found['parity']:.1e}" if passed(found) else f"**fails**: {found['parity']:.1e}"
+    top1 = "near ties only" if found["top1_agreement"] is None else f"{found['top1_agreement']:.0%}"
+    return f"{found.get('opset', '')} | {parity} | {top1} | {found['bytes'] / 1e6:.1f} | {found['latency_ms']:.1f}"
