@@ -122,18 +122,18 @@ def test_a_missing_suffix_is_added(ship, place):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "reason"),
+    ("asked", "reason"),
     [
-        ("torchscript", {"precision": "int8"}, r"torchscript is not written in int8\..*precisions are fp32"),
-        ("pt2", {"opset": 18}, r"pt2 has no --opset"),
-        ("torchscript", {"external_data": True}, r"torchscript has no --external-data"),
-        ("onnx", {"opset": 12}, r"opset 12 .*--opset 18"),
-        ("onnx", {"opset": 99}, r"opset 99"),
+        ({"exporter": "torchscript", "precision": "int8"}, r"torchscript is not written in int8\..*precisions are fp32"),
+        ({"exporter": "pt2", "opset": 18}, r"pt2 has no --opset"),
+        ({"exporter": "torchscript", "external_data": True}, r"torchscript has no --external-data"),
+        ({"opset": 12}, r"opset 12 .*--opset 18"),
+        ({"opset": 99}, r"opset 99"),
     ],
 )
-def test_what_a_format_cannot_do_is_refused(trained, reference, place, name, options, reason):
+def test_what_a_format_cannot_do_is_refused(trained, reference, place, asked, reason):
     with pytest.raises(UsageError, match=reason):
-        export(trained, name, place / "model", reference=reference, **options)
+        export(trained, output=place / "model", reference=reference, **asked)
     assert list(place.iterdir()) == []
 
 
