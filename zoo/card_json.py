@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+MAX_PARTS = 1_000_000  # brackets and commas: parsing costs time and memory for each
 # Of a table whose entries are free.
 MAX_DEPTH = 6
 MAX_VALUES = 20_000
@@ -45,6 +46,8 @@ def bounded(value: Any) -> Any:
 
 def read_strictly(text: str) -> dict[str, Any]:
     """An object whose names stand once and whose numbers are finite."""
+    if sum(map(text.count, "[{,")) > MAX_PARTS:
+        raise ValueError(f"it has more than {MAX_PARTS:,} parts")
     try:
         fields = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
     except RecursionError:

@@ -185,7 +185,7 @@ def target_of(
     return destination(run.path / "export", "-".join(["model", *unusual]), spec.suffix, output, overwrite=overwrite)
 
 
-def reference_of(run: Run, depth: Depth, progress: Callable[[str], None] = _say_nothing) -> Reference:
+def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], None] = _say_nothing) -> Reference:
     """What the run's classifier says of the cases of its parity check. Raises `ParityError`, `DataError`."""
     from zoo import parity
 

@@ -38,6 +38,8 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     except ImportError:
         raise MissingExtraError("Writing ONNX files", "train") from None
     opset = _opset(options)
+    if options.precision == "int8" and options.calibration is None:
+        raise ExportError("The network cannot be quantised without pictures.", "Export it with --precision fp16.")
     if options.precision == "int8" and options.external_data:
         raise UsageError("int8 files are one file.", "Leave out --external-data.")
     shipped = program(classifier, options.input, half=options.precision == "fp16")
@@ -49,10 +51,9 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     exported = _exported(shipped, opset)
     _save(exported.model, path, external_data=options.external_data)
     facts: dict[str, Any] = {"opset": opset, "external_data": options.external_data}
-    if options.precision == "int8":
+    if options.calibration is not None:
         from zoo_exporters.quantise import quantise
 
-        assert options.calibration is not None
         spec: Any = None if options.input == "pixels" else classifier.spec
         facts |= quantise(path, path, options.calibration, spec)
     return Written(facts=facts, departure=departure(classifier, exported))
