@@ -52,8 +52,8 @@ def run_one(name: str, photos: Path) -> dict[str, Any]:
     """The record of an architecture.
 
     Returns:
-        `parameters`, `image_size`, `spread` of the logits, `rounding` relative to it, `training_seconds`, `seconds`,
-        `peak_mib`, and `formats`: by name, the figures or a `reason`. Only a `reason` where it came to no logits.
+        `parameters`, `image_size`, `spread` of the logits, `rounding` relative to it, `norm_start`, `training_seconds`,
+        `seconds`, `peak_mib`, `formats`: by name, figures or a `reason`. A lone `reason` where it came to no logits.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lines"

@@ -171,3 +171,11 @@ def test_a_killed_process_is_named():
         "Its process was ended by signal 9; 9 is what the system sends where memory runs out."
     )
     assert reason("python x ended with 1:\nsome\nValueError: no\n") == "ValueError: no"
+
+
+def test_the_page_of_the_project_is_that_of_its_records():
+    records = json.loads((BENCHMARKS / "export_matrix.json").read_text())
+    page = BENCHMARKS.parent / "docs" / "export-matrix.md"
+    assert page.read_text() == PAGE(records, 80)
+    for name, record in records.items():
+        assert record["formats"]["torchscript"]["parity"] <= 1e-4, name
