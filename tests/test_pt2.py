@@ -218,7 +218,7 @@ def test_torchscript_touches_no_files(module, tmp_path, monkeypatch):
 )
 def test_torchscript_has_no_way_round(files, tmp_path, code):
     path, _ = files["torchscript"]
-    name = next(name for name in entries(path) if name.endswith("zoo_exporters/program.py"))
+    name = next(name for name in entries(path) if "zoo_exporters/program" in name)
     bad = rewritten(path, tmp_path / "bad.pt", {name: entries(path)[name] + code.encode()})
     with pytest.raises(ArtifactError, match="code of its own"):
         FORMATS["torchscript"].load(bad, LoadOptions())
