@@ -156,6 +156,14 @@ def test_lower_precisions_ship(trained, reference, place, precision):
     assert list(place.iterdir()) == [artifact.path]
 
 
+def test_the_command_names_what_int8_costs(trained, place):
+    done = run_zoo(trained.path, "--onnx", "--precision", "int8", "--output", place / "bars")
+    assert done.exit_code == 0, done.output
+    facts = read_card(place / "bars.onnx").exported
+    assert f"int8: {len(facts['float_layers'])} of {facts['layers']} layers stay in float" in done.stdout
+    assert f"loses {facts['lost_points']:.2f} points" in done.stdout
+
+
 def test_weights_beside_the_file(trained, reference, place):
     artifact = export(trained, "onnx", place / "model", external_data=True, reference=reference)
     data = place / "model.onnx.data"
@@ -273,7 +281,16 @@ def test_the_command_writes_both_formats(trained, place):
     assert done.exit_code == 0, done.output
     assert {path.name for path in place.iterdir()} == {"bars.onnx", "bars.pt"}
     assert f"Exporting {trained.path}" in done.stderr
-    for word in ("bars.onnx", "bars.pt", "MiB", "of spread", "100.00%", "18 of them test", "zoo predict", "zoo demo"):
+    for word in (
+        "bars.onnx",
+        "bars.pt",
+        "MiB",
+        "of spread",
+        "100.00%",
+        "18 of 18 test pictures",
+        "zoo predict",
+        "zoo verify",
+    ):
         assert word in done.stdout
     again = run_zoo(trained.path, "--torchscript", "--output", place / "bars")
     assert isinstance(again.exception, UsageError)

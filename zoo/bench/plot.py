@@ -86,7 +86,7 @@ def _draw_throughput(
     if width > MIN_LABELLED:
         for place, rate in zip(places, rates, strict=True):
             number: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "rotation": 90}
-            axes.annotate(f"{rate:.3g}", (place, 0), (0, 3), **number)
+            axes.annotate(f"{float(f'{rate:.3g}'):,g}", (place, 0), (0, 3), **number)
 
 
 def _decades(found: Sequence[Measured]) -> tuple[float, float]:

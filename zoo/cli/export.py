@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,18 +138,34 @@ def _print(artifacts: list[Artifact]) -> None:
     from zoo.cli.tables import print_table
 
     print_table(
-        ("file", "size", "largest difference", "same class", "pictures compared"),
+        ("file", "size", "largest difference", "same class", "accuracy of both", "pictures compared"),
         [
             (
                 str(artifact.path),
                 f"{artifact.path.stat().st_size / 2**20:.1f} MiB",
                 f"{artifact.report['max']:.1e} of spread",
                 f"{artifact.report['top1_agreement']:.2%}",
-                "{pictures}, {real_pictures} of them {split}".format(**artifact.report),
+                "{classifier:.2%}, {artifact:.2%}".format(**artifact.report["accuracy"]),
+                artifact.report["covered"],
             )
             for artifact in artifacts
         ],
     )
+    for artifact in artifacts:
+        if artifact.card.precision == "int8":
+            stdout().print(f"\n{_quantised(artifact.card.exported)}", markup=False)
     path = shlex.quote(str(artifacts[0].path))
     stdout().print("\nNext:", style="bold")
-    stdout().print(f"  zoo predict {path} PICTURES…\n  zoo demo {path}\n  zoo info {path}", markup=False)
+    stdout().print(
+        f"  zoo predict {path} PICTURES…\n  zoo demo {path}\n  zoo info {path}\n  zoo verify {path}", markup=False
+    )
+
+
+def _quantised(facts: Mapping[str, Any]) -> str:
+    kept = facts["float_layers"]
+    named = f": {', '.join(kept)}" if kept else ""
+    return (
+        f"int8: {len(kept)} of {facts['layers']} layers stay in float{named}. Against fp32 it loses "
+        f"{facts['lost_points']:.2f} points of accuracy (budget: {facts['budget_points']:g}), on pictures that chose the "
+        "checkpoint."
+    )
