@@ -166,6 +166,6 @@ def _quantised(facts: Mapping[str, Any]) -> str:
     named = f": {', '.join(kept)}" if kept else ""
     return (
         f"int8: {len(kept)} of {facts['layers']} layers stay in float{named}. Against fp32 it loses "
-        f"{facts['lost_points']:.2f} points of accuracy (budget: {facts['budget_points']:g}), on pictures that chose the "
-        "checkpoint."
+        f"{facts['lost_points']:.2f} points of accuracy (budget: {facts['budget_points']:g}), on pictures that "
+        "chose the checkpoint."
     )
