@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from zoo.hookspecs import hookimpl
 from zoo.specs import ExporterSpec
-from zoo_exporters import onnx, pt2, torchscript
 
 
 @hookimpl
 def zoo_exporters() -> Iterable[ExporterSpec]:
+    from zoo_exporters import onnx, pt2, torchscript  # `zoo --help` asks nobody for a format
+
     yield ExporterSpec(
         name="onnx",
         suffix=".onnx",
