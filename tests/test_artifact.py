@@ -113,9 +113,17 @@ def test_batches_are_bounded(predictor):
     assert len(sizes) > 8
 
 
-@pytest.mark.parametrize("answer", [lambda images: 1 / 0, lambda images: np.zeros((len(images), 7), np.float32)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda images: 1 / 0,
+        lambda images: np.zeros((len(images), 7), np.float32),
+        lambda images: np.full((len(images), 3), np.nan, np.float32),
+        lambda images: np.full((len(images), 3), "1"),
+    ],
+)
 def test_a_runtime_that_fails_is_an_artifact_error(predictor, answer):
-    with pytest.raises(ArtifactError, match=r"division by zero|\[1, 7\] logits"):
+    with pytest.raises(ArtifactError, match=r"division by zero|\[1, 7\] logits|finite numbers"):
         Predictor(predictor.card, answer).logits(pictures(1))
 
 

@@ -129,6 +129,7 @@ def test_the_hash_covers_weights_beside_the_file(pair):
     assert format_.content_hash(pair) != bare
 
 
+@pytest.mark.slow
 def test_more_than_one_file_can_hold_goes_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo_exporters.onnx.MAX_MODEL_BYTES", 1000)
     with pytest.raises(ExportError, match=r"2 GB.*--external-data.*--torchscript"):

@@ -224,6 +224,16 @@ def test_torchscript_has_no_way_round(files, tmp_path, code):
         FORMATS["torchscript"].load(bad, LoadOptions())
 
 
+def test_an_encoding_hides_no_code(files, tmp_path):
+    """Python would read all between the last two lines as text, PyTorch would run it."""
+    path, _ = files["torchscript"]
+    name = next(name for name in entries(path) if "zoo_exporters/program" in name)
+    hidden = b"# coding: utf-7\n# +AAoAIgAiACI-\n" + b"torch.save(x, 'trap')\n" + b"# +ACIAIgAi-\n"
+    bad = rewritten(path, tmp_path / "bad.pt", {name: hidden})
+    with pytest.raises(ArtifactError, match="code of its own"):
+        FORMATS["torchscript"].load(bad, LoadOptions())
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_own_file_departs_from_nothing(files, name):
     path, written = files[name]

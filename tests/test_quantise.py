@@ -166,6 +166,7 @@ def test_integer_kernels_answer_as_the_file_in_float_does(small, pictures):
     assert abs(fast - slow).mean() < 0.01 * np.sqrt(slow.var(0).mean())
 
 
+@pytest.mark.slow
 def test_a_layer_that_int8_breaks_stays_in_float(write, pictures):
     """Scale moves between two layers: the network computes the same, and what lies between does not fit 8 bits."""
     classifier = make_classifier()
@@ -185,6 +186,7 @@ def test_a_layer_that_int8_breaks_stays_in_float(write, pictures):
     assert {"network.three.weight", "network.four.weight", "network.one.weight_quantized"} <= kept
 
 
+@pytest.mark.slow
 def test_pictures_that_say_nothing_are_noticed(exported, pictures, tmp_path):
     classifier, seen = make_classifier(), []
 

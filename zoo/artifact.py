@@ -117,7 +117,7 @@ class Predictor:
     def _answer(self, batch: tuple[list[int], np.ndarray]) -> tuple[list[int], np.ndarray]:
         indices, pixels = batch
         try:
-            logits = self.runtime(pixels)
+            logits = np.asarray(self.runtime(pixels))
         except ZooError:
             raise
         except Exception as error:  # runtimes raise classes of their own
@@ -131,6 +131,10 @@ class Predictor:
                 f"The artifact answers with {list(logits.shape)} logits to {len(pixels)} pictures and "
                 f"{len(self.classes)} classes.",
                 "Export it again.",
+            )
+        if logits.dtype.kind != "f" or not np.isfinite(logits).all():
+            raise ArtifactError(
+                "The artifact answers with something other than finite numbers.", "Export it again, in fp32."
             )
         return indices, logits
 

@@ -38,7 +38,7 @@ def check(texts: Mapping[str, bytes]) -> None:
 
 def _is_known(text: bytes) -> bool:
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(text.decode("ascii"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     bases: set[ast.Name] = set()

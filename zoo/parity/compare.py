@@ -151,7 +151,7 @@ def _logits(difference: np.ndarray, allowed: Allowed) -> Finding:
     over = [
         f"its logits differ {how} {value:.3g} of their spread (allowed: {bound:g})"
         for how, (value, bound) in worst.items()
-        if bound is not None and value > bound
+        if bound is not None and not value <= bound  # nan is over every bound
     ]
     main = "on average by" if allowed.largest is None else "by up to"
     return Finding(
@@ -182,7 +182,7 @@ def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Itera
     rows = np.concatenate([full, ragged])
 
     def apart(name: str, covered: str, pairs: list[tuple[np.ndarray, np.ndarray]], bound: float, says: str) -> Finding:
-        worst = max(float(np.abs(a - b).max()) for a, b in pairs) / reference.spread
+        worst = float(np.max([np.abs(a - b).max() for a, b in pairs])) / reference.spread
         reason = f"{says} (by {worst:.3g} of their spread; allowed: {bound:g})"
         return Finding(name=name, covered=covered, worst=worst, allowed=bound, reason="" if worst <= bound else reason)
 
