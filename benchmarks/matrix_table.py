@@ -78,17 +78,18 @@ def summary(records: dict[str, Record], total: int) -> list[str]:
 
 def failures(records: dict[str, Record]) -> list[str]:
     """What does not agree, or needed a second file, with its reason."""
-    lines = []
+    failed, parted = [], []
     for name, record in records.items():
         if "reason" in record:
-            lines.append(f"- `{name}`: {record['reason']}")
+            failed.append(f"- `{name}`: {record['reason']}")
             continue
         for format_name, found in record["formats"].items():
             if not passed(found):
-                lines.append(f"- `{name}`, {format_name}: {why(found)}")
+                failed.append(f"- `{name}`, {format_name}: {why(found)}")
             elif "one_file" in found:
-                lines.append(f"- `{name}`, {format_name}: agrees with external data, because: {found['one_file']}")
-    return ["## What fails, or needs a second file", "", *lines, ""] if lines else []
+                parted.append(f"- `{name}`, {format_name}: agrees with external data, because: {found['one_file']}")
+    titled = (("## What fails", failed), ("## What needs a second file", parted))
+    return [line for title, lines in titled if lines for line in (title, "", *lines, "")]
 
 
 def table(records: dict[str, Record]) -> list[str]:
