@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Threads of tiny networks wait for each other far more than they compute: waiting in a loop took five minutes of one
+# test on a busy machine. Read when torch is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 PLUGIN = """
 from zoo.hookspecs import hookimpl
 from zoo.specs import BackboneSpec, Stage

@@ -7,8 +7,9 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from typer.testing import CliRunner
 
 from zoo.artifact import BATCH_SIZE, Predictor, load
 from zoo.cli import app
-from zoo.data.stream import MAX_LATER_PICTURES, batches_by_size
+from zoo.data.stream import MAX_LATER_PICTURES, TASK_BYTES, _tasks, as_they_come, batches_by_size
+from zoo.data.types import FilePictures
 from zoo.errors import ArtifactError
 from zoo.exporting import export
 
@@ -139,3 +141,44 @@ def test_a_reader_that_leaves_early_ends_it(model, many):
     assert process.wait(timeout=60) == 1
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+def test_a_slow_item_holds_no_other_up():
+    first_may_end = Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert first_may_end.wait(timeout=30)
+        return item
+
+    taken: list[int] = []
+    with ThreadPoolExecutor(2) as pool:
+        found = as_they_come(pool, work, (taken.append(item) or item for item in range(20)), ahead=4)
+        first = [next(found) for _ in range(10)]
+        assert len(taken) <= 16  # ten that came, those that ended with the tenth, four at work or waiting
+        first_may_end.set()
+        rest = list(found)
+    assert 0 not in first
+    assert sorted(first + rest) == [*range(20)]
+
+
+def test_what_fails_ends_it_and_begins_nothing_more():
+    begun: list[int] = []
+
+    def work(item: int) -> float:
+        begun.append(item)
+        return 1 / item
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):
+        list(as_they_come(pool, work, range(100), ahead=3))
+    assert len(begun) <= 5
+
+
+def test_small_files_are_decoded_several_at_a_time_and_large_ones_alone(tmp_path):
+    sizes = [100] * 40 + [TASK_BYTES] * 3 + [100] * 3
+    paths = [tmp_path / f"{index}" for index in range(len(sizes))]
+    for path, size in zip(paths, sizes, strict=True):
+        path.write_bytes(bytes(size))
+    tasks = list(_tasks(FilePictures([*paths, tmp_path / "absent"])))
+    assert [len(task) for task in tasks] == [16, 16, 9, 1, 1, 4]
+    assert list(itertools.chain.from_iterable(tasks)) == [*range(len(sizes) + 1)]

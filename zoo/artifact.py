@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.card import Card
-from zoo.data.stream import batches_by_size, count_cores, count_workers, in_order
+from zoo.data.stream import as_they_come, batches_by_size, count_cores, count_workers, in_order
 from zoo.errors import ArtifactError, UsageError, ZooError, reason_of
 from zoo.images import as_picture
 from zoo.metrics import log_softmax
@@ -112,7 +112,7 @@ class Predictor:
             yield from map(self._answer, batches)
             return
         with ThreadPoolExecutor(self.workers) as pool:
-            yield from in_order(pool, self._answer, batches, ahead=2 * self.workers)
+            yield from as_they_come(pool, self._answer, batches, ahead=2 * self.workers)
 
     def _answer(self, batch: tuple[list[int], np.ndarray]) -> tuple[list[int], np.ndarray]:
         indices, pixels = batch

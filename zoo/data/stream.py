@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,9 @@ from zoo.errors import UnreadablePictureError
 
 # Each worker holds pictures that are decoded ahead.
 MAX_WORKERS = 8
+# What one thread decodes at a time: more than one picture where they are small.
+TASK_BYTES = 2**15
+TASK_PICTURES = 16
 # Bounds what waits in memory: 64 million pixels are 192 MB of uint8.
 MAX_WAITING_PIXELS = 64 * 2**20
 # A picture of a rare size waits for no more than this many others: results that are printed in order wait for it.
@@ -32,7 +36,7 @@ def decode(pictures: Pictures) -> Iterator[tuple[int, np.ndarray | UnreadablePic
     Threads decode ahead: Pillow releases the interpreter's lock.
     """
     with ThreadPoolExecutor(count_workers()) as pool:
-        yield from enumerate(in_order(pool, partial(_read, pictures), range(len(pictures))))
+        yield from enumerate(chain.from_iterable(in_order(pool, partial(_read, pictures), _tasks(pictures))))
 
 
 def count_cores() -> int:
@@ -68,7 +72,45 @@ def in_order(
             future.cancel()
 
 
-def _read(pictures: Pictures, index: int) -> np.ndarray | UnreadablePictureError:
+def as_they_come(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """What `function` makes of each item, in the order in which that ends: a slow item holds no other up.
+
+    Args:
+        ahead: how many items the pool may have begun or still hold.
+    """
+    waiting: set[Future[Result]] = set()
+    try:
+        for item in items:
+            waiting.add(pool.submit(function, item))
+            if len(waiting) > ahead:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _tasks(pictures: Pictures) -> Iterator[range]:
+    """The pictures of each task: handing one to a thread costs more than decoding a file of a kilobyte."""
+    begin = size = 0
+    for index in range(len(pictures)):
+        size += pictures.size(index)
+        if size >= TASK_BYTES or index + 1 - begin == TASK_PICTURES:
+            yield range(begin, index + 1)
+            begin, size = index + 1, 0
+    yield range(begin, len(pictures))
+
+
+def _read(pictures: Pictures, indices: range) -> list[np.ndarray | UnreadablePictureError]:
+    return [_read_one(pictures, index) for index in indices]
+
+
+def _read_one(pictures: Pictures, index: int) -> np.ndarray | UnreadablePictureError:
     try:
         return pictures[index]
     except UnreadablePictureError as error:

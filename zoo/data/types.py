@@ -32,6 +32,10 @@ class ArrayPictures:
     def name(self, index: int) -> str:
         return f"picture {index}"
 
+    def size(self, index: int) -> int:
+        """Bytes to read."""
+        return int(self.array[index].nbytes)
+
 
 class FilePictures:
     """Pictures in files, decoded each time they are asked for."""
@@ -48,6 +52,13 @@ class FilePictures:
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
+
+    def size(self, index: int) -> int:
+        """Bytes to read; 0 where there is no such file."""
+        try:
+            return self.paths[index].stat().st_size
+        except OSError:
+            return 0
 
 
 Pictures = ArrayPictures | FilePictures
