@@ -49,6 +49,14 @@ def test_a_card_comes_back_as_it_was_written():
     assert (card().schema_version, str(card().backbone_plugin)) == (2, "zoo-tiny 1.0")
 
 
+def test_a_sealed_card_is_read_in_any_layout_and_refused_with_any_other_content():
+    sealed = json.loads(card().sealed())
+    assert Card.parse(json.dumps(dict(reversed(sealed.items())), indent=1)) == card(card_hash=sealed["card_hash"])
+    for change in ({"created": "2027-01-02"}, {"metrics": {"top1": 0.99, "num_pictures": 10}}, {"added": 1}):
+        with pytest.raises(ArtifactError, match="was changed after the export"):
+            Card.parse(json.dumps(sealed | change))
+
+
 def test_a_card_of_version_1_is_still_read():
     old = fields(schema_version=1, backbone_plugin="zoo-tiny 1.0")
     for name in ("exported", "curves", "confusion", "reference", "precision", "input"):

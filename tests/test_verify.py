@@ -32,7 +32,7 @@ def model(trained, tmp_path_factory) -> Path:
 def content_of(path: Path) -> bytes:
     """The bytes before the card: those that its hash is of."""
     data, card = path.read_bytes(), read_card(path)
-    around = len(data) - len(card.model_dump_json().encode())
+    around = len(data) - len(card.sealed().encode())
     lengths = range(around - 64, around)
     return next(data[:n] for n in lengths if f"sha256:{hashlib.sha256(data[:n]).hexdigest()}" == card.content_hash)
 
@@ -48,7 +48,7 @@ def changed(model, trained, tmp_path):
         content = content.replace(*swap, 1)
         if rehash:
             card["content_hash"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        fields = json.loads(read_card(model).model_dump_json()) | card
+        fields = json.loads(read_card(model).model_dump_json()) | {"card_hash": ""} | card
         path = tmp_path / "changed.onnx"
         path.write_bytes(content)
         registry().exporter("onnx").spec.write_card(path, json.dumps(fields))
@@ -115,6 +115,19 @@ def test_a_file_that_was_rewritten_keeps_its_numbers(changed):
     found = verify(changed(swap=(b"pytorch", b"another")))
     assert passed(found) == {"hash": False, "numbers": True}
     assert "changed after the export" in found.findings["hash"].summary
+
+
+def test_a_changed_card_is_refused_wherever_it_is_read(model, tmp_path):
+    path = tmp_path / "changed.onnx"
+    data = model.read_bytes()
+    names = [f'"{name}"'.encode() for name in read_card(model).classes]  # ["bar","line","slope"]
+    place = data.rindex(b'"classes":[')
+    card = data[place:].replace(names[0] + b"," + names[1], names[1] + b"," + names[0], 1)
+    assert len(card) == len(data[place:])
+    path.write_bytes(data[:place] + card)
+    for read in (read_card, load, verify):
+        with pytest.raises(ArtifactError, match="card is damaged or was changed after the export"):
+            read(path)
 
 
 def test_changed_reference_outputs(model, changed):
@@ -254,6 +267,7 @@ def test_no_torch_is_needed(model, bars, tmp_path):
 
 def test_the_card_of_an_export_is_whole(model):
     card = read_card(model)
-    assert Card.parse(card.model_dump_json()) == card
+    assert Card.parse(card.sealed()) == card
+    assert card.card_hash
     assert len(card.curves) == 6
     assert sum(card.confusion.support) == 18

@@ -5,13 +5,14 @@ A card is data from a stranger: every part of it is bounded and checked here, an
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from zoo.card_json import MAX_NAME, MAX_TEXT, bounded, read_strictly
+from zoo.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, read_strictly
 from zoo.errors import ArtifactError
 from zoo.specs import MAX_CARD_BYTES, Input, Precision, PreprocessSpec
 
@@ -26,6 +27,7 @@ MAX_CURVE_ROWS = 1000
 # Also what separates lines, and halves of characters, which UTF-8 cannot hold.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FOREIGN = "Export the model again with this version of visionzoo."
+_AGAIN = "Copy the file again from where it came, or export it again."
 
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -141,6 +143,7 @@ class Card(_Part):
         parity: the report of the check that let the file ship.
         reference: its answers to synthetic pictures, by which it proves itself.
         content_hash: of the file without the card: it proves integrity, not origin.
+        card_hash: of everything else in the card, empty in cards that `sealed` did not write.
     """
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
@@ -166,6 +169,7 @@ class Card(_Part):
     reference: ReferenceOutputs | None = None
     versions: Annotated[dict[str, ShortText], Field(max_length=200)]
     content_hash: ShortText
+    card_hash: ShortText = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
@@ -177,15 +181,21 @@ class Card(_Part):
             raise ValueError("the reference outputs are not of these classes")
         return self
 
+    def sealed(self) -> str:
+        """As JSON, with its own hash: what an artifact holds."""
+        fields = json.loads(self.model_dump_json(exclude={"card_hash"}))
+        return json.dumps(fields | {"card_hash": hash_of(fields)}, separators=(",", ":"))
+
     @classmethod
     def parse(cls, text: str) -> Card:
         """Validates a stranger's JSON. Raises `ArtifactError`."""
         if len(text) > MAX_CARD_BYTES:
             raise ArtifactError(f"The card is larger than {MAX_CARD_BYTES // 2**20} MiB.", _FOREIGN)
         try:
-            version = read_strictly(text).get("schema_version")
+            fields = read_strictly(text)
         except ValueError as error:
             raise ArtifactError(f"The card is no valid JSON: {error}.", _FOREIGN) from None
+        version, seal = fields.get("schema_version"), fields.pop("card_hash", "")
         if type(version) is int and version > SCHEMA_VERSION:
             shown = version if version < 10**6 else "far above that"
             raise ArtifactError(
@@ -195,9 +205,14 @@ class Card(_Part):
         if version is None:
             raise ArtifactError("The card is not valid at schema_version: Field required.", _FOREIGN)
         try:
-            return cls.model_validate_json(text, strict=True)
+            card = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
             raise ArtifactError(f"The card is not valid at {first_problem(error)}.", _FOREIGN) from None
+        if seal and seal != hash_of(fields):
+            raise ArtifactError(
+                "The card is damaged or was changed after the export: it does not match its hash.", _AGAIN
+            )
+        return card
 
 
 def first_problem(error: ValidationError) -> str:

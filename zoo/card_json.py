@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -57,6 +58,12 @@ def read_strictly(text: str) -> dict[str, Any]:
     if any(isinstance(value, float) and not math.isfinite(value) for value in _leaves(fields)):
         raise ValueError("a number is not finite")
     return fields
+
+
+def hash_of(fields: dict[str, Any]) -> str:
+    """SHA-256 of an object, however its text is spaced and in whatever order its names stand."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

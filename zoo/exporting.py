@@ -154,7 +154,7 @@ def _finish(
     )
     content_hash = spec.content_hash(path)
     card = make_card(run, spec, options, written, parity=report, reference=own, content_hash=content_hash)
-    spec.write_card(path, card.model_dump_json())
+    spec.write_card(path, card.sealed())
     parity.check_final(reference, spec, path, progress=counted("checking the final file"))
     return report, card
 
