@@ -232,13 +232,16 @@ def test_files_show_what_the_classifier_saw(expected):
 
 
 def test_quick_is_bounded_and_says_what_it_covered(honest, monkeypatch):
-    """The core is left out by no hurry."""
+    """Edge pictures, files and the first real pictures are left out by no hurry."""
     short = parity.reference(make_classifier(), "test", make_split(), seconds=0)
     assert len(short.cases) == short.required
-    assert short.real_pictures == 4
+    assert short.real_pictures == 16
+    unhurried = parity.reference(make_classifier(), "test", make_split())
+    for kind in ("edge", "file"):
+        assert len(short.of_kind(kind)) == len(unhurried.of_kind(kind)) > 5
     monkeypatch.setattr(checking, "QUICK_SECONDS", 0)
     report = parity.check(short, ONNX, honest["onnx"])
-    assert report["covered"].startswith("4 of 300 test pictures")
+    assert report["covered"].startswith("16 of 300 test pictures, 6 files that EXIF turns, 20 edge pictures; ")
     assert {1, 2, 7} <= set(report["batches"])
     full = parity.reference(make_classifier(), "test", make_split(), depth="full", seconds=0)
     assert (full.depth, full.real_pictures) == ("full", 300)

@@ -85,7 +85,7 @@ def check_final(reference: Reference, exporter: ExporterSpec, path: Path, *, pro
     Raises:
         ParityError: they cannot be opened, or depart.
     """
-    total = reference.required
+    total = reference.core
     logits = []
     with fresh_process(path) as artifact, _files(reference) as feed:
         for number, case in enumerate(reference.cases[:total]):
@@ -104,11 +104,11 @@ def _ask(reference: Reference, artifact: Answers, progress: Progress) -> Said:
     said, started, total = Said(), float("inf"), len(reference.cases)
     with _files(reference) as feed:
         for number, case in enumerate(reference.cases):
-            late = reference.depth == "quick" and time.perf_counter() - started > QUICK_SECONDS
-            if late and number >= reference.required:
+            if number == reference.required:
+                started = time.perf_counter()
+            if reference.depth == "quick" and time.perf_counter() - started >= QUICK_SECONDS:
                 break
             said.logits.append(_answer(reference, number, artifact, feed(case)))
-            started = min(started, time.perf_counter())  # what the process needs to start is not the pictures'
             if progress:
                 progress(number + 1, total)
         rows = np.concatenate([case.pixels(reference.split) for case in reference.cases[: len(ROWS)]])
@@ -195,5 +195,5 @@ def _covered(reference: Reference, said: Said) -> str:
     }
     return (
         f"{counts['real']:,} of {len(reference.split):,} {reference.split_name} pictures, {counts['file']} files that "
-        f"EXIF turns, {counts['edge']} edge pictures of {len({case.size for case in cases})} sizes"
+        f"EXIF turns, {counts['edge']} edge pictures; {len({case.size for case in cases})} sizes in all"
     )
