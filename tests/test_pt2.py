@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -110,8 +111,18 @@ def reads(program: dict, trap: Path) -> None:
     node |= {"target": "torch.ops.aten.from_file.default", "inputs": named}
 
 
+def overruns(program: dict, trap: Path) -> None:
+    node = next(node for node in program["graph_module"]["graph"]["nodes"] if "linear" in node["target"])
+    node["target"] = "torch.ops.aten._sparse_coo_tensor_unsafe.default"
+
+
+def climbs(program: dict, trap: Path) -> None:
+    node = next(node for node in program["graph_module"]["graph"]["nodes"] if "linear" in node["target"])
+    node["target"] = "torch.ops.aten.__class__.__subclasses__"
+
+
 PROGRAM = f"archive/{pt2_check.PROGRAM}"
-TRAPS = (guards, expression, operator, source, reads)
+TRAPS = (guards, expression, operator, source, reads, overruns, climbs)
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
@@ -123,6 +134,23 @@ def test_a_program_runs_nothing_of_its_own(files, tmp_path, trap):
     with pytest.raises(ArtifactError, match="no pt2 file that zoo wrote"):
         FORMATS["pt2"].load(bad, LoadOptions())
     assert not (tmp_path / "trap").exists()
+
+
+@pytest.mark.parametrize("name", ["torchscript", "pt2"])
+@pytest.mark.parametrize("place", [0, "its own"])
+def test_no_second_directory_is_believed(files, tmp_path, name, place):
+    """PyTorch's reader follows the locator of a ZIP64 record, Python's reads what lies in front of the locator."""
+    path, _ = files[name]
+    data = path.read_bytes()
+    count, length, start = struct.unpack("<10xHII2x", data[-22:])
+    here = len(data) - 22
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, start)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, here if place else place, 1)
+    bad = tmp_path / path.name
+    bad.write_bytes(data[:-22] + record + locator + data[-22:])
+    for read in (FORMATS[name].read_card, lambda p: FORMATS[name].load(p, LoadOptions())):
+        with pytest.raises(ArtifactError, match="or a damaged one"):
+            read(bad)
 
 
 def pickled(value: object) -> bytes:
@@ -213,6 +241,9 @@ def test_torchscript_touches_no_files(module, tmp_path, monkeypatch):
         "y = ops.image.write_file('trap', z)",
         "y = __torch__.torch.classes.dist_c10d.Store()",
         "y = torch . save(z, 'trap')",
+        "y = torch._sparse_coo_tensor_unsafe(z, z, [3])",
+        "y = z.set_(z)",
+        '#\r"""\ny = torch.save(z, "trap")\n#\r"""',
         "not python at all",
     ],
 )

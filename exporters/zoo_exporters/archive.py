@@ -23,13 +23,17 @@ from zoo.specs import MAX_CARD_BYTES
 
 MAX_ENTRIES = 20_000
 MAX_DIRECTORY_BYTES = 4 * 2**20
+# Operators that zoo's exports have no use for, and that read or write files, or memory that is none of theirs.
+REFUSED_OPERATORS = r"save|from_file|set_|_?resize\w*_|_(sparse|nested|make)\w*|sparse_\w+_tensor\w*"
 
 _ROOT = "archive"  # what PyTorch calls the folder in a zip that it writes into memory
 _CARD = "extra/card.json"
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7, 4.3.14 and 4.3.16
 _LOCAL = struct.Struct("<4s22xHH")
 _END = struct.Struct("<4sI2xHIIH")
-_END64 = struct.Struct("<4s28xQQQ4s16x")  # the record of a zip past 2 GB, and its locator
+# Past 2 GB: a record with its length (44), disks, counts, length and start of the directory; and its locator.
+_END64 = struct.Struct("<4sQ4xIIQQQQ4sIQI")
+_LARGE = zipfile.ZIP64_LIMIT
 # What zipfile raises at a zip that is none.
 _DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
 
@@ -140,7 +144,9 @@ class Archive:
                 raise self.foreign(path, f"it has an entry {entry.filename[:100]!a}")
             # What is compressed may unpack to any size; links and ciphers have no place in it.
             packed = entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
-            if packed or entry.flag_bits & 1 or stat.S_ISLNK(entry.external_attr >> 16):
+            # Two readers may take a name with a zero byte, or lengths that stand twice, for different things.
+            odd = entry.orig_filename != entry.filename or (entry.extra and entry.header_offset <= _LARGE)
+            if packed or odd or entry.flag_bits & 1 or stat.S_ISLNK(entry.external_attr >> 16):
                 raise self.foreign(path, f"its entry {entry.filename[:100]!a} is not stored as it is")
         _check_layout(archive)
         if _CARD in found and found[_CARD].file_size > MAX_CARD_BYTES:
@@ -168,12 +174,19 @@ def _directory(file: BinaryIO) -> int:
     if mark != b"PK\5\6" or disks or comment:
         raise zipfile.BadZipFile
     file.seek(max(tail - _END64.size, 0))
-    large = _END64.unpack(file.read(_END64.size))
-    if large[-1] == b"PK\6\7":
-        mark, count, length, start, _ = large
+    mark, *record, count64, length64, start64, locator, disk, place, disks = _END64.unpack(file.read(_END64.size))
+    if locator == b"PK\6\7":
         tail -= _END64.size
-        if mark != b"PK\6\6":
+        # Readers differ in where they look for the record, and in which of the two they believe.
+        where = mark == b"PK\6\6" and (disk, place, disks) == (0, tail, 1)
+        same = (count, length, start) == (count64, length64, 2**32 - 1) or (count, length, start) == (
+            count64,
+            length64,
+            start64,
+        )
+        if not where or record != [44, 0, 0, count64] or not same or start64 <= _LARGE:
             raise zipfile.BadZipFile
+        start = start64
     if start + length != tail or length > MAX_DIRECTORY_BYTES or count > MAX_ENTRIES:
         raise zipfile.BadZipFile
     return int(start)

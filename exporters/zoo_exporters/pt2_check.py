@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zoo_exporters.archive import REFUSED_OPERATORS
+
 MAX_PROGRAM_BYTES = 64 * 2**20
 MAX_EXPRESSION = 10_000  # characters
 MAX_EXPONENT = 8
@@ -30,9 +32,8 @@ NAMES = (
     rf"{TEXTS}|{re.escape(SAMPLES)}|data/weights/weight_[0-9]+|data/constants/tensor_[0-9]+"
     r"|archive_format|archive_version|byteorder|\.data/(version|serialization_id)"
 )
-# Of the operators of PyTorch, these two open files.
 _TARGET = re.compile(
-    r"torch\.ops\.aten\.(?!(save|from_file)\.)\w+\.\w+"
+    rf"torch\.ops\.aten\.(?!({REFUSED_OPERATORS})\.)(?!__)\w+\.(?!_)\w+"
     r"|torch\.sym_(min|max|not|sum|ite|int|float)"
     r"|_operator\.(add|sub|mul|floordiv|mod|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|getitem)",
     re.ASCII,
