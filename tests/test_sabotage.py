@@ -20,7 +20,7 @@ from zoo.images import read_picture
 from zoo.parity import checking
 from zoo.parity.refusal import RefusedError
 from zoo.preprocess import Preprocess
-from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions, Written
+from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions, Written
 from zoo_exporters.plugin import zoo_exporters
 
 # torch.jit.script reads the annotations of the classes below: no postponed ones here.
@@ -282,6 +282,53 @@ def test_a_changed_graph_is_caught_by_name(expected, honest, surgery, reason, tm
     surgery(model)
     with pytest.raises(ParityError, match=reason):
         parity_of(expected, model, tmp_path / "model.onnx")
+
+
+@pytest.fixture(scope="module", params=["fp16", "int8"])
+def lower(request, tmp_path_factory) -> tuple[onnx.ModelProto, WriteOptions, Written]:
+    """An honest file, the options it was written with, and what its exporter said of it."""
+    path = tmp_path_factory.mktemp(request.param) / "model.onnx"
+    shown = [make_split().pictures[index] for index in range(8)]
+    calibrated = Calibration(pictures=shown, method="minmax", budget=0, loss=lambda _: 0.0)
+    options = WriteOptions(precision=request.param, calibration=calibrated if request.param == "int8" else None)
+    written = ONNX.write(make_classifier(), path, options)
+    return onnx.load(path), options, written
+
+
+def nearest(model: onnx.ModelProto) -> None:
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    change_resize(model, antialias=0, exclude_outside=0, **how)
+
+
+def spoil_one_weight(model: onnx.ModelProto) -> None:
+    """By one step of its precision's scale."""
+    weight = next(value for value in model.graph.initializer if list(value.dims) == [8, 3, 3, 3])
+    values = numpy_helper.to_array(weight).copy()
+    values[1, 2, 0, 1] += values[1].max() / 64 if values.dtype == np.float16 else 1 - 2 * (values[1, 2, 0, 1] > 0)
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+
+
+@pytest.mark.parametrize(
+    ("surgery", "reason"),
+    [
+        (aliased, r"with the antialiasing of its resize off\. The first place .*\(Resize\), which preprocess computes"),
+        (nearest, r"with its resize to the nearest pixel\. The first place .*\(Resize\), which preprocess computes"),
+        (spoil_one_weight, r"inside, The file's network\.0\.weight is not the classifier's"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_lower_precision_hides_no_mistake(expected, lower, surgery, reason, tmp_path):
+    honest, options, written = lower
+
+    def check(model: onnx.ModelProto) -> None:
+        onnx.save(model, tmp_path / "model.onnx")
+        parity.check(expected, ONNX, tmp_path / "model.onnx", options=options, written=written, budget=100)
+
+    check(honest)
+    changed = copy.deepcopy(honest)
+    surgery(changed)
+    with pytest.raises(ParityError, match=reason):
+        check(changed)
 
 
 def parity_of(expected, model: onnx.ModelProto, path) -> None:

@@ -106,7 +106,11 @@ class Confusion(_Part):
     def fits(self, num_classes: int) -> bool:
         """Whether all of it counts in K classes."""
         lengths = {len(self.right), len(self.support), len(self.answers)}
-        return lengths == {num_classes} and all(max(true, guess) < num_classes for true, guess, _ in self.mistakes)
+        return (
+            lengths == {num_classes}
+            and all(right <= min(both) for right, *both in zip(self.right, self.support, self.answers, strict=True))
+            and all(true != guess and max(true, guess) < num_classes for true, guess, _ in self.mistakes)
+        )
 
 
 class ReferenceOutputs(_Part):

@@ -172,8 +172,8 @@ def _data(card: Card) -> list[tuple[str, object]]:
 def _integrity(card: Card) -> str:
     proof = "its answers to synthetic pictures are in the card" if card.reference else "the card holds no answers"
     return (
-        f"Content hash {words(card.content_hash)}; {proof}. `zoo verify` checks both. The card has a hash of its own. Hashes "
-        "show damage and careless changes, not where a file comes from."
+        f"Content hash {words(card.content_hash)}; {proof}. `zoo verify` checks both. The card has a hash of its own. "
+        "Hashes show damage and careless changes, not where a file comes from."
     )
 
 

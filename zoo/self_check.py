@@ -24,7 +24,7 @@ from zoo.synthetic import VERSION, synthetic_pictures
 TOLERANCES: dict[Precision, float] = {
     "fp32": 1e-4,  # other instructions add up in another order
     "fp16": 5e-2,  # some processors compute in fp16 what others convert to fp32
-    "int8": 0.5,  # sums of products are clipped to 16 bits, or are not; every layer rounds to 1 of 256 values
+    "int8": 0.1,  # every layer rounds to 1 of 256 values; with weights of 7 bits, no sum is clipped on any processor
 }
 
 

@@ -56,7 +56,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 
         spec: Any = None if options.input == "pixels" else classifier.spec
         facts |= quantise(path, path, options.calibration, spec)
-    return Written(facts=facts, departure=departure(classifier, exported))
+    return Written(facts=facts, departure=departure(classifier, exported, path, options.precision))
 
 
 def _opset(options: WriteOptions) -> int:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image
 
-from zoo.data.stream import batches_by_size, decode
+from zoo.data.stream import MAX_WAITING_PIXELS, batches_by_size, decode
 from zoo.data.types import Split
 from zoo.errors import UnreadablePictureError
 from zoo.images import read_picture
@@ -112,9 +112,7 @@ def real(pictures: Iterable[tuple[int, np.ndarray]], before: int = 0) -> Iterato
         before: how many pictures came before.
     """
     cycle = itertools.cycle(BATCHES)
-    pictures = iter(pictures)
-    # Batches wait for pictures of their size, so no longer than a chunk.
-    while chunk := list(itertools.islice(pictures, 2 * LARGE_BATCH)):
+    for chunk in _chunks(pictures):
         for indices, batch in batches_by_size(chunk, LARGE_BATCH):
             start = 0
             while start < len(batch):
@@ -123,6 +121,20 @@ def real(pictures: Iterable[tuple[int, np.ndarray]], before: int = 0) -> Iterato
                 yield Case("real", "picture", part, tuple(indices[start:stop]))
                 before += len(part)
                 start = stop
+
+
+def _chunks(pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Neighbours, few where they are large: batches wait for pictures of their size, so no longer than a chunk."""
+    chunk: list[tuple[int, np.ndarray]] = []
+    pixels = 0
+    for index, picture in pictures:
+        chunk.append((index, picture))
+        pixels += picture.shape[0] * picture.shape[1]
+        if len(chunk) == 2 * LARGE_BATCH or pixels > MAX_WAITING_PIXELS:
+            yield chunk
+            chunk, pixels = [], 0
+    if chunk:
+        yield chunk
 
 
 def fitted(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -204,7 +204,7 @@ def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Itera
         "deterministic",
         f"{len(said.again)} batches twice",
         said.again,
-        allowed.itself,
+        allowed.again,
         "its answers to the same pictures differ from call to call, as with dropout that an eval() was forgotten for",
     )
     yield apart(

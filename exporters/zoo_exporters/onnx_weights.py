@@ -1,0 +1,101 @@
+"""Whether the weights in an ONNX file are the classifier's, in whatever precision they are kept.
+
+Values on the way tell only what the pictures that are looked at bring to light: a weight whose input is zero for them
+changes nothing. torch.onnx names the weights in a file after the classifier's parameters, so that each can be held
+against its own; a convolution's with the BatchNorm behind it folded in (as `torch.nn.utils.fusion` does it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from torch import fx, nn
+from torch.export import ExportedProgram
+
+# Relative to what a weight was computed from, in five steps for folding; and a step of the smallest numbers.
+ROUNDING = {onnx.TensorProto.FLOAT: (1e-6, 1e-44), onnx.TensorProto.FLOAT16: (4e-3, 6e-8)}
+HALF_STEP = 0.501  # of a quantised weight
+
+# A value, and the sum of the magnitudes that it was computed from, float64.
+Weight = tuple[np.ndarray, np.ndarray]
+
+_CONVOLUTIONS = ("aten::conv", "aten::convolution")
+_NORM = "aten::_native_batch_norm_legit_no_training"
+
+
+def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) -> str | None:
+    """A sentence about the first weight in the file that is not the classifier's, None where there is none.
+
+    Args:
+        classifier: in fp32.
+        program: of it, as torch.onnx translated it.
+    """
+    expected = _expected(classifier, program)
+    for name, value, allowed in _weights(onnx.load(path)):
+        differences = [
+            np.abs(value - own) - allowed(magnitude)
+            for own, magnitude in expected.get(name, ())
+            if own.shape == value.shape
+        ]
+        if differences and not min(difference.max() for difference in differences) <= 0:  # nor is what is no number
+            return f"The file's {name} is not the classifier's."
+    return None
+
+
+def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list[Weight]]:
+    """By the names that a file has for them, what a weight may be: plain, or with a BatchNorm folded in."""
+    tensors = {**dict(classifier.named_parameters()), **dict(classifier.named_buffers()), **program.state_dict}
+    own = {name: value.detach().cpu().double().numpy() for name, value in tensors.items()}
+    expected: dict[str, list[Weight]] = {name: [(value, np.abs(value))] for name, value in own.items()}
+    names = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
+    for node in program.graph.nodes:
+        convolution = node.args[0] if _calls(node, _NORM) else None
+        if not isinstance(convolution, fx.Node) or not any(_calls(convolution, name) for name in _CONVOLUTIONS):
+            continue
+        weight = _named(convolution.args[1], names)
+        bias = _named(convolution.args[2], names) if len(convolution.args) > 2 else None  # noqa: PLR2004
+        gamma, beta, mean, variance = (_named(argument, names) for argument in node.args[1:5])
+        if not weight or not mean or not variance:
+            continue
+        scale = (own[gamma] if gamma else 1.0) / np.sqrt(own[variance] + node.args[6])
+        shift, start = own[mean] - (own[bias] if bias else 0.0), own[beta] if beta else np.zeros(1)
+        folded = own[weight] * scale.reshape(-1, *[1] * (own[weight].ndim - 1))
+        expected[weight].append((folded, np.abs(folded)))
+        for name in (f"{weight}_bias", bias):
+            if name:
+                expected.setdefault(name, []).append((start - shift * scale, np.abs(start) + np.abs(shift * scale)))
+    return expected
+
+
+def _calls(node: fx.Node, operator: str) -> bool:
+    name = getattr(node.target, "name", None)
+    return node.op == "call_function" and callable(name) and str(name()).split(".")[0].rstrip("123d") == operator
+
+
+def _named(argument: Any, names: dict[str, str]) -> str | None:
+    return names.get(argument.name) if isinstance(argument, fx.Node) else None
+
+
+def _weights(model: onnx.ModelProto) -> Iterator[tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]]:
+    """Name, value float64, and a function from the magnitude it was computed from to what rounding may do to it."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, tensor in tensors.items():
+        quantised = name.removesuffix("_quantized")
+        scale = tensors.get(f"{quantised}_scale") or tensors.get(f"{name}_scale")
+        if quantised != name and scale is not None:
+            value = numpy_helper.to_array(tensor).astype(np.float64)
+            step = numpy_helper.to_array(scale).astype(np.float64).reshape(-1, *[1] * (value.ndim - 1))
+            yield quantised, value * step, partial(_room, 1e-6, HALF_STEP * step)
+        elif tensor.data_type in ROUNDING:
+            value = numpy_helper.to_array(tensor).astype(np.float64)
+            yield name, value, partial(_room, *ROUNDING[tensor.data_type])
+
+
+def _room(relative: float, step: np.ndarray | float, magnitude: np.ndarray) -> np.ndarray:
+    return np.asarray(relative * magnitude + step)
