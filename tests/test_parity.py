@@ -169,6 +169,13 @@ def test_a_format_declares_its_own_tolerance_in_fp32():
         assert allowed(loose, precision, "pixels", "cpu") == allowed(ONNX, precision, "pixels", "cpu")
 
 
+def test_a_file_may_round_as_the_classifier_does():
+    coarse = allowed(ONNX, "fp32", "pixels", "cpu", rounding=5e-4).allowed
+    assert (coarse.largest, coarse.itself) == (pytest.approx(2e-3), pytest.approx(2e-3))
+    assert allowed(ONNX, "fp32", "pixels", "cpu", rounding=2e-5) == allowed(ONNX, "fp32", "pixels", "cpu")
+    assert allowed(ONNX, "int8", "pixels", "cpu", rounding=5e-4) == allowed(ONNX, "int8", "pixels", "cpu")
+
+
 @pytest.mark.parametrize("scale", [0.0, 1e-9])
 def test_a_degenerate_reference_is_refused(scale):
     """Logits of almost the same value for all pictures, beside a bias that rounds their differences away."""

@@ -187,6 +187,14 @@ def test_the_figures_on_its_data(model, changed, bars, weight):
         verify(model, data="./absent")
 
 
+def test_a_file_in_lower_precision_may_have_lost_its_budget(changed, bars):
+    metrics = read_card(changed()).metrics
+    lost = {"metrics": metrics | {"top1": metrics["top1"] - 3 / 18}}
+    spent = {"checks": [{"name": "accuracy", "allowed": 20.0}]}
+    for card, expected in (({}, False), ({"precision": "int8"}, False), ({"precision": "int8", "parity": spent}, True)):
+        assert verify(changed(**lost, **card), data=str(bars)).findings["data"].passed is expected, card
+
+
 def test_validation_pictures_cut_from_a_folder_are_cut_again(changed, bars, tmp_path):
     shutil.copytree(bars / "train", tmp_path / "photos")
     recipe = read_card(changed()).recipe | {"dataset": "photos", "seed": 3}

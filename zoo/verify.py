@@ -19,7 +19,7 @@ from zoo.card import Card
 from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
 from zoo.registry import registry
 from zoo.self_check import Finding, not_made, self_check
-from zoo.specs import LoadOptions, Precision, WriteOptions
+from zoo.specs import BUDGET, LoadOptions, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.data.chosen import Chosen
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FLIPS: dict[Precision, float] = {
     "fp32": 1e-3,  # versions of the JPEG decoder differ by a grey level
     "fp16": 2e-3,
-    "int8": 1e-2,  # the recorded figures are the classifier's, before it was quantised
+    "int8": 1e-2,
 }
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -166,7 +166,9 @@ def _judged(found: Evaluation, card: Card) -> Finding:
             f"{card.metrics_split} pictures. For figures on other pictures: zoo evaluate"
         )
         return Finding(passed=None, summary=summary, figures=report)
-    allowed = max(1.0, FLIPS[card.precision] * number)
+    # The recorded figures are the classifier's, of which a file in lower precision may have lost its budget.
+    share = 0.0 if card.precision == "fp32" else _budget(card) / 100
+    allowed = max(1.0, FLIPS[card.precision] * number, share * number)
     flips = abs(figures["top1"] - accuracy) * number
     return Finding(
         passed=flips <= allowed + 1e-6,  # shares have been rounded
@@ -174,6 +176,14 @@ def _judged(found: Evaluation, card: Card) -> Finding:
         f"(pictures that may differ: {allowed:.0f}).",
         figures=report | {"allowed_pictures": allowed},
     )
+
+
+def _budget(card: Card) -> float:
+    """The points of accuracy that the file was allowed to lose at its export."""
+    checks = card.parity.get("checks")
+    given = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
+    budgets = [check.get("allowed") for check in given if check.get("name") == "accuracy"]
+    return min(100.0, max([BUDGET, *(float(one) for one in budgets if isinstance(one, int | float))]))
 
 
 def _count(recorded: dict[str, Any]) -> str:
@@ -197,6 +207,7 @@ def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card) -> Find
     if run.classes != card.classes or run.preprocess != card.preprocess:
         return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")
     reference = parity.reference(run.classifier(), *run.evaluation_split())
-    report = parity.check(reference, exporter, path, options=WriteOptions(input=card.input, precision=card.precision))
+    options = WriteOptions(input=card.input, precision=card.precision)
+    report = parity.check(reference, exporter, path, options=options, budget=_budget(card))
     summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread."
     return Finding(passed=True, summary=summary, figures=report)

@@ -18,8 +18,8 @@ from zoo.parity.diagnosis import batches_taken, diagnose
 from zoo.parity.process import Answers, fresh_process
 from zoo.parity.reference import Reference
 from zoo.parity.refusal import RefusedError
-from zoo.parity.tolerances import allowed
-from zoo.specs import ExporterSpec, WriteOptions, Written
+from zoo.parity.tolerances import Allowed, allowed
+from zoo.specs import ExporterSpec, Input, Precision, WriteOptions, Written
 
 QUICK_SECONDS = 10.0
 ALONE = (0, ROWS[0] - 1, ROWS[0])  # rows that are asked for alone: first and last of a batch, first of the ragged one
@@ -58,7 +58,7 @@ def check(
     """
     started = time.perf_counter()
     options, written = options or WriteOptions(), written or Written()
-    bounds = allowed(exporter, options.precision, options.input, device).allowed
+    bounds = _bounds(reference, exporter, options.precision, options.input, device)
     with fresh_process(path, reference.classifier.spec, options.input, device) as artifact:
         said = _ask(reference, artifact, progress)
     found = list(formal(said))
@@ -90,10 +90,14 @@ def check_final(reference: Reference, exporter: ExporterSpec, path: Path, *, pro
             if progress:
                 progress(number + 1, total)
     card = read_card(path)
-    bounds = allowed(exporter, card.precision, card.input, "cpu").allowed
+    bounds = _bounds(reference, exporter, card.precision, card.input, "cpu")
     found = close(reference, logits, bounds)
     if found.reason:
         raise RefusedError(found.reason)
+
+
+def _bounds(reference: Reference, exporter: ExporterSpec, precision: Precision, takes: Input, device: str) -> Allowed:
+    return allowed(exporter, precision, takes, device, rounding=reference.rounding / reference.spread).allowed
 
 
 def _ask(reference: Reference, artifact: Answers, progress: Progress) -> Said:
