@@ -263,6 +263,18 @@ def test_an_onnx_card_that_claims_to_be_huge_is_not_read(onnx_file):
         FORMATS["onnx"].read_card(onnx_file)
 
 
+@pytest.mark.parametrize("optimised", [True, False])
+def test_an_unoptimised_session_runs_the_program_as_it_is(optimised):
+    from zoo_exporters.program import TorchRuntime
+
+    def module(pixels):
+        assert torch._C._get_graph_executor_optimize() is optimised
+        return (pixels.float(),)
+
+    TorchRuntime(module, LoadOptions(optimised=optimised))(np.zeros((1, 2, 2, 3), np.uint8))
+    assert torch._C._get_graph_executor_optimize()
+
+
 @pytest.mark.parametrize("compress, names", [(zipfile.ZIP_DEFLATED, 1), (zipfile.ZIP_STORED, 2)])
 @pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile names what this test does
 def test_torchscript_zips_that_mislead_are_refused(torchscript_file, compress, names):

@@ -140,11 +140,13 @@ class TorchRuntime:
     def __init__(self, module: Any, options: LoadOptions) -> None:
         self._module = module
         self._device = options.device
+        self._optimised = options.optimised
         if options.threads:
             torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self._device)
-        with torch.inference_mode():
+        jit: Any = torch.jit
+        with torch.inference_mode(), jit.optimized_execution(self._optimised):
             logits: np.ndarray = self._module(pixels)[0].float().cpu().numpy()
         return logits
