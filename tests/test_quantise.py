@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ from zoo.classifier import Classifier
 from zoo.errors import ExportError, UsageError
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
-from zoo_exporters.quantise import quantise
+from zoo_exporters.quantise import _Feeds, _within_budget, quantise
 
 CLASSES = 4
 
@@ -200,6 +201,20 @@ def test_pictures_that_say_nothing_are_noticed(exported, pictures, tmp_path):
         quantise(exported["pixels"], tmp_path / "model.onnx", chosen, None)
     assert seen[0] > 40
     assert len(seen) == 4  # none, 1, 2 and 4 of 8 layers in float
+
+
+def test_half_of_the_layers_are_tried_in_float(monkeypatch, tmp_path):
+    layers = [SimpleNamespace(name=str(index), op_type="Conv", input=[]) for index in range(30)]
+    tried: list[int] = []
+    monkeypatch.setattr("zoo_exporters.quantise._write", lambda *args: tried.append(30 - len(args[2])))
+    monkeypatch.setattr("zoo_exporters.quantise.worst_first", lambda *args: layers)
+    chosen = Calibration(pictures=[], method="minmax", budget=1, loss=lambda _: 50.0 if tried[-1] < 15 else 0.5)
+    feeds = _Feeds([], None)
+    facts = _within_budget(tmp_path, tmp_path, layers, feeds, chosen)
+    assert tried == [0, 1, 2, 4, 8, 15]
+    assert len(facts["float_layers"]) == 15
+    with pytest.raises(ExportError, match="with 15 of 30 layers in float"):
+        _within_budget(tmp_path, tmp_path, layers, feeds, replace(chosen, loss=lambda _: 50.0))
 
 
 def test_a_network_without_layers_to_quantise(write, pictures):

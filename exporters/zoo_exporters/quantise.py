@@ -83,7 +83,7 @@ def _within_budget(
 ) -> dict[str, Any]:
     layers = [node for node in nodes if node.op_type not in _ACTIVATIONS]
     ranked: list[Any] = []
-    count = 0
+    count, most = 0, len(layers) // 2
     while True:
         kept = {node.name for node in ranked[:count]}
         _write(folder, target, [node.name for node in nodes if node.name not in kept])
@@ -91,8 +91,8 @@ def _within_budget(
         if lost <= calibration.budget:
             break
         ranked = ranked or worst_first(folder / "float.onnx", target, layers, feeds.first(RANKING_PICTURES))
-        count = 2 * count or 1
-        if count > len(layers) // 2:
+        count, before = min(2 * count or 1, most), count
+        if count == before:
             raise ExportError(
                 f"int8 loses {lost:.2f} points of accuracy with {len(kept)} of {len(layers)} layers in float, more "
                 f"than the budget of {calibration.budget:g}.",
