@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,14 +49,18 @@ def bench(
 
         zoo bench fp32.onnx int8.onnx --batch-sizes 1 --threads 1,2,4 --plot bench.png
     """
+    from zoo.bench.plot import plot as draw
     from zoo.bench.rounds import ROUNDS, measure, settings
     from zoo.cli.console import warn
     from zoo.data.stream import count_cores
     from zoo.progress import Reporter
+    from zoo.runs import write_atomically
 
     counts = _numbers("--threads", threads) if threads else sorted({1, count_cores()})
     batches = _numbers("--batch-sizes", batch_sizes)
-    _check_plot(plot)
+    if plot:
+        require_matplotlib("Drawing a plot")
+        check_target(plot, "--plot", "A plot is a PNG file", ".png")
     wanted = settings(artifacts, counts, batches, _size(size))
     each = seconds or min(3.0, LONGEST_S / len(wanted))
     reporter = Reporter()
@@ -74,7 +79,8 @@ def bench(
     elif good:
         _print(good, names)
     if plot and good:
-        _plot(good, names, plot)
+        with writing(plot, "--plot"):
+            write_atomically(plot, lambda path: draw(good, names, path))
     if len(good) < len(found):
         raise typer.Exit(1)
 
@@ -96,21 +102,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):  # noqa: PLR2004
         raise UsageError(f"--size '{text}' is no height and width.", "Write both in pixels: --size 480x640")
     return int(parts[0]), int(parts[1])
-
-
-def _check_plot(path: Path | None) -> None:
-    """Minutes of measuring must not end with a file that cannot be written."""
-    if path is None:
-        return
-    from importlib.util import find_spec
-
-    from zoo.errors import MissingExtraError
-
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("Drawing a plot", "train")
-    if path.is_dir() or not path.parent.is_dir():
-        what = f"'{path}' is a folder" if path.is_dir() else f"There is no folder '{path.parent}'"
-        raise UsageError(f"{what}.", "Give --plot the name of a file in a folder that exists.")
 
 
 def _names(artifacts: Sequence[Path]) -> dict[int, str]:
@@ -189,13 +180,3 @@ def _record(result: Measured, bases: dict[tuple[int, int], Measured]) -> dict[st
         "loaded_bytes": result.loaded_bytes,
         "peak_bytes": result.peak_bytes,
     }
-
-
-def _plot(found: Sequence[Measured], names: dict[int, str], path: Path) -> None:
-    from zoo.bench.plot import plot
-    from zoo.errors import reason_of
-
-    try:
-        plot(found, names, path)
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {reason_of(error)}.", "Name another --plot.") from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.targets import check_target, writing
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
     from zoo.artifact import read_card
     from zoo.cli.tables import print_facts
 
+    if model_card:
+        check_target(model_card, "--model-card", "A model card is a Markdown file", ".md")
     card = read_card(path)
     if model_card:
         _write_model_card(model_card, card)
@@ -65,14 +68,11 @@ def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
 
 
 def _write_model_card(file: Path, card: Card) -> None:
-    from zoo.errors import UsageError, reason_of
     from zoo.model_card import model_card
     from zoo.runs import write_text
 
-    try:
+    with writing(file, "--model-card"):
         write_text(file, model_card(card))
-    except OSError as error:
-        raise UsageError(f"'{file}' cannot be written: {reason_of(error)}.", "Name another --model-card.") from None
 
 
 def _card_facts(card: Card, path: Path) -> Facts:
