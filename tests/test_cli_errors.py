@@ -1,0 +1,92 @@
+"""What goes wrong around a command ends with a sentence, a remedy and an exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from zoo.cli import main
+from zoo.errors import UnreadablePictureError
+from zoo.exporting import export
+from zoo.images import read_picture
+
+LONG = "a" * 300
+
+
+@pytest.fixture(scope="module")
+def model(trained, tmp_path_factory) -> Path:
+    return export(trained, "onnx", tmp_path_factory.mktemp("errors") / "model.onnx").path
+
+
+@pytest.fixture
+def failed(tmp_path, monkeypatch, capsys):
+    """Runs a command that must fail; returns its exit code and what it says."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        assert not said.out
+        return end.value.code, said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "{model}", f"{LONG}.jpg"],
+        ["info", f"{LONG}.onnx"],
+        ["evaluate", LONG],
+        ["evaluate", "{model}", LONG],
+        ["verify", "{model}", "--data", LONG],
+        ["export", "{run}", "--onnx", "--output", LONG],
+        ["train", "tiny", LONG],
+        ["lr-find", "tiny", "{bars}", "--output", LONG],
+    ],
+)
+def test_a_name_that_is_too_long_is_named(failed, model, trained, bars, arguments):
+    code, said = failed(*(word.format(model=model, run=trained.path, bars=bars) for word in arguments))
+    assert code in (1, 2)
+    assert LONG in said
+    assert "file name too long" in said
+
+
+def test_a_picture_whose_name_is_too_long_cannot_be_read():
+    with pytest.raises(UnreadablePictureError, match="file name too long"):
+        read_picture(f"{LONG}.jpg")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("command", ["predict", "csv", "json", "info"])
+def test_output_that_cannot_be_written_is_said(model, tmp_path, command, buffered):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    arguments = {
+        "predict": ["predict", model, tmp_path],
+        "csv": ["predict", model, tmp_path, tmp_path / "absent.png", "--csv"],
+        "json": ["predict", model, tmp_path, "--json"],
+        "info": ["info", model, "--json"],
+    }[command]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "zoo", *map(str, arguments)],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": buffered},
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "Error: The output cannot be written: no space left on device.\nMake room, or send it elsewhere.\n"
+    )
+    assert "Traceback" not in done.stderr
+    assert "ignored" not in done.stderr
