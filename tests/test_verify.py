@@ -235,6 +235,31 @@ def test_a_strangers_words_do_not_steer_the_terminal(changed):
     assert not {"\x1b", "\x07"} & set(done.stdout)
 
 
+def test_it_says_what_it_does_and_how_far_it_is(model, trained, bars):
+    said = []
+    verify(model, data=str(bars), against=trained.path, progress=said.append)
+    first = list(dict.fromkeys(line.partition(" (")[0] for line in said))
+    assert first == [
+        "checking its content",
+        "checking its numbers",
+        "evaluating test pictures",
+        "loading the run and its pictures",
+        "running the classifier on the pictures of the parity check",
+        "comparing it with the run",
+    ]
+    assert "evaluating test pictures (18 of 18)" in said
+    assert said[-1].endswith(" batches)")
+
+
+def test_the_command_shows_it_on_stderr_alone(model):
+    command = [sys.executable, "-m", "zoo", "verify", model, "--json"]
+    terminal = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=terminal)
+    assert json.loads(done.stdout)["passed"], done.stderr
+    for step in ("loading", "checking its numbers"):
+        assert step in done.stderr
+
+
 def test_no_torch_is_needed(model, bars, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not installed')")
     search = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])

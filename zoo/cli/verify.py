@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli.console import stderr
+
 if TYPE_CHECKING:
     from zoo.verify import Verification
 
@@ -37,10 +39,12 @@ def verify(
 
     The exit code is 0 only where every check was made and passed. It says nothing of where a file comes from.
     """
-    from zoo.progress import Reporter
-    from zoo.verify import verify as verify_file
+    with stderr().status("loading") as status:
+        from zoo.verify import verify as verify_file
 
-    found = verify_file(artifact, data=data, against=against, device=device, data_root=data_root, bar=Reporter().bar)
+        found = verify_file(
+            artifact, data=data, against=against, device=device, data_root=data_root, progress=status.update
+        )
     if as_json:
         from zoo.cli.tables import print_json
 
