@@ -64,6 +64,15 @@ def test_a_picture_whose_name_is_too_long_cannot_be_read():
         read_picture(f"{LONG}.jpg")
 
 
+@pytest.mark.parametrize("command", ["verify", "predict", "bench", "demo", "evaluate"])
+def test_a_device_that_is_none_is_a_wrong_command(failed, model, command):
+    code, said = failed(command, model, *["."] * (command == "predict"), "--device", "tpu")
+    assert code == 2
+    assert "--device" in said
+    assert "'tpu'" in said
+    assert "cuda" in said
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize("command", ["predict", "csv", "json", "info"])

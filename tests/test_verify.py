@@ -131,6 +131,25 @@ def test_a_broken_program_is_a_finding(changed):
     assert "does not run: onnxruntime cannot load" in found.findings["numbers"].summary
 
 
+@pytest.fixture
+def without_gpu():
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("needs a runtime without a GPU")
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_a_device_that_is_not_there_is_no_fault_of_the_file(model, changed, bars):
+    found = verify(model, data=str(bars), device="cuda")
+    assert passed(found) == {"hash": True, "numbers": None, "data": None}
+    assert not found.passed
+    for name in ("numbers", "data"):
+        assert found.findings[name].summary.startswith("Not checked: onnxruntime cannot run on 'cuda' here.")
+    broken = verify(changed(swap=(b"\x22\x04Conv", b"\x22\x04Gonv")), device="cuda")
+    assert passed(broken) == {"hash": False, "numbers": False}
+
+
 def test_cards_without_answers_or_with_those_to_other_pictures(model, changed):
     assert passed(verify(changed(reference=None, schema_version=1))) == {"hash": True, "numbers": None}
     reference = json.loads(read_card(model).reference.model_dump_json())

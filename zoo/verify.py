@@ -17,7 +17,7 @@ from zoo.artifact import Predictor, open_runtime, read_card
 from zoo.card import Card
 from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
 from zoo.registry import registry
-from zoo.self_check import Finding, not_made, self_check
+from zoo.self_check import Finding, elsewhere, not_made, self_check
 from zoo.specs import LoadOptions, Precision, WriteOptions
 
 if TYPE_CHECKING:
@@ -93,7 +93,12 @@ def verify(
     if chosen:
 
         def figures() -> Finding:
-            runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
+            try:
+                runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
+            except ArtifactError as error:
+                if device == "cpu":
+                    raise
+                return elsewhere(str(error))
             return _figures(Predictor(card, runtime), chosen, progress)
 
         findings["data"] = _made(figures, shipped)

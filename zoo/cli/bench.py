@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.options import ArtifactDevice
 from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import UsageError
 
@@ -34,7 +35,7 @@ def bench(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Of the pictures. Default: the network's own.", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every round too.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw it too.")] = None,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import stderr
+from zoo.cli.options import ArtifactDevice
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to list.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
 ) -> None:
     """Classify pictures with an exported file.
 

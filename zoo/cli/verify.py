@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import stderr
+from zoo.cli.options import ArtifactDevice
 
 if TYPE_CHECKING:
     from zoo.verify import Verification
@@ -32,7 +33,7 @@ def verify(
         Path | None, typer.Option(metavar="RUN", help="Compare with the classifier of this run, which needs torch.")
     ] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check an exported file, on any machine: its content by a hash, its numbers by its answers to synthetic pictures.
