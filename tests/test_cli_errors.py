@@ -73,6 +73,44 @@ def test_a_device_that_is_none_is_a_wrong_command(failed, model, command):
     assert "cuda" in said
 
 
+@pytest.mark.parametrize(
+    ("line", "cause", "remedy"),
+    [
+        ("export --precision bf16", "The option --precision cannot be 'bf16'.", "Choose one of fp32, fp16, int8."),
+        ("evaluate a --split tst", "The option --split cannot be 'tst'.", "Choose one of test, val, train."),
+        ("list runns", "The argument what cannot be 'runns'.", "Choose one of backbones, datasets, exporters,"),
+        ("predict a b --top-k 0", "The option --top-k cannot be '0'.", "Give a whole number of at least 1."),
+        ("predict a b --top-k x", "The option --top-k cannot be 'x'.", "Give a whole number of at least 1."),
+        ("export --accuracy-budget nan", "--accuracy-budget cannot be 'nan'.", "Give a number of at least 0."),
+        ("demo --port 70000", "The option --port cannot be '70000'.", "Give a whole number from 1 to 65535."),
+        ("train a b --epochs 1.5", "The option --epochs cannot be '1.5'.", "Give a whole number.\n"),
+        ("train a b --rotate far", "The option --rotate cannot be 'far'.", "Give a number.\n"),
+        ("predict a b --topk 3", "No such option: --topk.", "Did you mean --top-k? See: zoo predict --help"),
+        ("predcit a b", "No such command 'predcit'. Did you mean 'predict'?\n", "See: zoo --help"),
+        ("predict", "Missing argument 'artifact'.", "See: zoo predict --help"),
+        ("export --format", "Option '--format' requires an argument.", "See: zoo export --help"),
+        ("train a b c", "Got unexpected extra argument(s) (c).", "See: zoo train --help"),
+    ],
+)
+def test_a_command_line_that_cannot_be_taken_has_a_remedy(failed, line, cause, remedy):
+    code, said = failed(*line.split())
+    assert code == 2
+    assert cause in said
+    assert f"\n{remedy}" in said
+    assert "Input should" not in said
+    assert "Value error" not in said
+
+
+def test_without_a_command_there_is_help(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["zoo"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert "First steps:" in said.out + said.err
+    assert "Error:" not in said.err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize("command", ["predict", "csv", "json", "info"])

@@ -23,6 +23,7 @@ from zoo.cli import (
     verify,
 )
 from zoo.cli.console import fail, flush, refused, warn
+from zoo.cli.parsing import Group
 from zoo.errors import ZooError
 
 HELP = """Fine-tune an image classifier with one command, export it, and trust what you deploy.
@@ -38,6 +39,7 @@ First steps:
 
 app = typer.Typer(
     name="zoo",
+    cls=Group,
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,  # Typer's panels import rich.markdown: more CPU than all the rest of `zoo --help`
