@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from zoo.bench.rounds import ROUNDS, measure, settings
 from zoo.cli import app
-from zoo.errors import ArtifactError, MissingExtraError, UsageError
+from zoo.errors import MissingExtraError, UsageError
 from zoo.exporting import export, reference_of
 
 QUICK = ("--seconds", 0.1, "--batch-sizes", "4,1", "--threads", 1)
@@ -135,8 +135,8 @@ def test_wrong_commands(models, tmp_path, monkeypatch):
         (("--size", "0x12"), UsageError, "--size '0x12' is no height and width"),
         (("--plot", tmp_path), UsageError, "is a folder"),
         (("--plot", tmp_path / "absent" / "plot.png"), UsageError, "There is no folder"),
-        ((tmp_path / "absent.onnx",), ArtifactError, "does not exist"),
-        ((tmp_path / "absent.zip",), ArtifactError, "does not exist"),
+        ((tmp_path / "absent.onnx",), UsageError, "does not exist"),
+        ((tmp_path / "absent.zip",), UsageError, "does not exist"),
     ]
     for arguments, error, reason in cases:
         done = run_zoo(models[0], *arguments)

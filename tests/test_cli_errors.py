@@ -73,6 +73,15 @@ def test_a_device_that_is_none_is_a_wrong_command(failed, model, command):
     assert "cuda" in said
 
 
+@pytest.mark.parametrize("command", ["verify", "predict", "bench", "info", "demo", "evaluate"])
+def test_a_file_that_is_not_there_is_a_wrong_command_and_a_damaged_one_a_failed_job(failed, tmp_path, command):
+    (tmp_path / "damaged.onnx").write_bytes(b"\x08\x07")
+    (tmp_path / "folder.onnx").mkdir()
+    for name, code in (("absent.onnx", 2), ("folder.onnx", 2), ("damaged.onnx", 1)):
+        found, said = failed(command, name, *["a.png"] * (command == "predict"))
+        assert (found, name in said) == (code, True), said
+
+
 @pytest.mark.parametrize(
     ("line", "cause", "remedy"),
     [

@@ -268,5 +268,5 @@ def test_info_of_files_that_are_no_artifacts(tmp_path):
         zoo("info", "damaged.fake")
     with pytest.raises(UsageError, match=r"must end in \.fake"):
         zoo("info", "other.txt")
-    with pytest.raises(ArtifactError, match=r"no file at absent\.fake"):
+    with pytest.raises(UsageError, match=r"no file at absent\.fake"):
         zoo("info", "absent.fake")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from zoo.artifact import load
 from zoo.cli import app
-from zoo.errors import ArtifactError, UsageError
+from zoo.errors import UsageError
 from zoo.exporting import export
 from zoo.images import read_picture
 
@@ -150,7 +150,7 @@ def test_wrong_commands(model, bars, tmp_path):
     cases = [
         ((model, tmp_path), UsageError, "no pictures in"),
         ((model, bars, "--json", "--csv"), UsageError, "exclude each other"),
-        ((tmp_path / "absent.onnx", bars), ArtifactError, "does not exist"),
+        ((tmp_path / "absent.onnx", bars), UsageError, "does not exist"),
         ((bars / "test" / "bar" / "000.png", bars), UsageError, "does not end like that of an artifact"),
     ]
     for arguments, error, reason in cases:

@@ -171,7 +171,7 @@ def test_another_number_of_classes_is_a_finding(model, changed):
 def test_newer_cards_and_other_files_are_errors(changed, tmp_path):
     with pytest.raises(ArtifactError, match="schema version 99"):
         verify(changed(schema_version=99))
-    with pytest.raises(ArtifactError, match="does not exist"):
+    with pytest.raises(UsageError, match="does not exist"):
         verify(tmp_path / "absent.onnx")
     with pytest.raises(UsageError, match="does not end like"):
         verify(tmp_path / __file__)

@@ -75,8 +75,8 @@ def verify(
         progress: called with what is being done.
 
     Raises:
-        ArtifactError: the file is missing or foreign, or its card is not valid.
-        UsageError: there is no such dataset or run.
+        ArtifactError: the file is foreign, or its card is not valid.
+        UsageError: there is no such file, dataset or run.
         DataError: the pictures cannot be had.
         MissingExtraError: `against` without torch.
     """

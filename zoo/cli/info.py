@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,16 +144,17 @@ def _names(name: str, shapes: bool, as_json: bool) -> None:
 
 
 def _named(name: str) -> list[Registered[Spec]]:
-    from zoo.errors import ArtifactError, UnknownNameError, UsageError
+    from zoo.errors import UnknownNameError, UsageError
     from zoo.registry import registry
 
     try:
         return registry().named(name)
-    except UnknownNameError:
-        with suppress(UsageError):
+    except UnknownNameError as unknown:
+        try:
             registry().exporter_for(name)
-            raise ArtifactError(f"There is no file at {name}.", "Make one with: zoo export") from None
-        raise
+        except UsageError:
+            raise unknown from None
+        raise UsageError(f"There is no file at {name}.", "Make one with: zoo export") from None
 
 
 def _print_stages(spec: BackboneSpec, table: list[StageShape]) -> None:
