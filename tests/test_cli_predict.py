@@ -93,7 +93,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_go_on(model, tmp_
     assert done.exit_code == 1
     assert [row["file"] for row in json.loads(done.stdout)] == [str(good)]
     assert f"'{broken}' cannot be read" in done.stderr
-    assert "absent.png' cannot be read: no such file" in done.stderr
+    assert "absent.png' cannot be read: no such file or directory. Check its name, or leave it out.\n" in done.stderr
     assert "2 of 3 pictures could not be read" in done.stderr
 
 
@@ -150,6 +150,8 @@ def test_wrong_commands(model, bars, tmp_path):
     cases = [
         ((model, tmp_path), UsageError, "no pictures in"),
         ((model, bars, "--json", "--csv"), UsageError, "exclude each other"),
+        ((model, ""), UsageError, "An empty name"),
+        ((model, bars, "https://example.com//a.jpg"), UsageError, "'https://example.com//a.jpg' is an address"),
         ((tmp_path / "absent.onnx", bars), UsageError, "does not exist"),
         ((bars / "test" / "bar" / "000.png", bars), UsageError, "does not end like that of an artifact"),
     ]

@@ -58,8 +58,9 @@ def read_picture(source: Path | str | bytes | BinaryIO) -> np.ndarray:
         with _quiet(), _opened(source) as file, Image.open(file, formats=_formats()) as image:
             return _pixels(image)
     except Exception as error:  # decoders raise whatever a damaged file leads them to
+        mend = "Check its name" if isinstance(error, FileNotFoundError) else "Replace it"
         raise UnreadablePictureError(
-            f"{name} cannot be read: {_reason(error, source)}.", "Replace it, or leave it out."
+            f"{name} cannot be read: {_reason(error, source)}.", f"{mend}, or leave it out."
         ) from None
 
 
