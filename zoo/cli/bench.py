@@ -54,6 +54,7 @@ def bench(
     from zoo.bench.rounds import ROUNDS, measure, settings
     from zoo.cli.console import warn
     from zoo.data.stream import count_cores
+    from zoo.markup import count
     from zoo.progress import Reporter
     from zoo.runs import write_atomically
 
@@ -66,15 +67,14 @@ def bench(
     each = seconds or min(3.0, LONGEST_S / len(wanted))
     reporter = Reporter()
     expected = each * len(wanted) * (ROUNDS + 1) / ROUNDS
-    reporter.say(f"{len(wanted)} settings, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
+    what = count(len(wanted), "setting")
+    reporter.say(f"{what}, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
     with reporter.bar("Measuring", len(wanted) * (ROUNDS + 1)) as advance:
         found = measure(wanted, each, device, advance)
     names = _names(artifacts)
     good = [result for result in found if not result.failure]
-    for result in found:
-        if result.failure:
-            setting = result.setting
-            warn(f"{names[setting.index]} ({setting.threads} threads, batch {setting.batch}) fails: {result.failure}")
+    for sentence in _failures(found, names):
+        warn(sentence)
     if as_json:
         _print_json(found, each, device)
     elif good:
@@ -115,6 +115,23 @@ def _names(artifacts: Sequence[Path]) -> dict[int, str]:
     return {i: f"{end} #{ends[: i + 1].count(end)}" if ends.count(end) > 1 else end for i, end in enumerate(ends)}
 
 
+def _failures(found: Sequence[Measured], names: dict[int, str]) -> list[str]:
+    """What fails in the same way with every setting of a file is said once of the file."""
+    from zoo.markup import count
+
+    sentences = []
+    for index, name in names.items():
+        own = [result for result in found if result.setting.index == index]
+        if own[0].failure and len({result.failure for result in own}) == 1:
+            sentences.append(f"{name} fails: {own[0].failure}")
+            continue
+        for result in own:
+            if result.failure:
+                threads = count(result.setting.threads, "thread")
+                sentences.append(f"{name} ({threads}, batch {result.setting.batch}) fails: {result.failure}")
+    return sentences
+
+
 def _bases(found: Sequence[Measured]) -> dict[tuple[int, int], Measured]:
     return {(r.setting.threads, r.setting.batch): r for r in found if r.setting.index == 0 and not r.failure}
 
@@ -129,7 +146,7 @@ def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
     rows = []
     for result in found:
         setting, base = result.setting, bases.get((result.setting.threads, result.setting.batch))
-        row = [names[setting.index], f"{setting.width} x {setting.height}", str(setting.threads), str(setting.batch)]
+        row = [names[setting.index], f"{setting.height}x{setting.width}", str(setting.threads), str(setting.batch)]
         row += [f"{value:.4g}" for value in result.latency_ms.values()]
         row += [f"{result.throughput:.4g}"]
         if base is None:
@@ -140,7 +157,7 @@ def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
             ratios = result.ratios(base)
             row.append(f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
         rows.append([*row, f"{result.loaded_bytes / MEBI:,.0f}", f"{result.peak_bytes / MEBI:,.0f}"])
-    heads = ("file", "pictures", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s", "ratio to the first")
+    heads = ("file", "HxW", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s", "ratio to the first")
     print_table((*heads, "loaded MiB", "peak MiB"), rows)
     noise = max((max(r.throughputs) - min(r.throughputs)) / r.throughput for r in found)
     calls = min(sum(map(len, result.rounds)) for result in found)
