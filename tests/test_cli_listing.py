@@ -256,6 +256,8 @@ def test_info_of_an_artifact_prints_its_card(tmp_path):
     assert "top1 0.9" in text
     assert "\x1b" not in text
     assert json.loads(zoo("info", "model.fake", "--json"))["classes"] == ["circle", "square"]
+    with pytest.raises(UsageError, match=r"'model\.fake' is not a backbone"):
+        zoo("info", "model.fake", "--shapes")
 
 
 def test_info_of_files_that_are_no_artifacts(tmp_path):

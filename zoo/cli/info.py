@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.targets import check_target, writing
+from zoo.errors import UnknownNameError, UsageError
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def info(
     An artifact's card is read without loading the program in the file.
     """
     from zoo.cli.tables import warn_problems
-    from zoo.errors import UsageError
     from zoo.registry import registry
 
     path = Path(subject)
     if path.is_file():
+        if shapes:
+            raise _without_stages(subject)
         _artifact(path, as_json, model_card)
     elif model_card:
         raise UsageError(
@@ -124,11 +126,10 @@ def _preprocessing(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -
 def _names(name: str, shapes: bool, as_json: bool) -> None:
     from zoo.cli.shapes import stage_shapes
     from zoo.cli.tables import print_facts, print_json, record
-    from zoo.errors import UsageError
 
     entries = _named(name)
     if shapes and not any(isinstance(entry.spec, BackboneSpec) for entry in entries):
-        raise UsageError(f"'{name}' is not a backbone, so it has no stages.", "Leave --shapes out.")
+        raise _without_stages(name)
     records = []
     for entry in entries:
         records.append(record(entry, ask_provider=True))
@@ -143,8 +144,11 @@ def _names(name: str, shapes: bool, as_json: bool) -> None:
         print_json(records)
 
 
+def _without_stages(name: str) -> UsageError:
+    return UsageError(f"'{name}' is not a backbone, so it has no stages.", "Leave --shapes out.")
+
+
 def _named(name: str) -> list[Registered[Spec]]:
-    from zoo.errors import UnknownNameError, UsageError
     from zoo.registry import registry
 
     try:
