@@ -275,8 +275,7 @@ def test_the_command_shows_it_on_stderr_alone(model):
     terminal = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=terminal)
     assert json.loads(done.stdout)["passed"], done.stderr
-    for step in ("loading", "checking its numbers"):
-        assert step in done.stderr
+    assert "checking its numbers" in done.stderr  # which takes longer than a frame
 
 
 def test_no_torch_is_needed(model, bars, tmp_path):
