@@ -128,9 +128,9 @@ def test_a_runtime_that_fails_is_an_artifact_error(predictor, answer):
 
 
 def test_missing_files_folders_and_strange_suffixes(tmp_path):
-    with pytest.raises(ArtifactError, match="does not exist"):
+    with pytest.raises(UsageError, match="does not exist"):
         load(tmp_path / "absent.onnx")
-    with pytest.raises(ArtifactError, match="is a folder"):
+    with pytest.raises(UsageError, match="is a folder"):
         load(tmp_path)
     (tmp_path / "model.zip").write_bytes(b"")
     with pytest.raises(UsageError, match="does not end like that of an artifact"):

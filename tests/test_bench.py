@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from zoo.bench.rounds import ROUNDS, measure, settings
 from zoo.cli import app
-from zoo.errors import ArtifactError, MissingExtraError, UsageError
+from zoo.errors import MissingExtraError, UsageError
 from zoo.exporting import export, reference_of
 
 QUICK = ("--seconds", 0.1, "--batch-sizes", "4,1", "--threads", 1)
@@ -93,9 +93,9 @@ def test_what_fails_is_named_and_the_others_go_on(models, tmp_path):
     found = json.loads(done.stdout)["results"]
     assert ["error" in one for one in found] == [True, True, False, True]
     assert found[2]["ratios_to_first"] is None
-    assert "broken.onnx (1 threads, batch 1) fails" in done.stderr
-    assert "does not match its card" in done.stderr
-    assert "Unable to allocate" in done.stderr
+    assert "broken.onnx fails: " in done.stderr
+    assert done.stderr.count("does not match its card") == 1
+    assert "a.onnx (1 thread, batch 1000000000000) fails: Unable to allocate" in done.stderr
 
 
 def test_a_worker_that_is_killed_is_named_and_the_others_go_on(models, tmp_path):
@@ -116,14 +116,17 @@ def test_a_worker_that_is_killed_is_named_and_the_others_go_on(models, tmp_path)
 
 
 def test_the_table_is_for_people(models, tmp_path):
-    done = run_zoo(*models[:1] * 2, *QUICK)
+    done = run_zoo(*models[:1] * 2, *QUICK, "--size", "10x20")
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("file ")
+    assert lines[0].split()[:3] == ["file", "HxW", "threads"]
+    assert {line.split()[2] for line in lines[1:5]} == {"10x20"}
     assert [line.split("  ")[0] for line in lines[1:5]] == ["a.onnx #1", "a.onnx #1", "a.onnx #2", "a.onnx #2"]
     assert " to " in lines[4]
     assert "varied by up to" in lines[-1]
     assert "4 settings, 0.1 s each: about 0 s with warm-up" in done.stderr
+    one = run_zoo(models[0], "--seconds", 0.1, "--batch-sizes", 1, "--threads", 1)
+    assert one.stderr.startswith("1 setting, 0.1 s each")
 
 
 def test_wrong_commands(models, tmp_path, monkeypatch):
@@ -135,8 +138,8 @@ def test_wrong_commands(models, tmp_path, monkeypatch):
         (("--size", "0x12"), UsageError, "--size '0x12' is no height and width"),
         (("--plot", tmp_path), UsageError, "is a folder"),
         (("--plot", tmp_path / "absent" / "plot.png"), UsageError, "There is no folder"),
-        ((tmp_path / "absent.onnx",), ArtifactError, "does not exist"),
-        ((tmp_path / "absent.zip",), ArtifactError, "does not exist"),
+        ((tmp_path / "absent.onnx",), UsageError, "does not exist"),
+        ((tmp_path / "absent.zip",), UsageError, "does not exist"),
     ]
     for arguments, error, reason in cases:
         done = run_zoo(models[0], *arguments)

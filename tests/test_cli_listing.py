@@ -256,6 +256,8 @@ def test_info_of_an_artifact_prints_its_card(tmp_path):
     assert "top1 0.9" in text
     assert "\x1b" not in text
     assert json.loads(zoo("info", "model.fake", "--json"))["classes"] == ["circle", "square"]
+    with pytest.raises(UsageError, match=r"'model\.fake' is not a backbone"):
+        zoo("info", "model.fake", "--shapes")
 
 
 def test_info_of_files_that_are_no_artifacts(tmp_path):
@@ -268,5 +270,5 @@ def test_info_of_files_that_are_no_artifacts(tmp_path):
         zoo("info", "damaged.fake")
     with pytest.raises(UsageError, match=r"must end in \.fake"):
         zoo("info", "other.txt")
-    with pytest.raises(ArtifactError, match=r"no file at absent\.fake"):
+    with pytest.raises(UsageError, match=r"no file at absent\.fake"):
         zoo("info", "absent.fake")

@@ -195,7 +195,7 @@ def test_its_options_are_those_that_concern_pictures():
         (["{bars}", "--output", "sheet.jpg"], "'sheet.jpg' is not named so", "NAME.png"),
         (["{bars}", "--output", "no/sheet.png"], "There is no folder no", "--output"),
         (["{bars}", "--output", "folder.png"], "folder.png is a folder", "--output"),
-        (["{bars}", "--count", "0"], "--count", "greater than or equal to 1"),
+        (["{bars}", "--count", "0"], "--count cannot be '0'", "Give a whole number from 1 to 1000."),
         (["{bars}", "--augment", "strnog"], "'strnog'", "strong"),
     ],
 )

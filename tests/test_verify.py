@@ -144,6 +144,25 @@ def test_a_broken_program_is_a_finding(changed):
     assert "does not run: onnxruntime cannot load" in found.findings["numbers"].summary
 
 
+@pytest.fixture
+def without_gpu():
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("needs a runtime without a GPU")
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_a_device_that_is_not_there_is_no_fault_of_the_file(model, changed, bars):
+    found = verify(model, data=str(bars), device="cuda")
+    assert passed(found) == {"hash": True, "numbers": None, "data": None}
+    assert not found.passed
+    for name in ("numbers", "data"):
+        assert found.findings[name].summary.startswith("Not checked: onnxruntime cannot run on 'cuda' here.")
+    broken = verify(changed(swap=(b"\x22\x04Conv", b"\x22\x04Gonv")), device="cuda")
+    assert passed(broken) == {"hash": False, "numbers": False}
+
+
 def test_cards_without_answers_or_with_those_to_other_pictures(model, changed):
     assert passed(verify(changed(reference=None, schema_version=1))) == {"hash": True, "numbers": None}
     reference = json.loads(read_card(model).reference.model_dump_json())
@@ -165,7 +184,7 @@ def test_another_number_of_classes_is_a_finding(model, changed):
 def test_newer_cards_and_other_files_are_errors(changed, tmp_path):
     with pytest.raises(ArtifactError, match="schema version 99"):
         verify(changed(schema_version=99))
-    with pytest.raises(ArtifactError, match="does not exist"):
+    with pytest.raises(UsageError, match="does not exist"):
         verify(tmp_path / "absent.onnx")
     with pytest.raises(UsageError, match="does not end like"):
         verify(tmp_path / __file__)
@@ -254,6 +273,30 @@ def test_a_strangers_words_do_not_steer_the_terminal(changed):
     done = run_zoo(changed(content_hash="\x1b[31m\x07"))
     assert done.exit_code == 1
     assert not {"\x1b", "\x07"} & set(done.stdout)
+
+
+def test_it_says_what_it_does_and_how_far_it_is(model, trained, bars):
+    said = []
+    verify(model, data=str(bars), against=trained.path, progress=said.append)
+    first = list(dict.fromkeys(line.partition(" (")[0] for line in said))
+    assert first == [
+        "checking its content",
+        "checking its numbers",
+        "evaluating test pictures",
+        "loading the run and its pictures",
+        "running the classifier on the pictures of the parity check",
+        "comparing it with the run",
+    ]
+    assert "evaluating test pictures (18 of 18)" in said
+    assert said[-1].endswith(" batches)")
+
+
+def test_the_command_shows_it_on_stderr_alone(model):
+    command = [sys.executable, "-m", "zoo", "verify", model, "--json"]
+    terminal = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=terminal)
+    assert json.loads(done.stdout)["passed"], done.stderr
+    assert "checking its numbers" in done.stderr  # which takes longer than a frame
 
 
 def test_no_torch_is_needed(model, bars, tmp_path):

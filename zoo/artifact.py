@@ -176,8 +176,8 @@ def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predicto
             pictures, and the slowest through one.
 
     Raises:
-        ArtifactError: the file is missing, damaged or foreign, or the device is not there.
-        UsageError: its suffix belongs to no format.
+        ArtifactError: the file is damaged or foreign, or the device is not there.
+        UsageError: there is no such file, or its suffix belongs to no format.
         MissingExtraError: its runtime is not installed.
     """
     # Threads that wait for work in a loop would take the cores from those that decode.
@@ -218,12 +218,12 @@ def _read(path: Path) -> tuple[ExporterSpec, Card]:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, ValueError):  # ValueError: a zero byte in the name
-        raise ArtifactError(f"'{path}' does not exist.", "Name a file that `zoo export` wrote.") from None
+        raise UsageError(f"'{path}' does not exist.", "Name a file that `zoo export` wrote.") from None
     except OSError as error:
         raise ArtifactError(f"'{path}' cannot be read: {reason_of(error)}.", "Check the path.") from None
     if not stat.S_ISREG(mode):
         what = "is a folder" if stat.S_ISDIR(mode) else "is no file"  # a pipe would be waited for
-        raise ArtifactError(f"'{path}' {what}.", "Name a file that `zoo export` wrote.")
+        raise UsageError(f"'{path}' {what}.", "Name a file that `zoo export` wrote.")
     from zoo.registry import registry
 
     exporter = registry().exporter_for(path).spec

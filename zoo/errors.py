@@ -10,7 +10,7 @@
     ├── PluginError             a plugin that breaks the contract of `zoo.hookspecs`
     ├── TrainingError           a training that cannot go on
     ├── WeightsError            pretrained weights that cannot be had
-    ├── ArtifactError           an exported file that is missing, damaged or foreign
+    ├── ArtifactError           an exported file that is damaged or foreign
     ├── ExportError             an export that cannot be written
     │   └── ParityError         an artifact that does not agree with its classifier
     └── MissingExtraError       an optional dependency that is not installed

@@ -58,8 +58,9 @@ def read_picture(source: Path | str | bytes | BinaryIO) -> np.ndarray:
         with _quiet(), _opened(source) as file, Image.open(file, formats=_formats()) as image:
             return _pixels(image)
     except Exception as error:  # decoders raise whatever a damaged file leads them to
+        mend = "Check its name" if isinstance(error, FileNotFoundError) else "Replace it"
         raise UnreadablePictureError(
-            f"{name} cannot be read: {_reason(error, source)}.", "Replace it, or leave it out."
+            f"{name} cannot be read: {_reason(error, source)}.", f"{mend}, or leave it out."
         ) from None
 
 
@@ -207,11 +208,8 @@ def _name(source: Path | str | bytes | BinaryIO) -> str:
 
 
 def _reason(error: Exception, source: object) -> str:
-    empty = (isinstance(source, bytes) and not source) or (
-        isinstance(source, Path | str) and Path(source).is_file() and Path(source).stat().st_size == 0
-    )
     match error:
-        case _ if empty:
+        case _ if _is_empty(source):
             reason = "it is empty"
         case UnidentifiedImageError():
             reason = f"it is no picture of a known format ({', '.join(FORMATS)})"
@@ -226,6 +224,15 @@ def _reason(error: Exception, source: object) -> str:
         case _:
             reason = f"it is damaged ({str(error).strip().rstrip('.')})"
     return reason
+
+
+def _is_empty(source: object) -> bool:
+    if not isinstance(source, Path | str):
+        return source == b""
+    try:
+        return Path(source).is_file() and Path(source).stat().st_size == 0
+    except OSError:  # the name is too long
+        return False
 
 
 _quiet_lock = threading.Lock()

@@ -231,9 +231,14 @@ def remove_unfinished(folder: Path, *, made: int) -> None:
             each.rmdir()
 
 
+def temporary_name(path: Path) -> Path:
+    """Beside a file, where `write_atomically` makes it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Lets `write` make a file under a temporary name, then renames it: readers see the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         write(temporary)
         temporary.replace(path)

@@ -9,7 +9,6 @@ wait for a right hash.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from zoo.artifact import Predictor, open_runtime, read_card
 from zoo.card import Card
 from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
 from zoo.registry import registry
-from zoo.self_check import Finding, not_made, self_check
+from zoo.self_check import Finding, elsewhere, not_made, self_check
 from zoo.specs import BUDGET, LoadOptions, Precision, WriteOptions
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ FLIPS: dict[Precision, float] = {
     "fp16": 2e-3,
     "int8": 1e-2,
 }
-
-Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +52,8 @@ class Verification:
         return all(finding.passed is True for finding in self.findings.values())
 
 
-def _no_bar(_: str, __: int) -> AbstractContextManager[Callable[[int], None]]:
-    return nullcontext(lambda _: None)
+def _say_nothing(_: str) -> None:
+    pass
 
 
 def verify(
@@ -66,7 +63,7 @@ def verify(
     against: Path | str | None = None,
     device: str = "cpu",
     data_root: str | None = None,
-    bar: Bar = _no_bar,
+    progress: Callable[[str], None] = _say_nothing,
 ) -> Verification:
     """Checks a file against its card, and where asked against pictures and the run that it came from.
 
@@ -75,11 +72,11 @@ def verify(
         against: the folder of the run; its classifier needs torch.
         device: `cpu` or `cuda`.
         data_root: folder that holds the named datasets.
-        bar: shows the title and the number of steps of what takes long, as `zoo.progress.Reporter.bar`.
+        progress: called with what is being done.
 
     Raises:
-        ArtifactError: the file is missing or foreign, or its card is not valid.
-        UsageError: there is no such dataset or run.
+        ArtifactError: the file is foreign, or its card is not valid.
+        UsageError: there is no such file, dataset or run.
         DataError: the pictures cannot be had.
         MissingExtraError: `against` without torch.
     """
@@ -88,18 +85,25 @@ def verify(
     # What cannot be found is said before anything takes its time.
     chosen = None if data is None else _pictures(path, card, data, data_root)
     run = None if against is None else _run_at(Path(against))
-    findings = {"hash": _hash(exporter, path, card), "numbers": self_check(path, card, device)}
+    progress("checking its content")
+    findings = {"hash": _hash(exporter, path, card)}
+    progress("checking its numbers")
+    findings["numbers"] = self_check(path, card, device)
     shipped = findings["hash"].passed
     if chosen:
 
         def figures() -> Finding:
-            runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
-            with bar(f"Evaluating {chosen.split_name} pictures", len(chosen.split)) as advance:
-                return _figures(Predictor(card, runtime), chosen, advance)
+            try:
+                runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
+            except ArtifactError as error:
+                if device == "cpu":
+                    raise
+                return elsewhere(str(error))
+            return _figures(Predictor(card, runtime), chosen, progress)
 
         findings["data"] = _made(figures, shipped)
     if run:
-        findings["against"] = _made(lambda: _agreement(run, exporter, path, card), shipped)
+        findings["against"] = _made(lambda: _agreement(run, exporter, path, card, progress), shipped)
     return Verification(path=path, card=card, findings=findings)
 
 
@@ -134,13 +138,21 @@ def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> Chose
     return choose(place, card.classes, None, own=own)
 
 
-def _figures(predictor: Predictor, chosen: Chosen, advance: Callable[[int], None]) -> Finding:
+def _figures(predictor: Predictor, chosen: Chosen, progress: Callable[[str], None]) -> Finding:
     from zoo.evaluate import Evaluation, answers
 
     card = predictor.card
+    done, total = 0, len(chosen.split)
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress(f"evaluating {chosen.split_name} pictures ({done:,} of {total:,})")
+
+    advance(0)
     logits, indices, unreadable = answers(predictor.stream, chosen.split, len(card.classes), advance)
     if not len(indices):
-        raise DataError(f"None of the {len(chosen.split)} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+        raise DataError(f"None of the {total} pictures can be read: {unreadable[0]}", "Mend the pictures.")
     return _judged(
         Evaluation(
             classes=card.classes,
@@ -201,13 +213,19 @@ def _run_at(folder: Path) -> Run:
     return Run(folder)
 
 
-def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card) -> Finding:
+def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card, progress: Callable[[str], None]) -> Finding:
     from zoo import parity
+    from zoo.exporting import reference_of
 
     if run.classes != card.classes or run.preprocess != card.preprocess:
         return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")
-    reference = parity.reference(run.classifier(), *run.evaluation_split())
-    options = WriteOptions(input=card.input, precision=card.precision)
-    report = parity.check(reference, exporter, path, options=options, budget=_budget(card))
+    report = parity.check(
+        reference_of(run, progress=progress),
+        exporter,
+        path,
+        options=WriteOptions(input=card.input, precision=card.precision),
+        budget=_budget(card),
+        progress=lambda done, total: progress(f"comparing it with the run ({done} of {total} batches)"),
+    )
     summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread."
     return Finding(passed=True, summary=summary, figures=report)

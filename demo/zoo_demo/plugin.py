@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli.options import ArtifactDevice
 from zoo.hookspecs import hookimpl
 
 
@@ -29,7 +30,7 @@ def demo(
         int | None,
         typer.Option(min=1, max=65535, show_default=False, help="By default 7860, or the next free one."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where the model runs: cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
 ) -> None:
     """Try a model in the browser.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.markup import count as counted
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -36,7 +38,7 @@ def plot(found: Sequence[Measured], names: Mapping[int, str], path: Path) -> Non
         style = {
             "color": f"C{index % 10}",
             "alpha": 1.0 if count == threads[-1] else 0.55,
-            "label": f"{names[index]}, {count} thread{'s' * (count != 1)}",
+            "label": f"{names[index]}, {counted(count, 'thread')}",
         }
         marks = {"marker": MARKERS[threads.index(count) % len(MARKERS)], "markersize": 5}
         marks["linestyle"] = "-" if count == threads[-1] else "--"

@@ -22,7 +22,8 @@ from zoo.cli import (
     train,
     verify,
 )
-from zoo.cli.console import fail, warn
+from zoo.cli.console import fail, flush, refused, warn
+from zoo.cli.parsing import Group
 from zoo.errors import ZooError
 
 HELP = """Fine-tune an image classifier with one command, export it, and trust what you deploy.
@@ -38,6 +39,7 @@ First steps:
 
 app = typer.Typer(
     name="zoo",
+    cls=Group,
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,  # Typer's panels import rich.markdown: more CPU than all the rest of `zoo --help`
@@ -75,14 +77,14 @@ def _root(
 
 
 def main() -> None:
-    """Runs a command; a `ZooError` becomes its sentence and its exit code, never a traceback."""
+    """Runs a command; a `ZooError`, or what the operating system refuses, becomes a sentence and an exit code."""
     from zoo.cli.tables import warn_problems
     from zoo.registry import registry
 
     try:
         registry().add_commands(app, sys.argv[1:])
         warn_problems(registry().problems)
-        app()
+        _run()
     except ZooError as error:
         fail(error)
     except KeyboardInterrupt:
@@ -92,3 +94,13 @@ def main() -> None:
         # The reader of a pipe (`zoo list | head`) may leave early: https://docs.python.org/3/library/signal.html
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        fail(refused(error))
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit:
+        flush()
+        raise

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.options import ArtifactDevice
+from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def bench(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Of the pictures. Default: the network's own.", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every round too.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw it too.")] = None,
 ) -> None:
@@ -48,33 +50,38 @@ def bench(
 
         zoo bench fp32.onnx int8.onnx --batch-sizes 1 --threads 1,2,4 --plot bench.png
     """
+    from zoo.bench.plot import plot as draw
     from zoo.bench.rounds import ROUNDS, measure, settings
     from zoo.cli.console import warn
     from zoo.data.stream import count_cores
+    from zoo.markup import count
     from zoo.progress import Reporter
+    from zoo.runs import write_atomically
 
     counts = _numbers("--threads", threads) if threads else sorted({1, count_cores()})
     batches = _numbers("--batch-sizes", batch_sizes)
-    _check_plot(plot)
+    if plot:
+        require_matplotlib("Drawing a plot")
+        check_target(plot, "--plot", "A plot is a PNG file", ".png")
     wanted = settings(artifacts, counts, batches, _size(size))
     each = seconds or min(3.0, LONGEST_S / len(wanted))
     reporter = Reporter()
     expected = each * len(wanted) * (ROUNDS + 1) / ROUNDS
-    reporter.say(f"{len(wanted)} settings, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
+    what = count(len(wanted), "setting")
+    reporter.say(f"{what}, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
     with reporter.bar("Measuring", len(wanted) * (ROUNDS + 1)) as advance:
         found = measure(wanted, each, device, advance)
     names = _names(artifacts)
     good = [result for result in found if not result.failure]
-    for result in found:
-        if result.failure:
-            setting = result.setting
-            warn(f"{names[setting.index]} ({setting.threads} threads, batch {setting.batch}) fails: {result.failure}")
+    for sentence in _failures(found, names):
+        warn(sentence)
     if as_json:
         _print_json(found, each, device)
     elif good:
         _print(good, names)
     if plot and good:
-        _plot(good, names, plot)
+        with writing(plot, "--plot"):
+            write_atomically(plot, lambda path: draw(good, names, path))
     if len(good) < len(found):
         raise typer.Exit(1)
 
@@ -98,21 +105,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _check_plot(path: Path | None) -> None:
-    """Minutes of measuring must not end with a file that cannot be written."""
-    if path is None:
-        return
-    from importlib.util import find_spec
-
-    from zoo.errors import MissingExtraError
-
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("Drawing a plot", "train")
-    if path.is_dir() or not path.parent.is_dir():
-        what = f"'{path}' is a folder" if path.is_dir() else f"There is no folder '{path.parent}'"
-        raise UsageError(f"{what}.", "Give --plot the name of a file in a folder that exists.")
-
-
 def _names(artifacts: Sequence[Path]) -> dict[int, str]:
     """The shortest ends of their paths that differ; a file that is named twice is numbered."""
     ends = list(map(str, artifacts))
@@ -121,6 +113,23 @@ def _names(artifacts: Sequence[Path]) -> dict[int, str]:
         if len(set(ends)) == len(set(artifacts)):
             break
     return {i: f"{end} #{ends[: i + 1].count(end)}" if ends.count(end) > 1 else end for i, end in enumerate(ends)}
+
+
+def _failures(found: Sequence[Measured], names: dict[int, str]) -> list[str]:
+    """What fails in the same way with every setting of a file is said once of the file."""
+    from zoo.markup import count
+
+    sentences = []
+    for index, name in names.items():
+        own = [result for result in found if result.setting.index == index]
+        if own[0].failure and len({result.failure for result in own}) == 1:
+            sentences.append(f"{name} fails: {own[0].failure}")
+            continue
+        for result in own:
+            if result.failure:
+                threads = count(result.setting.threads, "thread")
+                sentences.append(f"{name} ({threads}, batch {result.setting.batch}) fails: {result.failure}")
+    return sentences
 
 
 def _bases(found: Sequence[Measured]) -> dict[tuple[int, int], Measured]:
@@ -137,7 +146,7 @@ def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
     rows = []
     for result in found:
         setting, base = result.setting, bases.get((result.setting.threads, result.setting.batch))
-        row = [names[setting.index], f"{setting.width} x {setting.height}", str(setting.threads), str(setting.batch)]
+        row = [names[setting.index], f"{setting.height}x{setting.width}", str(setting.threads), str(setting.batch)]
         row += [f"{value:.4g}" for value in result.latency_ms.values()]
         row += [f"{result.throughput:.4g}"]
         if base is None:
@@ -148,7 +157,7 @@ def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
             ratios = result.ratios(base)
             row.append(f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
         rows.append([*row, f"{result.loaded_bytes / MEBI:,.0f}", f"{result.peak_bytes / MEBI:,.0f}"])
-    heads = ("file", "pictures", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s", "ratio to the first")
+    heads = ("file", "HxW", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s", "ratio to the first")
     print_table((*heads, "loaded MiB", "peak MiB"), rows)
     noise = max((max(r.throughputs) - min(r.throughputs)) / r.throughput for r in found)
     calls = min(sum(map(len, result.rounds)) for result in found)
@@ -189,13 +198,3 @@ def _record(result: Measured, bases: dict[tuple[int, int], Measured]) -> dict[st
         "loaded_bytes": result.loaded_bytes,
         "peak_bytes": result.peak_bytes,
     }
-
-
-def _plot(found: Sequence[Measured], names: dict[int, str], path: Path) -> None:
-    from zoo.bench.plot import plot
-    from zoo.errors import reason_of
-
-    try:
-        plot(found, names, path)
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {reason_of(error)}.", "Name another --plot.") from None

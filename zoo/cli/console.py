@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
+
+from zoo.errors import ZooError, reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zoo.errors import ZooError
+# A write that fails does not say to which file.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @cache
@@ -37,8 +42,29 @@ def process_number() -> int:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
+def refused(error: OSError) -> ZooError:
+    """What the operating system refuses, for people: nobody nearer to it had a word for it."""
+    reason = reason_of(error)
+    if error.filename is not None:
+        return ZooError(f"'{error.filename}' cannot be used: {reason}.", "Name another, or mend that first.")
+    if error.errno in NO_ROOM:
+        return ZooError(f"The output cannot be written: {reason}.", "Make room, or send it elsewhere.")
+    return ZooError(f"The operating system refuses: {reason}.", "Mend that, and give the command again.")
+
+
+def flush() -> None:
+    """Writes what stdout still holds, or gives it up: Python would try as it ends, and say so with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
 def fail(error: ZooError) -> NoReturn:
     """Prints cause and remedy; ends the process with the error's exit code."""
+    with suppress(OSError):
+        flush()
     where = f" in process {process_number()}" if process_number() else ""
     stderr().print(f"Error{where}: {error.cause}", style="bold red", markup=False)
     stderr().print(error.remedy, markup=False)

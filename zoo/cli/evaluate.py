@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.errors import DataError, MissingExtraError, UsageError
+from zoo.cli.targets import check_target, require_matplotlib, writing
+from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from zoo.data.chosen import Chosen
@@ -64,7 +65,9 @@ def evaluate(
     from zoo.subject import find_subject, place_of, warnings_of
 
     subject = find_subject(model)
-    _check_report(report)
+    if report:
+        require_matplotlib("Writing a report")
+        check_target(report, "--report", "A report is an HTML page", ".html", ".htm")
     place, own = place_of(subject, dataset, encoding=encoding, data_root=data_root)
     chosen = _choose(subject, place, split, own=own, model=model, named=dataset is not None)
     notes = [*chosen.notes, *warnings_of(subject, chosen, own=own)]
@@ -84,19 +87,6 @@ def evaluate(
         print_json(_record(model, chosen, found, notes))
     else:
         _print(subject, chosen, found, report)
-
-
-def _check_report(report: Path | None) -> None:
-    """An hour of evaluation must not end with a file that cannot be written."""
-    if report is None:
-        return
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("Writing a report", "train")
-    if report.is_dir() or not report.parent.is_dir():
-        what = f"'{report}' is a folder" if report.is_dir() else f"There is no folder '{report.parent}'"
-        raise UsageError(f"{what}.", "Give --report the name of a file in a folder that exists.")
 
 
 def _choose(subject: Subject, place: Recipe, split: SplitName | None, *, own: bool, model: Path, named: bool) -> Chosen:
@@ -143,15 +133,12 @@ def _differences(subject: Subject, chosen: Chosen, found: Evaluation) -> list[st
 
 
 def _write_report(path: Path, subject: Subject, chosen: Chosen, found: Evaluation, notes: list[str]) -> None:
-    from zoo.errors import reason_of
     from zoo.report import write_report
     from zoo.report_facts import chosen_section
 
     sections = {**chosen_section(chosen), **subject.sections}
-    try:
+    with writing(path, "--report"):
         write_report(path, found, title=subject.title, sections=sections, notes=notes)
-    except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {reason_of(error)}.", "Name another --report.") from None
 
 
 def _record(model: Path, chosen: Chosen, found: Evaluation, notes: list[str]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.targets import check_target, writing
+from zoo.errors import UnknownNameError, UsageError
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def info(
     An artifact's card is read without loading the program in the file.
     """
     from zoo.cli.tables import warn_problems
-    from zoo.errors import UsageError
     from zoo.registry import registry
 
     path = Path(subject)
     if path.is_file():
+        if shapes:
+            raise _without_stages(subject)
         _artifact(path, as_json, model_card)
     elif model_card:
         raise UsageError(
@@ -55,6 +57,8 @@ def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
     from zoo.artifact import read_card
     from zoo.cli.tables import print_facts
 
+    if model_card:
+        check_target(model_card, "--model-card", "A model card is a Markdown file", ".md")
     card = read_card(path)
     if model_card:
         _write_model_card(model_card, card)
@@ -65,14 +69,11 @@ def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
 
 
 def _write_model_card(file: Path, card: Card) -> None:
-    from zoo.errors import UsageError, reason_of
     from zoo.model_card import model_card
     from zoo.runs import write_text
 
-    try:
+    with writing(file, "--model-card"):
         write_text(file, model_card(card))
-    except OSError as error:
-        raise UsageError(f"'{file}' cannot be written: {reason_of(error)}.", "Name another --model-card.") from None
 
 
 def _card_facts(card: Card, path: Path) -> Facts:
@@ -125,11 +126,10 @@ def _preprocessing(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -
 def _names(name: str, shapes: bool, as_json: bool) -> None:
     from zoo.cli.shapes import stage_shapes
     from zoo.cli.tables import print_facts, print_json, record
-    from zoo.errors import UsageError
 
     entries = _named(name)
     if shapes and not any(isinstance(entry.spec, BackboneSpec) for entry in entries):
-        raise UsageError(f"'{name}' is not a backbone, so it has no stages.", "Leave --shapes out.")
+        raise _without_stages(name)
     records = []
     for entry in entries:
         records.append(record(entry, ask_provider=True))
@@ -144,17 +144,21 @@ def _names(name: str, shapes: bool, as_json: bool) -> None:
         print_json(records)
 
 
+def _without_stages(name: str) -> UsageError:
+    return UsageError(f"'{name}' is not a backbone, so it has no stages.", "Leave --shapes out.")
+
+
 def _named(name: str) -> list[Registered[Spec]]:
-    from zoo.errors import ArtifactError, UnknownNameError, UsageError
     from zoo.registry import registry
 
     try:
         return registry().named(name)
-    except UnknownNameError:
-        with suppress(UsageError):
+    except UnknownNameError as unknown:
+        try:
             registry().exporter_for(name)
-            raise ArtifactError(f"There is no file at {name}.", "Make one with: zoo export") from None
-        raise
+        except UsageError:
+            raise unknown from None
+        raise UsageError(f"There is no file at {name}.", "Make one with: zoo export") from None
 
 
 def _print_stages(spec: BackboneSpec, table: list[StageShape]) -> None:

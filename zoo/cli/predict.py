@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import stderr
+from zoo.cli.options import ArtifactDevice
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,18 +24,19 @@ Results = Generator[tuple[Path, "Prediction | str"], None, None]
 FEW = 4  # pictures a core: fewer are classified one batch after the other
 MAX_WORKERS = 16  # each needs memory for a batch
 SHOWN_EVERY_S = 0.1
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def predict(
     artifact: Annotated[Path, typer.Argument(help="A file that `zoo export` wrote.")],
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="FILES_OR_FOLDERS...", help="Pictures, or folders of pictures.")
+        list[str], typer.Argument(metavar="FILES_OR_FOLDERS...", help="Pictures, or folders of pictures.")
     ],
     *,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to list.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
 ) -> None:
     """Classify pictures with an exported file.
 
@@ -77,11 +80,16 @@ def _workers(pictures: int, device: str) -> int:
     return 1 if device != "cpu" or pictures < FEW * cores else min(MAX_WORKERS, cores)
 
 
-def _files(given: list[Path]) -> list[Path]:
+def _files(given: list[str]) -> list[Path]:
     from zoo.images import find_pictures
 
     files: list[Path] = []
-    for path in given:
+    for text in given:
+        if not text:
+            raise UsageError("An empty name is that of no picture.", "Leave it out, or write . for this folder.")
+        path = Path(text)  # which makes one slash of two
+        if ADDRESS.match(text) and not path.exists():
+            raise UsageError(f"'{text}' is an address, and no file.", "Fetch it first, and name the file.")
         found = find_pictures(path) if path.is_dir() else [path]
         if not found:
             raise UsageError(f"There are no pictures in '{path}'.", "Name a folder that holds some.")
@@ -101,7 +109,7 @@ def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
     def readable() -> Iterator[tuple[int, np.ndarray]]:
         for index, picture in decode(FilePictures(files)):
             if isinstance(picture, UnreadablePictureError):
-                results[index] = picture.cause
+                results[index] = str(picture)
             else:
                 yield index, picture
 

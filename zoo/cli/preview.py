@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.targets import check_target, writing
 from zoo.cli.train import JSON, given_recipe, with_options
-from zoo.errors import MissingExtraError, UsageError, reason_of
+from zoo.errors import MissingExtraError, UsageError
 from zoo.plan import PARTS
 
 DEFAULT_BACKBONE = "resnet18"
@@ -35,6 +36,7 @@ def preview(**options: Any) -> None:
     """
     from zoo.progress import Reporter
     from zoo.registry import registry
+    from zoo.runs import write_atomically
 
     output: Path = options.pop("output")
     count, views, as_json = (options.pop(name) for name in ("count", "views", "json"))
@@ -43,13 +45,14 @@ def preview(**options: Any) -> None:
     if options["backbone"] is None and options["recipe"] is None:
         options["backbone"] = DEFAULT_BACKBONE
     recipe = given_recipe(options, "zoo preview", backbone_first=False)
-    _check_output(output)
+    check_target(output, "--output", "A preview is a PNG file", ".png")
     try:
         from zoo.preview import make_preview
     except ImportError:
         raise MissingExtraError("A preview", "train") from None
     made = make_preview(recipe, registry().backbone(recipe.backbone).spec, Reporter(), count=count, views=views)
-    _write(made.sheet, output)
+    with writing(output, "--output"):
+        write_atomically(output, lambda path: made.sheet.save(path, "PNG"))
     if as_json:
         import dataclasses
 
@@ -61,27 +64,6 @@ def preview(**options: Any) -> None:
         print_json({"preview": str(output), **facts, "labels": made.labels})
     else:
         typer.echo("\n".join((*made.lines, f"Written: {output}")))
-
-
-def _check_output(output: Path) -> None:
-    """Before anything is loaded."""
-    if output.suffix.lower() != ".png":
-        raise UsageError(f"A preview is a PNG file, and '{output}' is not named so.", "Give --output NAME.png")
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder.", "Name a file with --output.")
-    if not output.parent.is_dir():
-        raise UsageError(f"There is no folder {output.parent}.", "Make it, or name another one with --output.")
-
-
-def _write(sheet: Any, output: Path) -> None:
-    from zoo.runs import write_atomically
-
-    try:
-        write_atomically(output, lambda path: sheet.save(path, "PNG"))
-    except OSError as error:
-        raise UsageError(
-            f"{output} cannot be written: {reason_of(error)}.", "Name another file with --output."
-        ) from None
 
 
 _BACKBONE = typer.Option("--backbone", help=f"Network that will see the pictures. Default: {DEFAULT_BACKBONE}.")

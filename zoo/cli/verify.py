@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli.console import stderr
+from zoo.cli.options import ArtifactDevice
+
 if TYPE_CHECKING:
     from zoo.verify import Verification
 
@@ -30,17 +33,19 @@ def verify(
         Path | None, typer.Option(metavar="RUN", help="Compare with the classifier of this run, which needs torch.")
     ] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: ArtifactDevice = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check an exported file, on any machine: its content by a hash, its numbers by its answers to synthetic pictures.
 
     The exit code is 0 only where every check was made and passed. It says nothing of where a file comes from.
     """
-    from zoo.progress import Reporter
-    from zoo.verify import verify as verify_file
+    with stderr().status("loading") as status:
+        from zoo.verify import verify as verify_file
 
-    found = verify_file(artifact, data=data, against=against, device=device, data_root=data_root, bar=Reporter().bar)
+        found = verify_file(
+            artifact, data=data, against=against, device=device, data_root=data_root, progress=status.update
+        )
     if as_json:
         from zoo.cli.tables import print_json
 

@@ -18,6 +18,8 @@ from zoo.specs import DatasetRequest, DatasetSpec
 
 def looks_like_path(text: str) -> bool:
     """Whether a place is meant rather than a name: it has a separator, a leading dot or tilde, or exists."""
+    if not text:  # which pathlib takes for the current folder
+        return False
     separators = {"/", "\\", os.sep}
     return text.startswith((".", "~")) or any(mark in text for mark in separators) or Path(text).exists()
 
