@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from zoo.cli import main
-from zoo.errors import UnreadablePictureError
+from zoo.cli.console import fail, warn
+from zoo.errors import ArtifactError, UnreadablePictureError
 from zoo.exporting import export
 from zoo.images import read_picture
 
@@ -156,3 +157,13 @@ def test_output_that_cannot_be_written_is_said(model, tmp_path, command, buffere
     )
     assert "Traceback" not in done.stderr
     assert "ignored" not in done.stderr
+
+
+def test_a_strangers_words_in_an_error_do_not_steer_the_terminal(capsys):
+    strange = "\x1b]0;owned\x07\x9b31m"
+    warn(strange)
+    with pytest.raises(SystemExit):
+        fail(ArtifactError(strange, strange))
+    said = capsys.readouterr().err
+    assert said.count("]0;owned") == 3
+    assert not set("\x1b\x07\x9b") & set(said)

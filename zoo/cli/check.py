@@ -71,8 +71,8 @@ def check(
 
 def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
     from zoo.check.near import MIN_SIDE
-    from zoo.cli.console import warn
-    from zoo.cli.tables import print_table, printable
+    from zoo.cli.console import printable, warn
+    from zoo.cli.tables import print_table
 
     for note in notes:
         warn(note)
@@ -117,7 +117,7 @@ def _class_rows(report: Report) -> list[list[str]]:
 
 
 def _print_end(report: Report, files: Sequence[Path]) -> None:
-    from zoo.cli.tables import printable
+    from zoo.cli.console import printable
 
     typer.echo()
     for problem in report.problems:

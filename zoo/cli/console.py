@@ -32,9 +32,14 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: what a file says, or a runtime of it, is a stranger's."""
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
+
+
 def warn(message: str) -> None:
     """One loud line."""
-    stderr().print(message, style="bold yellow", markup=False)
+    stderr().print(printable(message), style="bold yellow", markup=False)
 
 
 def process_number() -> int:
@@ -66,6 +71,6 @@ def fail(error: ZooError) -> NoReturn:
     with suppress(OSError):
         flush()
     where = f" in process {process_number()}" if process_number() else ""
-    stderr().print(f"Error{where}: {error.cause}", style="bold red", markup=False)
-    stderr().print(error.remedy, markup=False)
+    stderr().print(f"Error{where}: {printable(error.cause)}", style="bold red", markup=False)
+    stderr().print(printable(error.remedy), markup=False)
     sys.exit(error.exit_code)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.console import stderr
+from zoo.cli.console import printable, stderr
 from zoo.cli.options import ArtifactDevice
 from zoo.errors import UsageError
 
@@ -64,7 +64,7 @@ def predict(
                 shown = time.monotonic()
             if isinstance(found, str):
                 failed += 1
-                stderr().print(found, style="yellow", markup=False)
+                stderr().print(printable(found), style="yellow", markup=False)
             else:
                 writer.add(file, found)
     if failed:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from zoo.cli.console import stdout, warn
+from zoo.cli.console import printable, stdout, warn
 from zoo.specs import WeightsSpec
 
 if TYPE_CHECKING:
@@ -58,11 +58,6 @@ def print_json(value: object) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # Bytes of a file name that are no text are lone surrogates, which JSON can escape and UTF-8 cannot hold.
     typer.echo(re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text))
-
-
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: an artifact's card is a stranger's."""
-    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def record(entry: Registered[Spec], *, ask_provider: bool = False) -> dict[str, object]:
