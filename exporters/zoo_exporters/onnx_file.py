@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoo.errors import ArtifactError, ExportError
+from zoo.placing import data_path
 from zoo.specs import MAX_CARD_BYTES
 
 CARD_KEY = b"zoo.card"
@@ -54,11 +55,6 @@ class _Reader:
     path: Path
     file: BinaryIO
     fields: int = field(default=0)
-
-
-def data_path(path: Path) -> Path:
-    """Where the weights of the file lie, if they do not lie inside."""
-    return path.with_name(f"{path.name}.data")
 
 
 def write_card(path: Path, text: str) -> None:
