@@ -19,7 +19,7 @@ from zoo.classifier import Classifier
 from zoo.errors import ArtifactError, ExportError, UsageError
 from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters import onnx as format_
-from zoo_exporters import onnx_file
+from zoo_exporters import onnx_file, wire
 
 from .test_exporters import differences, make_classifier
 
@@ -225,9 +225,9 @@ def test_graphs_in_graphs_without_end_are_damaged(tmp_path):
     graph = b""
     for _ in range(60):  # a graph in an attribute of a node of a graph
         for field in (6, 5, 1):
-            graph = bytes([field << 3 | 2]) + onnx_file._encoded(len(graph)) + graph
+            graph = bytes([field << 3 | 2]) + wire.encoded(len(graph)) + graph
     path = tmp_path / "deep.onnx"
-    path.write_bytes(bytes([7 << 3 | 2]) + onnx_file._encoded(len(graph)) + graph)
+    path.write_bytes(bytes([7 << 3 | 2]) + wire.encoded(len(graph)) + graph)
     with pytest.raises(ArtifactError, match="no ONNX file, or a damaged one"):
         format_.content_hash(path)
 
