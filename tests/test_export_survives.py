@@ -17,6 +17,7 @@ from zoo.exporting import export, reference_of
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
 FILES = ("model.onnx", "model.pt")
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143}  # exit codes
 BEFORE = b"an artifact of last year"
 
 
@@ -72,12 +73,15 @@ def assert_survives(trained, place: Path, how: signal.Signals, after: float) -> 
     for path in (place / name for name in FILES):
         if path.read_bytes() != BEFORE:
             load(path)  # it was ready: whole, with a card that fits
-    if how == signal.SIGINT:
+    if how in ENDS:
+        assert code == ENDS[how]
+        assert "Interrupted." in said
         assert sorted(path.name for path in place.iterdir()) == sorted(FILES)
 
 
-def test_interrupts(trained, tmp_path):
-    assert_survives(trained, tmp_path, signal.SIGINT, 0.5)
+@pytest.mark.parametrize("how", ENDS)
+def test_interrupts(trained, tmp_path, how):
+    assert_survives(trained, tmp_path, how, 0.5)
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ def test_a_missing_suffix_is_added(ship, place):
         ({"exporter": "torchscript", "precision": "int8"}, r"torchscript is not written in int8.*fp32"),
         ({"exporter": "pt2", "opset": 18}, r"pt2 has no --opset"),
         ({"exporter": "torchscript", "external_data": True}, r"torchscript has no --external-data"),
-        ({"opset": 12}, r"opset 12 .*--opset 18"),
+        ({"opset": 17}, r"opset 17 .*--opset 18"),
         ({"opset": 99}, r"opset 99"),
     ],
 )

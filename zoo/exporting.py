@@ -7,16 +7,17 @@ afterwards, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.artifact import open_runtime
+from zoo.artifact import open_runtime, read_card
 from zoo.card_making import make_card
-from zoo.errors import UsageError
-from zoo.placing import destination, prepared
-from zoo.registry import registry
+from zoo.errors import ZooError
+from zoo.export_check import check_output, check_path, checked
+from zoo.placing import data_path, destination, prepared
 from zoo.runs import Run
 from zoo.self_check import reference_outputs
 from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, LoadOptions, Precision, WriteOptions
@@ -45,6 +46,11 @@ class Artifact:
     report: dict[str, Any]
     card: Card
 
+    @property
+    def weights(self) -> Path | None:
+        """Where they lie, if they do not lie in the file."""
+        return _weights(self.path, self.card)
+
 
 def export(
     run: Run | Path | str,
@@ -60,7 +66,7 @@ def export(
     calibration_method: CalibrationMethod | None = None,
     accuracy_budget: float | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], None] = _say_nothing,
+    progress: bool | Callable[[str], None] = False,
     reference: Reference | None = None,
 ) -> Artifact:
     """Exports the classifier of a run as one file that was checked against it.
@@ -70,6 +76,7 @@ def export(
         exporter: name of a format (`zoo list exporters`).
         output: the file; the suffix of its format is added where it is missing. By default `model` with that
             suffix in the run's folder `export`; `model-tensor`, `model-int8`, … for other inputs and precisions.
+            Text with a slash at its end is a folder that exists, for a file of that name.
         input: `pixels` (uint8 `[N, H, W, 3]`, preprocessing inside) or `tensor` (float32 `[N, 3, S, S]`).
         precision: of the network inside; inputs and outputs stay as they are.
         opset: version of the format's operators.
@@ -77,26 +84,37 @@ def export(
         parity: `quick` compares for about half a minute, `full` on every picture of the split.
         calibration_pictures, calibration_method: of int8, as `zoo.calibration.calibration` takes them.
         accuracy_budget: points of accuracy that fp16 and int8 may lose; 1 unless given.
-        overwrite: replace a file that exists.
-        progress: called with what is being done.
+        overwrite: replace a file that exists, and its weights where they lie beside it.
+        progress: whether to show on stderr what `zoo export` shows there; a function is called with what is being
+            done.
         reference: of this run and depth, where several files share it.
 
     Raises:
-        UsageError: the format is unknown or lacks what is asked for, or the output exists or cannot be a file.
+        UsageError: the format is unknown or lacks what is asked for, an option cannot have its value, or the output
+            exists or cannot be a file.
         ExportError: the network cannot be expressed in the format, or the file cannot be written.
         ParityError: the file does not agree with the classifier; it is not kept.
     """
-    run = run if isinstance(run, Run) else Run(run)
-    spec = registry().exporter(exporter).spec
-    options = WriteOptions(input=input, precision=precision, opset=opset, external_data=external_data)
-    check_options(spec, options)
+    spec, options = checked(
+        exporter,
+        input=input,
+        precision=precision,
+        opset=opset,
+        external_data=external_data,
+        parity=parity,
+        calibration_pictures=calibration_pictures,
+        calibration_method=calibration_method,
+        accuracy_budget=accuracy_budget,
+    )
+    run = run if isinstance(run, Run) else Run(check_path("run", run))
     target = target_of(run, spec, options, output, overwrite=overwrite)
-    with prepared(target, overwrite=overwrite) as temporary:
-        reference = reference or reference_of(run, parity, progress)
+    replaced = None if external_data else _weights_beside(target)
+    with shown(run, progress) as say, prepared(target, overwrite=overwrite) as temporary:
+        reference = reference or reference_of(run, parity, say)
         if precision == "int8":
             from zoo.calibration import calibration
 
-            progress("choosing pictures to calibrate with")
+            say("choosing pictures to calibrate with")
             chosen = calibration(
                 run,
                 reference.classifier,
@@ -107,18 +125,15 @@ def export(
                 budget=accuracy_budget,
             )
             options = replace(options, calibration=chosen)
-        progress(f"{spec.name}: writing the file")
+        say(f"{spec.name}: writing the file")
         written = spec.write(reference.classifier, temporary, options)
+        budget = BUDGET if accuracy_budget is None else accuracy_budget
         report, card = _finish(
-            run,
-            reference,
-            spec,
-            temporary,
-            options=options,
-            written=written,
-            budget=BUDGET if accuracy_budget is None else accuracy_budget,
-            progress=progress,
+            run, reference, spec, temporary, options=options, written=written, budget=budget, progress=say
         )
+    if replaced:
+        with suppress(OSError):  # nothing reads it any more
+            replaced.unlink()
     return Artifact(target, spec.name, report, card)
 
 
@@ -159,22 +174,20 @@ def _finish(
     return report, card
 
 
-def check_options(spec: ExporterSpec, options: WriteOptions) -> None:
-    """Raises `UsageError` where a format cannot do what it is asked for."""
-    if options.input not in spec.inputs:
-        raise UsageError(
-            f"The format {spec.name} does not take {options.input} as input.",
-            f"Leave out --input, or choose another: {', '.join(spec.inputs)}.",
-        )
-    if options.precision not in spec.precisions:
-        raise UsageError(
-            f"The format {spec.name} is not written in {options.precision}.",
-            f"Its precisions are {', '.join(spec.precisions)}; see `zoo list exporters`.",
-        )
-    for name, given in (("opset", options.opset is not None), ("external_data", options.external_data)):
-        if given and name not in spec.options:
-            flag = name.replace("_", "-")
-            raise UsageError(f"The format {spec.name} has no --{flag}.", f"Leave out --{flag}.")
+@contextmanager
+def shown(run: Run, progress: bool | Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Gives a function to call with what is being done: it shows that on stderr, or is `progress`, or says nothing."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        from zoo.progress import Reporter
+
+        reporter = Reporter()
+        reporter.say(f"Exporting {run.path}")
+        with reporter.console.status("starting") as status:
+            yield status.update
+    else:
+        yield _say_nothing
 
 
 def target_of(
@@ -182,7 +195,22 @@ def target_of(
 ) -> Path:
     """The file to write. Raises `UsageError` where it cannot be written."""
     unusual = [options.input] * (options.input != "pixels") + [options.precision] * (options.precision != "fp32")
-    return destination(run.path / "export", "-".join(["model", *unusual]), spec.suffix, output, overwrite=overwrite)
+    stem = "-".join(["model", *unusual])
+    if output is not None:
+        check_output(spec, output)
+    return destination(run.path / "export", stem, spec.suffix, output, overwrite=overwrite, data=options.external_data)
+
+
+def _weights(path: Path, card: Card) -> Path | None:
+    return data_path(path) if card.exported.get("external_data") else None
+
+
+def _weights_beside(path: Path) -> Path | None:
+    """The file of weights that belongs to an artifact, if there is one."""
+    try:
+        return _weights(path, read_card(path))
+    except ZooError:  # nothing there, or nothing that says what belongs to it
+        return None
 
 
 def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], None] = _say_nothing) -> Reference:

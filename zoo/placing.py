@@ -11,11 +11,25 @@ from pathlib import Path
 from zoo.errors import ExportError, UsageError, reason_of
 
 
-def destination(folder: Path, stem: str, suffix: str, output: Path | str | None, *, overwrite: bool) -> Path:
+def data_path(path: Path) -> Path:
+    """Where the weights of an artifact lie, if they do not lie inside."""
+    return path.with_name(f"{path.name}.data")
+
+
+def names_folder(output: Path | str | None) -> bool:
+    """Whether an output ends in a slash; a `Path` has lost it."""
+    return isinstance(output, str) and output.endswith(("/", os.sep))
+
+
+def destination(
+    folder: Path, stem: str, suffix: str, output: Path | str | None, *, overwrite: bool, data: bool = False
+) -> Path:
     """The file to write. Raises `UsageError`, before any work, where it cannot be written.
 
     Args:
-        folder: where it goes, as `stem` with `suffix`, unless `output` names another file.
+        folder: where it goes, as `stem` with `suffix`, unless `output` names another file or, with a slash at its
+            end, another folder.
+        data: whether a file of weights goes beside it.
     """
     if output is None:
         target = folder / f"{stem}{suffix}"
@@ -23,6 +37,8 @@ def destination(folder: Path, stem: str, suffix: str, output: Path | str | None,
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise ExportError(f"'{folder}' cannot be made: {reason_of(error)}.", "Name another --output.") from None
+    elif names_folder(output):
+        target = Path(output) / f"{stem}{suffix}"
     else:
         target = Path(output)
         if target.is_dir():
@@ -31,7 +47,8 @@ def destination(folder: Path, stem: str, suffix: str, output: Path | str | None,
             target = target.with_name(target.name + suffix)
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder '{target.parent}'.", "Make it first, or name another --output.")
-    _refuse_existing(target, overwrite=overwrite)
+    for path in (target, data_path(target)) if data else (target,):
+        _refuse_existing(path, overwrite=overwrite)
     return target
 
 
@@ -70,5 +87,7 @@ def _place(folder: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:
-    if target.is_dir() or (target.exists() and not overwrite):
+    if target.is_dir():
+        raise UsageError(f"'{target}' is a folder.", "Name another --output.")
+    if target.exists() and not overwrite:
         raise UsageError(f"'{target}' exists already.", "Replace it with --overwrite, or name another --output.")

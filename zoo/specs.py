@@ -225,7 +225,7 @@ class Written:
     """What an exporter says of the file it wrote.
 
     Attributes:
-        facts: JSON values for the card: opset, layers left in float, …
+        facts: JSON values for the card: opset, layers left in float, `external_data` where it is true, …
         departure: takes the file and pictures, in the shape that the file takes; returns a sentence that names
             the first place in the file whose value is not the classifier's, None where there is none. It finds
             what a difference of logits is too coarse for.
@@ -233,6 +233,10 @@ class Written:
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     departure: Callable[[Path, np.ndarray], str | None] | None = None
+
+
+def meets_all(_: WriteOptions) -> None:
+    """The `check` of an exporter whose options go with each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +254,7 @@ class ExporterSpec:
         load: takes a path and options; returns a `Runtime`.
         inputs, precisions: what `write` can be asked for.
         options: those of `opset` and `external_data` that `write` heeds.
+        check: takes options within these; raises `UsageError`, before any work, where `write` cannot meet them.
         tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
     """
 
@@ -263,6 +268,7 @@ class ExporterSpec:
     inputs: tuple[Input, ...] = ("pixels",)
     precisions: tuple[Precision, ...] = ("fp32",)
     options: tuple[str, ...] = ()
+    check: Callable[[WriteOptions], None] = meets_all
     tolerance: float = 1e-4
     description: str = ""
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ExportError, MissingExtraError, UsageError
+from zoo.placing import data_path
 from zoo.specs import WriteOptions, Written
-from zoo_exporters.onnx_file import content_hash, data_path, read_card, write_card
+from zoo_exporters.onnx_file import content_hash, read_card, write_card
 from zoo_exporters.onnx_run import load
 
 if TYPE_CHECKING:
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
     from zoo_exporters.program import Program
 
-__all__ = ["content_hash", "load", "read_card", "write", "write_card"]
+__all__ = ["check", "content_hash", "load", "read_card", "write", "write_card"]
 
 OPSET = 18  # the first with an antialiased Resize, and the one that torch's operators are written in
-# From the oldest that onnxruntime takes to the newest that onnxscript.version_converter goes up to.
-OPSETS = range(7, 26)
+# From the oldest that onnx.version_converter takes a Relu, an Add or a Reshape down to, to the newest that
+# onnxscript.version_converter goes up to.
+OPSETS = range(14, 26)
 MAX_MODEL_BYTES = 2**31 - 1  # what protobuf puts into one message
 
 
@@ -37,11 +39,10 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         from zoo_exporters.program import program
     except ImportError:
         raise MissingExtraError("Writing ONNX files", "train") from None
-    opset = _opset(options)
+    check(options)
+    opset = OPSET if options.opset is None else options.opset
     if options.precision == "int8" and options.calibration is None:
         raise ExportError("The network cannot be quantised without pictures.", "Export it with --precision fp16.")
-    if options.precision == "int8" and options.external_data:
-        raise UsageError("int8 files are one file.", "Leave out --external-data.")
     shipped = program(classifier, options.input, half=options.precision == "fp16")
     if sum(p.nbytes for p in shipped.state_dict().values()) > MAX_MODEL_BYTES and not options.external_data:
         raise ExportError(
@@ -49,6 +50,12 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
             "Put them beside it with --external-data, or export it with --torchscript.",
         )
     exported = _exported(shipped, opset)
+    # Where the converter fails, it says so in its log and leaves the model as it was.
+    if exported.model.opset_imports[""] != opset:
+        raise UsageError(
+            f"The network cannot be written in ONNX opset {opset}: its operators have no counterpart there.",
+            _choice(options),
+        )
     _save(exported.model, path, external_data=options.external_data)
     facts: dict[str, Any] = {"opset": opset, "external_data": options.external_data}
     if options.calibration is not None:
@@ -59,19 +66,24 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     return Written(facts=facts, departure=departure(classifier, exported, path, options.precision))
 
 
-def _opset(options: WriteOptions) -> int:
-    """The version asked for. Raises `UsageError` where there is none of that number."""
+def check(options: WriteOptions) -> None:
+    """See `zoo.specs.ExporterSpec`."""
     opset = OPSET if options.opset is None else options.opset
     if opset not in OPSETS:
-        raise UsageError(
-            f"The network cannot be written in ONNX opset {opset}.", f"Choose one from {OPSET} to {OPSETS[-1]}."
-        )
+        raise UsageError(f"The network cannot be written in ONNX opset {opset}.", _choice(options))
     if opset < OPSET and options.input == "pixels":
         raise UsageError(
             f"ONNX opset {opset} has no antialiased Resize, which the preprocessing needs.",
             f"Choose --opset {OPSET} to {OPSETS[-1]}, or leave the preprocessing out with --input tensor.",
         )
-    return opset
+    if options.precision == "int8" and options.external_data:
+        raise UsageError("int8 files are one file.", "Leave out --external-data.")
+
+
+def _choice(options: WriteOptions) -> str:
+    if options.input == "pixels":
+        return f"Choose one from {OPSET} to {OPSETS[-1]}."
+    return f"Choose one from {OPSETS[0]} to {OPSETS[-1]}, as far as the operators allow."
 
 
 def _exported(shipped: Program, opset: int) -> Any:
@@ -109,12 +121,6 @@ def _exported(shipped: Program, opset: int) -> Any:
         raise ExportError(
             f"The network cannot be written as ONNX: {reason}", "Try another format: zoo export --torchscript"
         ) from error
-    # Where the converter fails, it says so in its log and leaves the model as it was.
-    if exported.model.opset_imports[""] != opset:
-        raise UsageError(
-            f"The network cannot be written in ONNX opset {opset}: its operators have no counterpart there.",
-            f"Choose one from {OPSET} to {OPSETS[-1]}.",
-        )
     return exported
 
 

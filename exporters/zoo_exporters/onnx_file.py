@@ -15,23 +15,21 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from zoo.errors import ArtifactError, ExportError
+from zoo.placing import data_path
 from zoo.specs import MAX_CARD_BYTES
+from zoo_exporters.wire import LENGTH, Reader, field, fields, varint
 
 CARD_KEY = b"zoo.card"
 AGAIN = "Export it again with: zoo export --onnx"
-MAX_FIELDS = 1_000_000  # reading so many takes two seconds; a network of 10,000 nodes has less than half
 MAX_DEPTH = 100  # protobuf's own limit
 
 _GRAPH, _METADATA = 7, 14  # fields of ModelProto
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of TensorProto
-_VARINT, _LENGTH = 0, 2  # wire types; ModelProto has no others
-_FIXED = {1: 8, 5: 4}  # wire types of so many bytes
 
 # Message by message, the fields on the way to a tensor.
 _PATHS: dict[str, dict[int, str]] = {
@@ -47,20 +45,6 @@ _PATHS: dict[str, dict[int, str]] = {
 _MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, _GRAPH, 8, _METADATA, 20, 25, 26})
 
 
-@dataclass(slots=True)
-class _Reader:
-    """A file under inspection; it stops at `MAX_FIELDS`."""
-
-    path: Path
-    file: BinaryIO
-    fields: int = field(default=0)
-
-
-def data_path(path: Path) -> Path:
-    """Where the weights of the file lie, if they do not lie inside."""
-    return path.with_name(f"{path.name}.data")
-
-
 def write_card(path: Path, text: str) -> None:
     """Appends the card. Raises `ArtifactError` where the file has one, or is not ONNX."""
     value = text.encode()
@@ -68,9 +52,9 @@ def write_card(path: Path, text: str) -> None:
         raise ExportError(f"The card has more than {MAX_CARD_BYTES // 2**20} MiB.", "Shorten the recipe.")
     if read_card(path) is not None:
         raise ArtifactError(f"'{path}' has a card already.", AGAIN)
-    entry = _field(_KEY, CARD_KEY) + _field(_VALUE, value)
+    entry = field(_KEY, CARD_KEY) + field(_VALUE, value)
     with path.open("ab") as file:
-        file.write(_field(_METADATA, entry))
+        file.write(field(_METADATA, entry))
 
 
 def read_card(path: Path) -> str | None:
@@ -115,7 +99,7 @@ def _opened(path: Path) -> BinaryIO:
 def _examined(path: Path) -> tuple[int, bytes | None, bool]:
     """The length of the content in bytes, the card behind it, and whether weights lie in their own file."""
     with _opened(path) as file:
-        reader = _Reader(path, file)
+        reader = Reader(path, file)
         size = os.fstat(file.fileno()).st_size
         content, card, seen, needed = size, None, set(), 0
         try:
@@ -136,7 +120,7 @@ def _examined(path: Path) -> tuple[int, bytes | None, bool]:
     return content, card, needed > 0
 
 
-def _weights_of(reader: _Reader, message: str, start: int, end: int) -> int:
+def _weights_of(reader: Reader, message: str, start: int, end: int) -> int:
     """How long the file of weights must be, 0 where no tensor of the message lies there."""
     needed = 0
     left = [(message, start, end, 1)]
@@ -148,20 +132,20 @@ def _weights_of(reader: _Reader, message: str, start: int, end: int) -> int:
             needed = max(needed, _weights_end(reader, start, end))
             continue
         ways = _PATHS[message]
-        left += [(ways[f], at, to, depth + 1) for f, _, at, to in _fields(reader, start, end) if f in ways]
+        left += [(ways[f], at, to, depth + 1) for f, _, at, to in fields(reader, start, end) if f in ways]
     return needed
 
 
-def _weights_end(reader: _Reader, start: int, end: int) -> int:
+def _weights_end(reader: Reader, start: int, end: int) -> int:
     """Where a tensor ends in the file of weights, at least 1; 0 where it does not lie there."""
     entries: list[tuple[bytes, bytes]] = []
     external = False
-    for number, _, at, to in _fields(reader, start, end):
+    for number, _, at, to in fields(reader, start, end):
         if number == _EXTERNAL_DATA:
             entries.append(_entry(reader, at, to))
         elif number == _DATA_LOCATION:
             reader.file.seek(at)
-            external |= _varint(reader.file) != 0
+            external |= varint(reader.file) != 0
     if not entries and not external:
         return 0
     given = dict(entries)
@@ -189,41 +173,18 @@ def _check_data(path: Path, needed: int) -> None:
         raise ArtifactError(f"'{data}' is cut short: {data.stat().st_size} of {needed} bytes.", again)
 
 
-def _model_fields(reader: _Reader, size: int) -> Iterator[tuple[int, int, int, int]]:
-    """`_fields` of the whole file, which is no ONNX file where it has others than a model."""
-    for number, begin, start, end in _fields(reader, 0, size):
+def _model_fields(reader: Reader, size: int) -> Iterator[tuple[int, int, int, int]]:
+    """`fields` of the whole file, which is no ONNX file where it has others than a model."""
+    for number, begin, start, end in fields(reader, 0, size):
         if number not in _MODEL_FIELDS:
             raise ValueError
         yield number, begin, start, end
 
 
-def _fields(reader: _Reader, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Of a message: field number, begin of the tag, begin and end of the value. Raises ValueError."""
-    file = reader.file
-    while start < end:
-        reader.fields += 1
-        file.seek(start)
-        tag = _varint(file)
-        # What is longer, protobuf's own reader cuts to 32 bits: it would see another field.
-        if tag >= 2**32 or reader.fields > MAX_FIELDS:
-            raise ValueError
-        length = _varint(file) if tag & 7 == _LENGTH else _FIXED.get(tag & 7, 0)
-        begin = file.tell()
-        if tag & 7 == _VARINT:
-            _varint(file)
-            length = file.tell() - begin
-        elif tag & 7 not in (_LENGTH, *_FIXED):
-            raise ValueError
-        if begin + length > end:
-            raise ValueError
-        yield tag >> 3, start, begin, begin + length
-        start = begin + length
-
-
-def _entry(reader: _Reader, start: int, end: int) -> tuple[bytes, bytes]:
+def _entry(reader: Reader, start: int, end: int) -> tuple[bytes, bytes]:
     """A StringStringEntryProto."""
     found: dict[int, bytes] = {}
-    for number, _, at, to in _fields(reader, start, end):
+    for number, _, at, to in fields(reader, start, end):
         if number in found or to - at > MAX_CARD_BYTES:
             raise ValueError
         reader.file.seek(at)
@@ -234,38 +195,12 @@ def _entry(reader: _Reader, start: int, end: int) -> tuple[bytes, bytes]:
 def _card_in(file: BinaryIO, start: int, end: int) -> bytes | None:
     """The value of a metadata entry if its key is the card's."""
     file.seek(start)
-    key = _field(_KEY, CARD_KEY)
+    key = field(_KEY, CARD_KEY)
     if file.read(min(end - start, len(key))) != key:
         return None
-    if _varint(file) != _VALUE << 3 | _LENGTH:
+    if varint(file) != _VALUE << 3 | LENGTH:
         raise ValueError
-    size = _varint(file)
+    size = varint(file)
     if size > MAX_CARD_BYTES or file.tell() + size != end:
         raise ValueError
     return file.read(size)
-
-
-def _varint(file: BinaryIO) -> int:
-    """https://protobuf.dev/programming-guides/encoding/#varints"""
-    value = 0
-    for shift in range(0, 64, 7):
-        byte = file.read(1)
-        if not byte:
-            raise ValueError
-        value |= (byte[0] & 127) << shift
-        if byte[0] < 128:  # noqa: PLR2004
-            return value
-    raise ValueError
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _encoded(number << 3 | _LENGTH) + _encoded(len(value)) + value
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:  # noqa: PLR2004
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -23,6 +23,7 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         inputs=("pixels", "tensor"),
         precisions=("fp32", "fp16", "int8"),
         options=("opset", "external_data"),
+        check=onnx.check,
         description="ONNX, one file, for onnxruntime on servers, desktops, phones and in browsers",
     )
     yield ExporterSpec(

@@ -15,22 +15,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.stream import batches_by_size
 from zoo.errors import ExportError, MissingExtraError, ZooError
-from zoo.preprocess_numpy import preprocess
+from zoo_exporters.ranges import Feeds, save_ranges
 from zoo_exporters.sensitivity import worst_first
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from zoo.specs import Calibration, PreprocessSpec
 
 WEIGHT_BITS = 7
-BATCH_SIZE = 4  # pictures whose activations are in memory at once
 RANKING_PICTURES = 8
-BINS = {"entropy": 512, "percentile": 2048}  # of the histogram of an activation
-LEVELS = 128
-PERCENTILE = 99.99
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FOLLOWING = ("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
@@ -65,9 +58,9 @@ def quantise(source: Path, target: Path, calibration: Calibration, spec: Preproc
             raise ExportError("The network has no layer that int8 knows.", "Export it with: --precision fp16")
         _block_transposes(model.graph)
         onnx.save(model, folder / "float.onnx")
-        feeds = _Feeds(calibration.pictures, spec)
+        feeds = Feeds(calibration.pictures, spec)
         try:
-            _save_ranges(folder, feeds, calibration.method)
+            save_ranges(folder, [*_WEIGHTED, *_FOLLOWING], feeds, calibration.method)
             return _within_budget(folder, target, nodes, feeds, calibration)
         except (OSError, ZooError):
             raise
@@ -79,7 +72,7 @@ def quantise(source: Path, target: Path, calibration: Calibration, spec: Preproc
 
 
 def _within_budget(
-    folder: Path, target: Path, nodes: Sequence[Any], feeds: _Feeds, calibration: Calibration
+    folder: Path, target: Path, nodes: Sequence[Any], feeds: Feeds, calibration: Calibration
 ) -> dict[str, Any]:
     layers = [node for node in nodes if node.op_type not in _ACTIVATIONS]
     ranked: list[Any] = []
@@ -152,65 +145,6 @@ def _block_transposes(graph: Any) -> None:
         graph.node.remove(node)
     for name in ("preprocess.mean", "preprocess.std"):
         graph.initializer.remove(constants[name])
-
-
-class _Feeds:
-    """Inputs of the file, small batches of pictures of one size, each decoded when its turn comes."""
-
-    def __init__(self, pictures: Sequence[np.ndarray], spec: PreprocessSpec | None, most: int | None = None) -> None:
-        self._pictures = pictures
-        self._spec = spec
-        self._count = min(len(pictures), most or len(pictures))
-
-    def first(self, count: int) -> _Feeds:
-        return _Feeds(self._pictures, self._spec, count)
-
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        shown = ((index, self._pictures[index]) for index in range(self._count))
-        for _, batch in batches_by_size(shown, BATCH_SIZE):
-            yield {"image": preprocess(batch, self._spec) if self._spec else batch}
-
-
-class _Reader:
-    """What onnxruntime asks for its inputs."""
-
-    def __init__(self, feeds: Iterator[dict[str, np.ndarray]]) -> None:
-        self._feeds = feeds
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._feeds, None)
-
-
-def _save_ranges(folder: Path, feeds: _Feeds, method: str) -> None:
-    from onnxruntime.quantization import CalibrationMethod, create_calibrator, save_tensors_data
-    from onnxruntime.quantization.calibrate import HistogramCollector
-
-    def calibrator(kind: CalibrationMethod) -> Any:
-        return create_calibrator(
-            folder / "float.onnx", [*_WEIGHTED, *_FOLLOWING], str(folder / "augmented.onnx"), calibrate_method=kind
-        )
-
-    extremes = calibrator(CalibrationMethod.MinMax)
-    extremes.collect_data(_Reader(iter(feeds)))
-    ranges = extremes.compute_data()
-    if method != "minmax":
-        own = calibrator({"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}[method])
-        own.collector = HistogramCollector(method, False, BINS[method], LEVELS, PERCENTILE, "same")
-        own.collector.histogram_dict = {name: _empty(ranges[name], BINS[method]) for name in ranges}
-        for feed in feeds:  # a call each: it holds every activation of what it reads
-            own.collect_data(_Reader(iter([feed])))
-        ranges = own.compute_data()
-    save_tensors_data(ranges, folder / "ranges.json")
-
-
-def _empty(extremes: Any, bins: int) -> tuple[Any, ...]:
-    """A histogram as wide as it will get; onnxruntime would widen one by adding bins, without end."""
-    import numpy as np
-
-    low, high = (np.float32(np.min(value)) for value in extremes.range_value)
-    threshold = max(abs(low), abs(high), np.finfo(np.float32).tiny)
-    edges = np.linspace(-threshold, threshold, bins + 1, dtype=np.float32)
-    return np.zeros(bins, np.int64), edges, low, high, threshold
 
 
 def _write(folder: Path, target: Path, nodes: list[str]) -> None:

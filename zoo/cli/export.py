@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.console import stderr, stdout
+from zoo.cli.console import stderr, stdout, warn
 from zoo.errors import UsageError
-from zoo.specs import CalibrationMethod, Depth, Input, Precision, WriteOptions
+from zoo.specs import CalibrationMethod, Depth, Input, Precision
 
 if TYPE_CHECKING:
     from zoo.exporting import Artifact
@@ -42,17 +45,21 @@ def export(
     ] = False,
     parity: Annotated[Depth, typer.Option(help="Compare for about half a minute, or on every test picture.")] = "quick",
     calibration_pictures: Annotated[
-        int | None, typer.Option(min=1, help="int8: how many training pictures tell the ranges. Default: 128.")
+        int | None, typer.Option(help="int8: how many training pictures tell the ranges. Default: 128.")
     ] = None,
     calibration_method: Annotated[
         CalibrationMethod | None, typer.Option(help="int8: how they tell them. Default: minmax.")
     ] = None,
     accuracy_budget: Annotated[
-        float | None, typer.Option(min=0, help="fp16, int8: points of accuracy that may be lost. Default: 1.")
+        float | None, typer.Option(help="fp16, int8: points of accuracy that may be lost. Default: 1.")
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(help="The file, or its stem where there are several. Default: RUN/export/model."),
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The file, its stem where there are several, or with a / at its end a folder that exists. "
+            "Default: RUN/export/model.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -68,21 +75,19 @@ def export(
             "No format was chosen.",
             "Add --onnx, --torchscript, --pt2, or --format with a name of `zoo list exporters`.",
         )
-    if precision != "int8" and (calibration_pictures or calibration_method):
-        raise UsageError("--calibration-pictures and --calibration-method belong to int8.", "Add --precision int8.")
-    if precision == "fp32" and accuracy_budget is not None:
-        raise UsageError("fp32 loses no accuracy, so that it has no --accuracy-budget.", "Leave it out.")
     from zoo.cli.tables import print_json
 
-    options = WriteOptions(input=takes, precision=precision, opset=opset, external_data=external_data)
     asked: dict[str, Any] = {
+        "input": takes,
+        "precision": precision,
+        "opset": opset,
+        "external_data": external_data,
         "parity": parity,
         "calibration_pictures": calibration_pictures,
         "calibration_method": calibration_method,
         "accuracy_budget": accuracy_budget,
-        "overwrite": overwrite,
     }
-    artifacts = _export(run, chosen, output, options, asked)
+    artifacts = _export(run, chosen, output, asked, overwrite=overwrite)
     if as_json:
         print_json([_record(artifact) for artifact in artifacts])
     else:
@@ -90,46 +95,76 @@ def export(
 
 
 def _export(
-    folder: Path | None, chosen: list[str], output: Path | None, options: WriteOptions, asked: dict[str, Any]
+    folder: Path | None, chosen: list[str], output: str | None, asked: dict[str, Any], *, overwrite: bool
 ) -> list[Artifact]:
-    from zoo.exporting import check_options, export, reference_of, target_of
-    from zoo.registry import registry
+    from zoo.export_check import checked
+    from zoo.exporting import export, reference_of, shown, target_of
     from zoo.runs import Run, latest_run
 
+    plans = [checked(name, **asked) for name in chosen]
     run = latest_run() if folder is None else Run(folder)
-    stderr().print(f"Exporting {run.path}", markup=False)
-    for name in chosen:
-        spec = registry().exporter(name).spec
-        check_options(spec, options)
-        target_of(run, spec, options, output, overwrite=asked["overwrite"])
-    with stderr().status("starting") as status:
+    artifacts: list[Artifact] = []
+    try:
+        with _ending() as heed, shown(run, progress=True) as show:
 
-        def progress(message: str) -> None:
-            status.update(message)
+            def say(message: str) -> None:
+                heed()
+                show(message)
 
-        reference = reference_of(run, asked["parity"], progress)
-        return [
-            export(
-                run,
-                name,
-                output,
-                input=options.input,
-                precision=options.precision,
-                opset=options.opset,
-                external_data=options.external_data,
-                progress=progress,
-                reference=reference,
-                **asked,
-            )
-            for name in chosen
-        ]
+            for spec, options in plans:
+                target_of(run, spec, options, output, overwrite=overwrite)
+            reference = reference_of(run, asked["parity"], say)
+            for name in chosen:
+                artifact = export(run, name, output, overwrite=overwrite, progress=say, reference=reference, **asked)
+                artifacts.append(artifact)
+    except BaseException as error:
+        if artifacts:
+            finished = ", ".join(str(artifact.path) for artifact in artifacts)
+            stderr().print(f"Finished and checked so far: {finished}", markup=False)
+        if isinstance(error, SystemExit):
+            warn("Interrupted.")
+        raise
+    return artifacts
+
+
+@contextmanager
+def _ending() -> Iterator[Callable[[], None]]:
+    """Lets Ctrl-C and SIGTERM raise SystemExit; gives a function that raises it if they came and it went no further.
+
+    What is raised in the midst of a callback or an import, libraries may swallow: one Ctrl-C of eight did nothing.
+    """
+    came: list[int] = []
+
+    def heed() -> None:
+        if came:
+            sys.exit(128 + came[0])
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        heed()
+
+    ending = (signal.SIG_DFL, signal.default_int_handler)
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) in ending}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _size(artifact: Artifact) -> int:
+    """In bytes, with its weights."""
+    return sum(path.stat().st_size for path in (artifact.path, artifact.weights) if path)
 
 
 def _record(artifact: Artifact) -> dict[str, object]:
     return {
         "path": str(artifact.path),
         "format": artifact.format,
-        "bytes": artifact.path.stat().st_size,
+        "weights": artifact.weights and str(artifact.weights),
+        "bytes": _size(artifact),
         "parity": artifact.report,
     }
 
@@ -142,9 +177,9 @@ def _print(artifacts: list[Artifact]) -> None:
         [
             (
                 str(artifact.path),
-                f"{artifact.path.stat().st_size / 2**20:.1f} MiB",
+                f"{_size(artifact) / 2**20:.1f} MiB",
                 f"{artifact.report['max']:.1e} of spread",
-                f"{artifact.report['top1_agreement']:.2%}",
+                _agreement(artifact.report),
                 "{classifier:.2%}, {artifact:.2%}".format(**artifact.report["accuracy"]),
                 artifact.report["covered"],
             )
@@ -152,6 +187,8 @@ def _print(artifacts: list[Artifact]) -> None:
         ],
     )
     for artifact in artifacts:
+        if artifact.weights:
+            stdout().print(f"\nweights: {artifact.weights} (keep it beside {artifact.path.name})", markup=False)
         if artifact.card.precision == "int8":
             stdout().print(f"\n{_quantised(artifact.card.exported)}", markup=False)
     path = shlex.quote(str(artifacts[0].path))
@@ -161,11 +198,17 @@ def _print(artifacts: list[Artifact]) -> None:
     )
 
 
+def _agreement(report: Mapping[str, Any]) -> str:
+    ties = report["near_ties"]
+    return f"{report['top1_agreement']:.2%}" + (f" ({ties} near tie{'s' * (ties > 1)} aside)" if ties else "")
+
+
 def _quantised(facts: Mapping[str, Any]) -> str:
     kept = facts["float_layers"]
     named = f": {', '.join(kept)}" if kept else ""
+    lost = round(facts["lost_points"], 2)
+    change = f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points"
     return (
-        f"int8: {len(kept)} of {facts['layers']} layers stay in float{named}. Against fp32 it loses "
-        f"{facts['lost_points']:.2f} points of accuracy (budget: {facts['budget_points']:g}), on pictures that "
-        "chose the checkpoint."
+        f"int8: {len(kept)} of {facts['layers']} layers stay in float{named}. Against fp32 it {change} of accuracy "
+        f"(budget: {facts['budget_points']:g}), on pictures that chose the checkpoint."
     )
