@@ -19,7 +19,8 @@ from zoo.classifier import Classifier
 from zoo.errors import ExportError, UsageError
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
-from zoo_exporters.quantise import _Feeds, _within_budget, quantise
+from zoo_exporters.quantise import _within_budget, quantise
+from zoo_exporters.ranges import Feeds
 
 CLASSES = 4
 
@@ -209,7 +210,7 @@ def test_half_of_the_layers_are_tried_in_float(monkeypatch, tmp_path):
     monkeypatch.setattr("zoo_exporters.quantise._write", lambda *args: tried.append(30 - len(args[2])))
     monkeypatch.setattr("zoo_exporters.quantise.worst_first", lambda *args: layers)
     chosen = Calibration(pictures=[], method="minmax", budget=1, loss=lambda _: 50.0 if tried[-1] < 15 else 0.5)
-    feeds = _Feeds([], None)
+    feeds = Feeds([], None)
     facts = _within_budget(tmp_path, tmp_path, layers, feeds, chosen)
     assert tried == [0, 1, 2, 4, 8, 15]
     assert len(facts["float_layers"]) == 15

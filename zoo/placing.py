@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from zoo.errors import ExportError, UsageError, reason_of
 
@@ -62,28 +62,40 @@ def prepared(target: Path, *, overwrite: bool) -> Iterator[Path]:
         UsageError: the target came to be meanwhile.
         ExportError: the operating system refuses to write.
     """
-    folder = target.with_name(f".{os.getpid()}-{target.name}")
     try:
-        folder.mkdir()
-        yield folder / target.name
-        _place(folder, target, overwrite=overwrite)
+        with TemporaryDirectory(prefix=".zoo-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+            new = Path(folder, "new")
+            new.mkdir()
+            yield new / target.name
+            _place(new, target, Path(folder), overwrite=overwrite)
     except OSError as error:
         raise ExportError(
             f"'{target}' cannot be written: {reason_of(error)}.", "Free the place, or name another --output."
         ) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place(folder: Path, target: Path, *, overwrite: bool) -> None:
+def _place(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
     # The file itself goes last: it makes the others count.
-    made = sorted(folder.iterdir(), key=lambda path: path.name == target.name)
+    made = sorted(new.iterdir(), key=lambda path: path.name == target.name)
     for path in made:
         with path.open("rb") as file:
             os.fsync(file.fileno())  # after a power cut, a renamed file must not be empty
         _refuse_existing(target.with_name(path.name), overwrite=overwrite)
-    for path in made:
-        path.replace(target.with_name(path.name))
+    moved: list[Path] = []
+    try:
+        for path in made[:-1]:
+            place = target.with_name(path.name)
+            if place.exists():
+                place.replace(aside / path.name)
+            moved.append(place)
+            path.replace(place)
+        made[-1].replace(target)
+    except BaseException:  # of Ctrl-C, too: a file and the weights of another are no artifact
+        for place in moved:
+            place.unlink(missing_ok=True)
+            if (aside / place.name).exists():
+                (aside / place.name).replace(place)
+        raise
 
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:
