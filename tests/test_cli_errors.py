@@ -101,7 +101,6 @@ def test_a_file_that_is_not_there_is_a_wrong_command_and_a_damaged_one_a_failed_
         ("list runns", "The argument what cannot be 'runns'.", "Choose one of backbones, datasets, exporters,"),
         ("predict a b --top-k 0", "The option --top-k cannot be '0'.", "Give a whole number of at least 1."),
         ("predict a b --top-k x", "The option --top-k cannot be 'x'.", "Give a whole number of at least 1."),
-        ("export --accuracy-budget nan", "--accuracy-budget cannot be 'nan'.", "Give a number of at least 0."),
         ("demo --port 70000", "The option --port cannot be '70000'.", "Give a whole number from 1 to 65535."),
         ("train a b --epochs 1.5", "The option --epochs cannot be '1.5'.", "Give a whole number.\n"),
         ("train a b --rotate far", "The option --rotate cannot be 'far'.", "Give a number.\n"),

@@ -150,6 +150,7 @@ def _finish(
 ) -> tuple[dict[str, Any], Card]:
     """Compares a file, gives it its card, and compares what then ships. Raises `ParityError`."""
     from zoo import parity
+    from zoo.card import Card
 
     def counted(what: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(f"{spec.name}: {what} ({done} of {total} batches)")
@@ -169,9 +170,10 @@ def _finish(
     )
     content_hash = spec.content_hash(path)
     card = make_card(run, spec, options, written, parity=report, reference=own, content_hash=content_hash)
-    spec.write_card(path, card.sealed())
+    sealed = card.sealed()
+    spec.write_card(path, sealed)
     parity.check_final(reference, spec, path, progress=counted("checking the final file"))
-    return report, card
+    return report, Card.parse(sealed)
 
 
 @contextmanager
