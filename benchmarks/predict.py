@@ -6,7 +6,8 @@ The ceiling is `InferenceSession.run` with onnxruntime's own defaults on the pic
 clock starts and stacked in batches of up to 32 of one size. zoo's side is what the command does between a loaded model
 and its rows: it opens and decodes every file, groups sizes, runs, ranks the classes, and keeps the order.
 
-Claimed: zoo reaches at least 0.9 of the ceiling.
+Claimed: zoo reaches at least 0.9 of the ceiling with ResNet18 at 224 pixels. Both sides keep all cores busy, so that
+what decoding costs is paid in time: the share of a light network is smaller.
 
 The sides run in turns in one process, each round in the opposite order of the one before; the first is thrown away.
 CPU time is of all threads. A thread that waits in a loop counts as computing, so onnxruntime runs a third time with
@@ -106,7 +107,7 @@ def table(records: list[dict[str, Any]]) -> str:
             f"| {shown(ratios(records, case, 'asleep', 'cpu_seconds'))} "
             f"| {cpu[0]:.2f}, {cpu[1]:.2f}, {cpu[2]:.2f} | {cpu[3]:.2f} |"
         )
-    return "\n".join(lines) + f"\n\nClaimed: a ratio of at least {CLAIMED}.\n"
+    return "\n".join(lines) + f"\n\nClaimed: a ratio of at least {CLAIMED} with ResNet18 at 224 pixels.\n"
 
 
 def plot(records: list[dict[str, Any]]) -> Any:
@@ -119,11 +120,11 @@ def plot(records: list[dict[str, Any]]) -> Any:
         bar = axes.barh(place, median(found), 0.5, color="tab:blue")
         axes.bar_label(bar, fmt="%.2f", label_type="center", color="white")
         axes.plot(found, [place] * len(found), "|", color="black", markersize=14)
-    axes.axvline(CLAIMED, color="tab:orange", linestyle="--", label=f"claimed: {CLAIMED}")
+    axes.axvline(CLAIMED, color="tab:orange", linestyle="--")
+    axes.set_title(f"dashed: {CLAIMED}, claimed with ResNet18 at 224 pixels", loc="right", fontsize="small")
     axes.set_yticks(range(len(cases(records))), cases(records))
     axes.invert_yaxis()
-    axes.set(xlabel="pictures per second, through onnxruntime's on pictures in memory", xlim=(0, None))
-    axes.legend(loc="lower right")
+    axes.set(xlabel="zoo / onnxruntime, pictures per second", xlim=(0, None))
     return figure
 
 
