@@ -381,7 +381,7 @@ def test_a_program_of_another_classifier_departs(honest, resnet, pictures):
 
 
 def test_values_are_held_few_at_a_time(honest, pictures, monkeypatch):
-    monkeypatch.setattr("zoo_exporters.departure.CHUNK_BYTES", 2**20)
+    monkeypatch.setattr("zoo_exporters.onnx_values.CHUNK_BYTES", 2**20)
     assert honest[1].departure(honest[0], pictures) is None
 
 

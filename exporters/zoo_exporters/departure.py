@@ -11,7 +11,7 @@ Measured per channel, relative to the channel's spread (the standard deviation o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,11 +23,10 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from zoo.specs import Precision
-from zoo_exporters.onnx_run import runtime
+from zoo_exporters.onnx_values import FileError, values
 from zoo_exporters.onnx_weights import changed_weight
 
 PICTURES = 2
-CHUNK_BYTES = 2**28  # of values that are held at a time
 # Up to this difference, in units of a channel's spread, a value is the same without a closer look.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
 # Runtimes compute where a pixel lies in fp32: on a slope of 255 levels from one pixel to the next, 2.5e-5 came of that.
@@ -60,7 +59,7 @@ class Departure:
             with torch.no_grad():
                 walk = _Walk(self.program, self.values, path, images[:PICTURES])
                 walk.run(*_arguments(self.program, torch.from_numpy(images[:PICTURES].copy())))
-        except _DepartedError as departed:
+        except (_DepartedError, FileError) as departed:
             return str(departed)
         return changed_weight(self.classifier, self.program, path)
 
@@ -94,7 +93,8 @@ class _Walk(fx.Interpreter):
         self.expected = expected
         wanted = [node for node in program.graph.nodes if self.names.get(node) in expected & self.producers.keys()]
         self.compared = set(wanted)
-        self.values = _values(model, path, images, [(self.names[node], _bytes(node, images)) for node in wanted])
+        sizes = [(self.names[node], _bytes(node, images)) for node in wanted]
+        self.values = values(model, path, images, sizes, torch.get_num_threads())
         self._keep_what_a_closer_look_needs()
 
     def run_node(self, n: fx.Node) -> Any:
@@ -254,40 +254,3 @@ def _bytes(node: fx.Node, images: np.ndarray) -> int:
     free = sum(not isinstance(side, int) for side in sides)
     known = math.prod(side for side in sides if isinstance(side, int))
     return int((images.size if free > 1 else len(images) * known) * value.dtype.itemsize)
-
-
-def _values(
-    model: onnx.ModelProto, path: Path, images: np.ndarray, wanted: list[tuple[str, int]]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The named values of a file in that order, few at a time in memory."""
-    session = _session(model, path, [name for name, _ in wanted])
-    chunk: list[str] = []
-    size = 0
-    for index, (name, nbytes) in enumerate(wanted):
-        chunk.append(name)
-        size += nbytes
-        if size >= CHUNK_BYTES or index == len(wanted) - 1:
-            try:
-                arrays = session.run(chunk, {"image": images})
-            except Exception as error:  # onnxruntime's exceptions share no base class of their own
-                raise _DepartedError(f"onnxruntime cannot run the file: {str(error).splitlines()[0]}") from None
-            arrays.reverse()
-            for one in chunk:
-                yield one, arrays.pop()
-            chunk, size = [], 0
-
-
-def _session(model: onnx.ModelProto, path: Path, names: list[str]) -> Any:
-    """The file in onnxruntime as it is written, with more of its values as outputs."""
-    onnxruntime = runtime()
-    declared = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in declared)
-    own = onnxruntime.SessionOptions()
-    own.log_severity_level = 4
-    own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    own.intra_op_num_threads = torch.get_num_threads()
-    own.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), own, providers=["CPUExecutionProvider"])
-    except Exception as error:  # as above
-        raise _DepartedError(f"onnxruntime cannot load the file: {str(error).splitlines()[0]}") from None
