@@ -45,7 +45,7 @@ def card(**changes) -> Card:
         "curves": [{"epoch": i, "train_loss": 1 / (i + 1), "lr": "x"} for i in range(40)],
         "confusion": {"right": (2, 3, 4), "support": (3, 3, 4), "answers": (2, 4, 4), "mistakes": ((0, 1, 1),)},
         "exported": {"opset": 18, "nodes": [1]},
-        "parity": {"max": 1.5e-6, "checks": [{"name": "logits"}]},
+        "parity": {"max": 1.5e-6, "checks": [{"name": "logits"}], "accuracy": {"classifier": 0.9, "artifact": 0.89}},
         "versions": {"visionzoo": "1"},
         "content_hash": "sha256:0",
     }
@@ -74,6 +74,7 @@ def test_the_page_tells_the_card():
     epochs = [row[0] for row in rows_of(page, "Training") if row[0].isdigit()]
     assert (len(epochs), epochs[0], epochs[-1]) == (12, "0", "39")
     assert ["max", "1.5e-06"] in rows_of(page, "Parity")
+    assert ["accuracy: artifact", "0.89"] in rows_of(page, "Parity")
     assert ["export: opset", "18"] in rows_of(page, "What it is")
     assert ["licence of the pictures", "CC0"] in rows_of(page, "Data and licences")
     assert "sha256:0" in page
@@ -104,7 +105,8 @@ def hostile() -> Card:
         ("name", "format", "created", "backbone", "backbone_plugin", "weights", "weights_licence", "metrics_split"),
         NASTY,
     )
-    tables = {name: {NASTY: NASTY} for name in ("recipe", "parity", "versions", "exported")}
+    tables = {name: {NASTY: NASTY} for name in ("recipe", "versions", "exported")}
+    tables["parity"] = {NASTY: NASTY, "accuracy": {NASTY: NASTY}}
     metrics = dict.fromkeys(("top1", "top5", "macro_f1", "loss", "num_pictures"), NASTY)
     dataset = DatasetCard(name=NASTY, source=NASTY, licence=NASTY, notes=(NASTY, "# a\n\n- b\n\n```\n<b>"))
     curves = [{"epoch": NASTY, "phase": NASTY, "val_loss": "1\n2"}]

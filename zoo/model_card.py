@@ -155,6 +155,9 @@ def _parity(card: Card) -> str:
         "are relative to their spread from picture to picture."
     )
     rows = [(name.replace("_", " "), _cell(v)) for name, v in card.parity.items() if not isinstance(v, dict | list)]
+    accuracy = card.parity.get("accuracy")
+    if isinstance(accuracy, dict):
+        rows += [(f"accuracy: {side}", _cell(value)) for side, value in accuracy.items()]
     return f"{about}\n\n{_table(('', ''), rows)}" if rows else ""
 
 
