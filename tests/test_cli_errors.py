@@ -166,3 +166,11 @@ def test_a_strangers_words_in_an_error_do_not_steer_the_terminal(capsys):
     said = capsys.readouterr().err
     assert said.count("]0;owned") == 3
     assert not set("\x1b\x07\x9b") & set(said)
+
+
+def test_a_closed_stdout_hides_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m zoo info nothing.onnx >&-", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: There is no file at nothing.onnx.")

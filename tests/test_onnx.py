@@ -410,3 +410,49 @@ def test_honest_files_depart_nowhere(name, pictures, tmp_path):
     path = tmp_path / "model.onnx"
     written = format_.write(classifier.eval(), path, WriteOptions())
     assert written.departure(path, pictures) is None
+
+
+class Folding(nn.Module):
+    """BatchNorm behind whatever onnxscript may fold it into."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.ReLU())
+        self.up = nn.Sequential(nn.ConvTranspose2d(4, 6, 2), nn.BatchNorm2d(6), nn.ReLU())
+        self.head = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+                module.running_mean.uniform_(-1, 1)
+                module.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        return self.head(self.up(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_batch_norm_folds_in_several_ways(precision, tmp_path):
+    torch.manual_seed(0)
+    classifier = Classifier(PreprocessSpec(image_size=16), Folding(), "abc").eval()
+    path = tmp_path / "model.onnx"
+    written = format_.write(classifier, path, WriteOptions(precision=precision))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
+    assert written.departure(path, pictures) is None
+    model = onnx.load(path)
+    (weight,) = (one for one in model.graph.initializer if one.name == "network.head.0.weight")
+    values = numpy_helper.to_array(weight).copy()
+    values[3, 2] *= values.dtype.type(1.02)
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, path)
+    assert written.departure(path, pictures) is not None
+
+
+def test_one_large_value_hides_no_other_channel():
+    from zoo_exporters.departure import close
+
+    own = torch.randn(2, 16, 10, 10).half()
+    own[0, 0, 0, 0] = 2000
+    got = own.clone()
+    got[:, 5] = torch.randn(2, 10, 10).half()
+    assert close(own, own)
+    assert not close(own, got)
+    assert not close(own, got, own.double())

@@ -59,3 +59,18 @@ def test_two_at_once_do_not_meet(target):
     with pytest.raises(UsageError, match="exists already"):
         written(target, "m.onnx", overwrite=False)
     assert len(there(target.parent)) == 2
+
+
+def test_a_signal_behind_the_last_step_undoes_nothing(target, monkeypatch):
+    replace = Path.replace
+
+    def then_stop(self: Path, place: Path) -> None:
+        replace(self, place)
+        if place == target:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", then_stop)
+        with pytest.raises(KeyboardInterrupt):
+            written(target, "m.onnx.data", "m.onnx")
+    assert there(target.parent) == {"m.onnx": "new m.onnx", "m.onnx.data": "new m.onnx.data"}

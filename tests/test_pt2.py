@@ -242,6 +242,8 @@ def test_torchscript_touches_no_files(module, tmp_path, monkeypatch):
         "y = __torch__.torch.classes.dist_c10d.Store()",
         "y = torch . save(z, 'trap')",
         "y = torch._sparse_coo_tensor_unsafe(z, z, [3])",
+        "f = torch.save",
+        "f = ops.aten._sparse_coo_tensor_unsafe",
         "y = z.set_(z)",
         '#\r"""\ny = torch.save(z, "trap")\n#\r"""',
         "not python at all",
@@ -253,6 +255,26 @@ def test_torchscript_has_no_way_round(files, tmp_path, code):
     bad = rewritten(path, tmp_path / "bad.pt", {name: entries(path)[name] + code.encode()})
     with pytest.raises(ArtifactError, match="code of its own"):
         FORMATS["torchscript"].load(bad, LoadOptions())
+
+
+class Unusual(nn.Module):
+    """A network of its own: a module and operators whose names are near those that are refused."""
+
+    def __init__(self):
+        super().__init__()
+        self._nested_block = nn.Conv2d(3, 2, 3)
+
+    def forward(self, x):
+        x = self._nested_block(x)
+        return (x * ((x > 0.1) & (x < 0.9))).mean((2, 3))
+
+
+@pytest.mark.parametrize("name", ["torchscript", "pt2"])
+def test_unusual_networks_are_written_and_read(name, tmp_path):
+    classifier = Classifier(PreprocessSpec(image_size=8), Unusual(), "ab").eval()
+    path = tmp_path / f"model{FORMATS[name].suffix}"
+    FORMATS[name].write(classifier, path, WriteOptions())
+    assert FORMATS[name].load(path, LoadOptions())(np.zeros((1, 9, 9, 3), np.uint8)).shape == (1, 2)
 
 
 def test_an_encoding_hides_no_code(files, tmp_path):

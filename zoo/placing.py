@@ -81,21 +81,25 @@ def _place(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())  # after a power cut, a renamed file must not be empty
         _refuse_existing(target.with_name(path.name), overwrite=overwrite)
-    moved: list[Path] = []
     try:
         for path in made[:-1]:
             place = target.with_name(path.name)
             if place.exists():
                 place.replace(aside / path.name)
-            moved.append(place)
             path.replace(place)
         made[-1].replace(target)
     except BaseException:  # of Ctrl-C, too: a file and the weights of another are no artifact
-        for place in moved:
-            place.unlink(missing_ok=True)
-            if (aside / place.name).exists():
-                (aside / place.name).replace(place)
+        if made[-1].exists():  # else all of it is in its place
+            for path in made[:-1]:
+                _give_back(path, target.with_name(path.name), aside / path.name)
         raise
+
+
+def _give_back(new: Path, place: Path, old: Path) -> None:
+    if not new.exists():
+        place.unlink()
+    if old.exists():
+        old.replace(place)
 
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:

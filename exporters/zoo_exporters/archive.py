@@ -23,8 +23,10 @@ from zoo.specs import MAX_CARD_BYTES
 
 MAX_ENTRIES = 20_000
 MAX_DIRECTORY_BYTES = 4 * 2**20
-# Operators that zoo's exports have no use for, and that read or write files, or memory that is none of theirs.
-REFUSED_OPERATORS = r"save|from_file|set_|_?resize\w*_|_(sparse|nested|make)\w*|sparse_\w+_tensor\w*"
+# Operators that zoo's exports have no use for, and that read or write files, or memory that is none of theirs: those
+# that tensors have as methods, too, and functions.
+REFUSED_METHODS = r"save|from_file|set_|_?resize\w*_"
+REFUSED_FUNCTIONS = r"_(sparse|nested|make)\w*|sparse_\w+_tensor\w*"
 
 _ROOT = "archive"  # what PyTorch calls the folder in a zip that it writes into memory
 _CARD = "extra/card.json"

@@ -22,15 +22,18 @@ from torch.export import ExportedProgram
 ROUNDING = {onnx.TensorProto.FLOAT: (1e-6, 1e-44), onnx.TensorProto.FLOAT16: (4e-3, 6e-8)}
 HALF_STEP = 0.501  # of a quantised weight
 
-# A value, and the sum of the magnitudes that it was computed from, float64.
-Weight = tuple[np.ndarray, np.ndarray]
+# A value, and the sum of the magnitudes that it was computed from, float64; made when they are needed.
+Weight = Callable[[], tuple[np.ndarray, np.ndarray]]
 
-_CONVOLUTIONS = ("aten::conv", "aten::convolution")
+_FOLDED = ("aten::conv", "aten::linear")  # whose weights begin with the channels that go out
 _NORM = "aten::_native_batch_norm_legit_no_training"
 
 
 def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) -> str | None:
     """A sentence about the first weight in the file that is not the classifier's, None where there is none.
+
+    Weights are left out that the file has under names of its own (transposed ones of products with tokens) or that may
+    have a BatchNorm folded in otherwise than behind one convolution or linear layer.
 
     Args:
         classifier: in fp32.
@@ -38,11 +41,8 @@ def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) 
     """
     expected = _expected(classifier, program)
     for name, value, allowed in _weights(onnx.load(path)):
-        differences = [
-            np.abs(value - own) - allowed(magnitude)
-            for own, magnitude in expected.get(name, ())
-            if own.shape == value.shape
-        ]
+        wanted = [weight() for weight in expected.get(name, ())]
+        differences = [np.abs(value - own) - allowed(size) for own, size in wanted if own.shape == value.shape]
         if differences and not min(difference.max() for difference in differences) <= 0:  # nor is what is no number
             return f"The file's {name} is not the classifier's."
     return None
@@ -51,26 +51,51 @@ def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) 
 def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list[Weight]]:
     """By the names that a file has for them, what a weight may be: plain, or with a BatchNorm folded in."""
     tensors = {**dict(classifier.named_parameters()), **dict(classifier.named_buffers()), **program.state_dict}
-    own = {name: value.detach().cpu().double().numpy() for name, value in tensors.items()}
-    expected: dict[str, list[Weight]] = {name: [(value, np.abs(value))] for name, value in own.items()}
+
+    def own(name: str | None) -> np.ndarray:
+        return np.zeros(1) if name is None else tensors[name].detach().cpu().double().numpy()
+
+    def plain(name: str) -> tuple[np.ndarray, np.ndarray]:
+        return own(name), np.abs(own(name))
+
+    expected: dict[str, list[Weight]] = {name: [partial(plain, name)] for name in tensors}
     names = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
     for node in program.graph.nodes:
-        convolution = node.args[0] if _calls(node, _NORM) else None
-        if not isinstance(convolution, fx.Node) or not any(_calls(convolution, name) for name in _CONVOLUTIONS):
+        layer = node.args[0] if _calls(node, _NORM) else None
+        if not isinstance(layer, fx.Node):
             continue
-        weight = _named(convolution.args[1], names)
-        bias = _named(convolution.args[2], names) if len(convolution.args) > 2 else None  # noqa: PLR2004
-        gamma, beta, mean, variance = (_named(argument, names) for argument in node.args[1:5])
-        if not weight or not mean or not variance:
+        weight, bias = (_named(argument, names) for argument in (*layer.args[1:3], None, None)[:2])
+        norm = tuple(_named(argument, names) for argument in node.args[1:5])
+        if weight is None or not _folds(layer, node):
+            for argument in layer.all_input_nodes:
+                expected.pop(names.get(argument.name, ""), None)
             continue
-        scale = (own[gamma] if gamma else 1.0) / np.sqrt(own[variance] + node.args[6])
-        shift, start = own[mean] - (own[bias] if bias else 0.0), own[beta] if beta else np.zeros(1)
-        folded = own[weight] * scale.reshape(-1, *[1] * (own[weight].ndim - 1))
-        expected[weight].append((folded, np.abs(folded)))
+        fold = partial(_fold, own, (weight, bias), norm, node.args[6])
+        expected[weight].append(lambda fold=fold: fold()[0])  # type: ignore[misc]
         for name in (f"{weight}_bias", bias):
             if name:
-                expected.setdefault(name, []).append((start - shift * scale, np.abs(start) + np.abs(shift * scale)))
+                expected.setdefault(name, []).append(lambda fold=fold: fold()[1])  # type: ignore[misc]
     return expected
+
+
+def _folds(layer: fx.Node, norm: fx.Node) -> bool:
+    """Whether a BatchNorm behind a layer can go into its weights in one way only."""
+    further = [user for output in norm.users for user in output.users]
+    return any(_calls(layer, name) for name in _FOLDED) and not any(_calls(user, _NORM) for user in further)
+
+
+def _fold(
+    own: Callable[[str | None], np.ndarray],
+    layer: tuple[str, str | None],
+    norm: tuple[str | None, ...],
+    epsilon: float,
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Weight and bias of a layer and the BatchNorm behind it, each with its magnitude."""
+    (weight, bias), (gamma, beta, mean, variance) = layer, norm
+    scale = (own(gamma) if gamma else 1.0) / np.sqrt(own(variance) + epsilon)
+    folded = own(weight) * scale.reshape(-1, *[1] * (own(weight).ndim - 1))
+    shift = (own(mean) - own(bias)) * scale
+    return (folded, np.abs(folded)), (own(beta) - shift, np.abs(own(beta)) + np.abs(shift))
 
 
 def _calls(node: fx.Node, operator: str) -> bool:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo_exporters.archive import REFUSED_OPERATORS
+from zoo_exporters.archive import REFUSED_FUNCTIONS, REFUSED_METHODS
 
 MAX_PROGRAM_BYTES = 64 * 2**20
 MAX_EXPRESSION = 10_000  # characters
@@ -33,7 +33,7 @@ NAMES = (
     r"|archive_format|archive_version|byteorder|\.data/(version|serialization_id)"
 )
 _TARGET = re.compile(
-    rf"torch\.ops\.aten\.(?!({REFUSED_OPERATORS})\.)(?!__)\w+\.(?!_)\w+"
+    rf"torch\.ops\.aten\.(?!({REFUSED_METHODS}|{REFUSED_FUNCTIONS})\.)(__(and|or|xor|lshift|rshift)__|(?!__)\w+)\.(?!_)\w+"
     r"|torch\.sym_(min|max|not|sum|ite|int|float)"
     r"|_operator\.(add|sub|mul|floordiv|mod|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|getitem)",
     re.ASCII,

@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Mapping
 
-from zoo_exporters.archive import REFUSED_OPERATORS
+from zoo_exporters.archive import REFUSED_FUNCTIONS, REFUSED_METHODS
 
 MAX_PROGRAM_BYTES = 3 * 2**20  # torchvision's longest has 1 MB; reading it as Python takes a thousand times the memory
 
@@ -49,9 +49,7 @@ def _is_known(text: bytes) -> bool:
     for node in ast.walk(tree):  # parents first
         match node:
             case ast.Attribute(value, attribute):
-                if re.fullmatch(REFUSED_OPERATORS, attribute) or (
-                    attribute == "classes" and ast.unparse(value) == "__torch__.torch"
-                ):
+                if _is_refused(value, attribute):
                     return False
                 if isinstance(value, ast.Name) and (value.id != "ops" or attribute in _LIBRARIES):
                     bases.add(value)
@@ -60,8 +58,17 @@ def _is_known(text: bytes) -> bool:
                 if node not in bases:
                     return False
             case ast.Call(ast.Name("getattr"), [_, ast.Constant(str(attribute))]):
-                if re.fullmatch(REFUSED_OPERATORS, attribute) or not re.fullmatch(r"[\w-]+", attribute):
+                if re.fullmatch(REFUSED_METHODS, attribute) or not re.fullmatch(r"[\w-]+", attribute):
                     return False
             case ast.Call(ast.Name("getattr")):
                 return False
     return True
+
+
+def _is_refused(owner: ast.expr, attribute: str) -> bool:
+    if re.fullmatch(REFUSED_METHODS, attribute):
+        return True
+    if attribute == "classes":
+        return ast.unparse(owner) == "__torch__.torch"
+    # Elsewhere it is the name of a module.
+    return bool(re.fullmatch(REFUSED_FUNCTIONS, attribute)) and ast.unparse(owner).split(".")[0] in ("torch", "ops")

@@ -59,6 +59,8 @@ def refused(error: OSError) -> ZooError:
 
 def flush() -> None:
     """Writes what stdout still holds, or gives it up: Python would try as it ends, and say so with a traceback."""
+    if sys.stdout is None:  # closed from the start, as a daemon's may be
+        return
     try:
         sys.stdout.flush()
     except OSError:
