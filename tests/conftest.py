@@ -145,6 +145,14 @@ def phases(monkeypatch):
 
 
 @pytest.fixture
+def place(tmp_path) -> Path:
+    """An empty folder for exports."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """A function that makes a folder with room for so many KiB."""
     mount = shutil.which("mount")

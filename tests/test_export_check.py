@@ -27,13 +27,6 @@ def reference(trained) -> parity.Reference:
 
 
 @pytest.fixture
-def place(tmp_path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def no_work(monkeypatch):
     """The classifier does not run over the pictures."""
     monkeypatch.setattr(zoo.exporting, "reference_of", lambda *_: pytest.fail("it started"))

@@ -45,13 +45,6 @@ def written(content: bytes):
 
 
 @pytest.fixture
-def place(tmp_path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def change(monkeypatch):
     """Changes functions of the built-in ONNX exporter in this process."""
     real = registry().exporter("onnx")
