@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +68,28 @@ def _started_by_torchrun(recipe: Recipe) -> tuple[int, int]:
     return found
 
 
+def _join(fabric: Fabric) -> None:
+    """Starts the processes and connects them until this one exits."""
+    # A default argument there is the process group, if it is imported later, and would keep the group alive.
+    import torch.distributed.nn.functional
+
+    connected = torch.distributed.is_initialized()
+    fabric.launch()
+    if not connected:
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Ends the threads of the process group.
+
+    One that still holds a tensor while the interpreter shuts down aborts the process:
+    https://github.com/pytorch/pytorch/issues/190489. Lightning Fabric ends the group for NCCL alone.
+    """
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 class World:
     """The processes of one training, seen from one of them.
 
@@ -99,7 +123,7 @@ class World:
             precision=PRECISIONS[precision],
         )
         if several:
-            fabric.launch()
+            _join(fabric)
         return fabric
 
     @property
