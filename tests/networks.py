@@ -1,5 +1,6 @@
 """Networks of strangers: three stages, joined in ways that stand in the way of being cut."""
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -83,6 +84,31 @@ class Plain(Small):
     def __init__(self, classes=3):
         super().__init__(classes)
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+
+
+class Tokens(nn.Module):
+    """A small transformer: patches, positions, a table of biases that is looked up, GELU, a scale for each channel."""
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, 4)
+        self.position = nn.Parameter(torch.randn(1, 16, 16) / 4)
+        self.norm, self.qkv, self.out = nn.LayerNorm(16), nn.Linear(16, 48), nn.Linear(16, 16)
+        self.table = nn.Parameter(torch.randn(31, 2))
+        self.mlp = nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16))
+        self.scale = nn.Parameter(torch.rand(16) + 0.5)
+        self.head = nn.Linear(16, classes)
+
+    def forward(self, images):
+        tokens = self.patches(images).flatten(2).transpose(1, 2) + self.position
+        batch, count, width = tokens.shape
+        q, k, v = self.qkv(self.norm(tokens)).view(batch, count, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        distance = torch.arange(count)[:, None] - torch.arange(count)[None] + count - 1
+        bias = self.table[distance].permute(2, 0, 1)
+        attended = ((q @ k.transpose(2, 3)) / 3 + bias).softmax(3) @ v
+        tokens = tokens + self.out(attended.transpose(1, 2).reshape(batch, count, width))
+        tokens = tokens + self.mlp(tokens) * self.scale
+        return self.head(tokens.mean(1))
 
 
 UNSPLITTABLE = (DependsOnData, DependsOnMode, TwoValues, FunctionalDropout)

@@ -36,6 +36,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         import onnxscript  # noqa: F401  (torch.onnx needs it)
 
         from zoo_exporters.departure import departure
+        from zoo_exporters.onnx_weights import name_transposed
         from zoo_exporters.program import program
     except ImportError:
         raise MissingExtraError("Writing ONNX files", "train") from None
@@ -56,6 +57,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
             f"The network cannot be written in ONNX opset {opset}: its operators have no counterpart there.",
             _choice(options),
         )
+    name_transposed(exported)
     _save(exported.model, path, external_data=options.external_data)
     facts: dict[str, Any] = {"opset": opset, "external_data": options.external_data}
     if options.calibration is not None:

@@ -2,38 +2,64 @@
 
 Values on the way tell only what the pictures that are looked at bring to light: a weight whose input is zero for them
 changes nothing. torch.onnx names the weights in a file after the classifier's parameters, so that each can be held
-against its own; a convolution's with the BatchNorm behind it folded in (as `torch.nn.utils.fusion` does it).
+against its own; a convolution's with the BatchNorm behind it folded in (as `torch.nn.utils.fusion` does it). Those of
+products with tokens it transposes and gives names of its own, in the place of which `name_transposed` puts better ones;
+what it computed of parameters alone (a table of position biases) has the name of the program's node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import numpy_helper
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 # Relative to what a weight was computed from, in five steps for folding; and a step of the smallest numbers.
 ROUNDING = {onnx.TensorProto.FLOAT: (1e-6, 1e-44), onnx.TensorProto.FLOAT16: (4e-3, 6e-8)}
+MATRIX = 2  # axes
 HALF_STEP = 0.501  # of a quantised weight
 
 # A value, and the sum of the magnitudes that it was computed from, float64; made when they are needed.
 Weight = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 _FOLDED = ("aten::conv", "aten::linear")  # whose weights begin with the channels that go out
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 _NORM = "aten::_native_batch_norm_legit_no_training"
+
+
+def name_transposed(exported: Any) -> None:
+    """Names transposed weights in a torch.onnx.ONNXProgram after their parameters: `network.fc.weight.T`."""
+    parameters = exported.exported_program.state_dict
+    turned = {_digest(tensor.T.numpy()): f"{name}.T" for name, tensor in _matrices(parameters)}
+    initializers = exported.model.graph.initializers
+    for value in list(initializers.values()):
+        if value.name not in parameters and len(value.shape) == MATRIX:
+            name = turned.get(_digest(value.const_value.numpy()))
+            if name and name not in initializers:
+                value.name = name
+
+
+def _matrices(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    return ((name, tensor) for name, tensor in tensors.items() if tensor.ndim == MATRIX)
+
+
+def _digest(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:
+    return array.shape, hashlib.blake2b(array.tobytes()).digest()
 
 
 def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) -> str | None:
     """A sentence about the first weight in the file that is not the classifier's, None where there is none.
 
-    Weights are left out that the file has under names of its own (transposed ones of products with tokens) or that may
-    have a BatchNorm folded in otherwise than behind one convolution or linear layer.
+    Weights are left out that may have a BatchNorm folded in otherwise than behind one convolution or linear layer, and
+    values half-way to a constant, which have no name in the program.
 
     Args:
         classifier: in fp32.
@@ -48,6 +74,13 @@ def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) 
     return None
 
 
+def coverage(classifier: nn.Module, program: ExportedProgram, path: Path) -> float:
+    """The share of a file's weights that `changed_weight` compares, from 0 to 1; see there."""
+    expected = _expected(classifier, program)
+    sizes = [(value.size, name in expected) for name, value, _ in _weights(onnx.load(path))]
+    return sum(size for size, known in sizes if known) / sum(size for size, _ in sizes)
+
+
 def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list[Weight]]:
     """By the names that a file has for them, what a weight may be: plain, or with a BatchNorm folded in."""
     tensors = {**dict(classifier.named_parameters()), **dict(classifier.named_buffers()), **program.state_dict}
@@ -58,7 +91,12 @@ def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list
     def plain(name: str) -> tuple[np.ndarray, np.ndarray]:
         return own(name), np.abs(own(name))
 
+    def transposed(name: str) -> tuple[np.ndarray, np.ndarray]:
+        return own(name).T, np.abs(own(name)).T
+
     expected: dict[str, list[Weight]] = {name: [partial(plain, name)] for name in tensors}
+    expected |= {f"{name}.T": [partial(transposed, name)] for name, _ in _matrices(tensors)}
+    expected |= {name: [weight] for name, weight in _constants(program).items()}
     names = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
     for node in program.graph.nodes:
         layer = node.args[0] if _calls(node, _NORM) else None
@@ -76,6 +114,37 @@ def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list
             if name:
                 expected.setdefault(name, []).append(lambda fold=fold: fold()[1])  # type: ignore[misc]
     return expected
+
+
+def _constants(program: ExportedProgram) -> dict[str, Weight]:
+    """What the program computes of its parameters alone, by the names of the nodes."""
+    tensors = {**program.state_dict, **program.constants}
+    known: dict[fx.Node, Any] = {}
+    inputs = program.graph_signature.input_specs
+    placeholders = (node for node in program.graph.nodes if node.op == "placeholder")
+    for node, spec in zip(placeholders, inputs, strict=True):
+        if spec.target is not None:
+            known[node] = tensors[spec.target]
+    constant = set(known)
+
+    def computed(node: fx.Node) -> Any:
+        if node not in known:
+            function: Any = node.target
+            with torch.no_grad():
+                known[node] = function(*fx.map_arg(node.args, computed), **fx.map_arg(node.kwargs, computed))
+        return known[node]
+
+    def weight(node: fx.Node) -> tuple[np.ndarray, np.ndarray]:
+        value = computed(node).double().numpy()
+        return value, np.full_like(value, np.abs(value).max())
+
+    found: dict[str, Weight] = {}
+    for node in program.graph.nodes:
+        if node.op == "call_function" and constant.issuperset(node.all_input_nodes):
+            constant.add(node)
+            if isinstance(node.meta.get("val"), Tensor):
+                found[node.name] = partial(weight, node)
+    return found
 
 
 def _folds(layer: fx.Node, norm: fx.Node) -> bool:
@@ -110,16 +179,27 @@ def _named(argument: Any, names: dict[str, str]) -> str | None:
 def _weights(model: onnx.ModelProto) -> Iterator[tuple[str, np.ndarray, Callable[[np.ndarray], np.ndarray]]]:
     """Name, value float64, and a function from the magnitude it was computed from to what rounding may do to it."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    quantised = {
+        node.input[0]: (tensors[node.input[1]], tensors[node.input[2]], _axis(node))
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and tensors.keys() >= set(node.input)
+    }
+    steps = {name for node in model.graph.node if node.op_type in _QUANTISED for name in node.input[1:]}
     for name, tensor in tensors.items():
-        quantised = name.removesuffix("_quantized")
-        scale = tensors.get(f"{quantised}_scale") or tensors.get(f"{name}_scale")
-        if quantised != name and scale is not None:
-            value = numpy_helper.to_array(tensor).astype(np.float64)
-            step = numpy_helper.to_array(scale).astype(np.float64).reshape(-1, *[1] * (value.ndim - 1))
-            yield quantised, value * step, partial(_room, 1e-6, HALF_STEP * step)
+        if name in steps:
+            continue
+        value = numpy_helper.to_array(tensor)
+        if name in quantised:
+            scale, zero, axis = quantised[name]
+            sides = [-1 if side == axis and scale.dims else 1 for side in range(value.ndim)]
+            step, start = (numpy_helper.to_array(one).astype(np.float64).reshape(sides) for one in (scale, zero))
+            yield name.removesuffix("_quantized"), (value - start) * step, partial(_room, 1e-6, HALF_STEP * step)
         elif tensor.data_type in ROUNDING:
-            value = numpy_helper.to_array(tensor).astype(np.float64)
-            yield name, value, partial(_room, *ROUNDING[tensor.data_type])
+            yield name, value.astype(np.float64), partial(_room, *ROUNDING[tensor.data_type])
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
 
 
 def _room(relative: float, step: np.ndarray | float, magnitude: np.ndarray) -> np.ndarray:

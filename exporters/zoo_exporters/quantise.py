@@ -172,7 +172,8 @@ def _write(folder: Path, target: Path, nodes: list[str]) -> None:
 
 def _module(node: Any) -> str:
     """The module that a layer's weights belong to, else the name of its node."""
-    weight = next((name for name in node.input if name.startswith("network.") and name.endswith(".weight")), None)
+    names = (name.removesuffix(".T") for name in node.input if name.startswith("network."))
+    weight = next((name for name in names if name.endswith(".weight")), None)
     return weight.removeprefix("network.").removesuffix(".weight") if weight else str(node.name)
 
 
