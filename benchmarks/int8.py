@@ -32,6 +32,7 @@ from measure import Results, machine, measured, median, parser
 from zoo.calibration import calibration
 from zoo.classifier import Classifier
 from zoo.data.stream import batches_by_size
+from zoo.exporting import reference_of
 from zoo.registry import registry
 from zoo.runs import Run
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, Runtime, WriteOptions
@@ -119,10 +120,11 @@ def accuracy(options: Any, results: Results, folder: Path) -> None:
 
 
 def compare(run: Run, results: Results, folder: Path) -> None:
-    classifier, test = run.classifier(), run.dataset().test
+    reference, test = reference_of(run), run.dataset().test
+    classifier = reference.classifier
     assert test is not None
     right = {}
-    calibrated = calibration(run, classifier, "onnx")
+    calibrated = calibration(run, reference, "onnx")
     for name, how in (
         ("fp32", WriteOptions()),
         ("int8", WriteOptions(precision="int8", calibration=calibrated)),

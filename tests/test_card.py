@@ -6,14 +6,18 @@ import json
 
 import numpy as np
 import pytest
+from torch import nn
 
 from zoo.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card, DatasetCard
 from zoo.card_making import make_card
+from zoo.classifier import Classifier
 from zoo.errors import ArtifactError, ExportError
+from zoo.parity.reference import rounding_on
 from zoo.registry import registry
 from zoo.runs import Run
 from zoo.self_check import reference_outputs
 from zoo.specs import PreprocessSpec, WriteOptions, Written
+from zoo.synthetic import synthetic_pictures
 
 
 def card(**changes) -> Card:
@@ -198,6 +202,25 @@ def test_a_class_that_no_card_may_name_stops_the_export_with_a_sentence(trained)
         made(Run(trained.path), classes=["bar", "line", "slo\npe"])
 
 
+def test_another_machine_may_depart_as_far_as_rounding_does():
+    classifier = Classifier(PreprocessSpec(image_size=8), nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 3)), "abc")
+    answers = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
+
+    def outputs(precision, rewriting=0.0, spread=1.0):
+        runtimes = [lambda images, add=add: answers[images[:, 0, 0, 0]] + np.float32(add) for add in (0.0, rewriting)]
+        return reference_outputs(
+            runtimes, classifier.eval(), precision=precision, spread=spread, tolerance=1e-4
+        ).tolerance
+
+    assert (outputs("fp32"), outputs("fp16"), outputs("int8")) == (1e-4, 5e-2, 0.1)
+    assert outputs("int8", rewriting=0.25) == pytest.approx(0.75, rel=1e-5)
+    assert outputs("int8", rewriting=9) == 1
+    rounding = max(rounding_on(classifier, picture[None]) for picture in synthetic_pictures(8))
+    assert outputs("fp32", spread=rounding / 1e-2) == pytest.approx(4e-2)
+    assert outputs("fp16", spread=rounding / 1e-4) == pytest.approx(2**13 * 1e-4)
+    assert outputs("int8", spread=rounding / 1e-2) == 0.1
+
+
 @pytest.mark.parametrize("num_classes", [1000, 100_000])
 def test_many_classes_fit_into_a_card(num_classes):
     rng = np.random.default_rng(0)
@@ -206,8 +229,10 @@ def test_many_classes_fit_into_a_card(num_classes):
     def runtime(images):
         return table[images[:, 0, 0, 0]]
 
-    spec = PreprocessSpec(image_size=24)
-    reference = reference_outputs(runtime, spec, precision="fp32", spread=1.0, tolerance=1e-4)
+    classifier = Classifier(
+        PreprocessSpec(image_size=24), nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 3)), "abc"
+    )
+    reference = reference_outputs([runtime] * 2, classifier, precision="fp32", spread=1.0, tolerance=1e-4)
     assert len(reference.logits[0]) == min(num_classes, MAX_REFERENCE_CLASSES)
     # Nine digits are all that float32 has.
     assert np.isin(np.float32(reference.logits[0]), table).all()

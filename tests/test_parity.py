@@ -111,10 +111,50 @@ def test_the_tolerance_decides(expected):
 
 def flat(expected: parity.Reference, logits: tuple[np.ndarray, ...]) -> parity.Reference:
     """A reference with these logits, of pictures 0, 1, … of the split."""
-    rows = [cases.Case("row", "row"), cases.Case("row", "row")]
+    rows = [cases.Case("row", "row", np.zeros((1, 16, 16, 3), np.uint8))] * 2
     own = [cases.Case("real", "picture", indices=(index,)) for index in range(len(logits))]
     sure = np.array([[2.0, 1.0, 0.0]], np.float32)
     return dataclasses.replace(expected, cases=(*rows, *own), logits=(sure, sure, *logits), spread=1.0)
+
+
+@pytest.mark.parametrize(("precision", "times"), [("fp32", 4), ("fp16", 2**13)])
+def test_a_picture_on_which_the_classifier_itself_rounds_has_wider_bounds(expected, precision, times):
+    bounds = allowed(ONNX, precision, "pixels", "cpu").allowed
+    edge = next(number for number in expected.of_kind("edge") if expected.cases[number].name == "black")
+    rounding = 10 * bounds.largest / times
+    rough = dataclasses.replace(expected, _roundings={edge: rounding * expected.spread})
+
+    def departing(number: int, share: float) -> compare.Said:
+        said = said_of(rough)
+        said.logits[number] = said.logits[number] + share * times * rounding * expected.spread
+        return said
+
+    assert reasons(rough, departing(edge, 0.9), bounds) == {}
+    assert compare.figures(rough, departing(edge, 0.9), bounds)["rough_pictures"] == ["black picture 0"]
+    (found, *_) = compare.findings(rough, departing(edge, 0.9), bounds, 1)
+    assert "1 of which have wider bounds" in found.covered
+    assert found.worst == pytest.approx(0.9 * bounds.largest, rel=1e-3)
+    assert "logits differ by up to" in reasons(rough, departing(edge, 1.1), bounds)["logits"]
+    (real, *_) = expected.of_kind("real")
+    assert "logits differ by up to" in reasons(rough, departing(real, 0.9), bounds)["logits"]
+
+
+def test_int8_is_compared_on_pictures_of_the_split_alone(expected):
+    """Ranges are calibrated on such pictures; the others tell whether the file survives, and agrees with itself."""
+    bounds = allowed(ONNX, "int8", "pixels", "cpu").allowed
+    said = said_of(expected)
+    for number, case in enumerate(expected.cases):
+        if case.kind != "real":
+            said.logits[number] = said.logits[number] + 9 * expected.spread
+    said.alone = {0: said.logits[0][:1], 8: said.logits[1][1:]}
+    said.again = [(said.logits[0], said.logits[0])]
+    (real, *_) = expected.of_kind("real")
+    said.unoptimised = {0: said.logits[0] + 9 * expected.spread, real: said.logits[real]}
+    assert reasons(expected, said, bounds) == {}
+    said.alone[8] = said.alone[8] + expected.spread
+    assert "the others in its batch" in reasons(expected, said, bounds)["row alone"]
+    said.unoptimised[real] = said.unoptimised[real] + expected.spread
+    assert "rewrites its program" in reasons(expected, said, bounds)["unoptimised session"]
 
 
 def test_near_ties_may_swap_and_clear_decisions_may_not(expected):
@@ -127,6 +167,21 @@ def test_near_ties_may_swap_and_clear_decisions_may_not(expected):
     assert report["top1_agreement"] == 1
     swapped = compare.Said([*reference.logits[:2], clear[:, [1, 0, 2]], tie], {0: clear}, [(clear, clear)], {0: clear})
     assert "66.67% of the 3 pictures" in reasons(reference, swapped)["top-1"]
+
+
+def test_one_picture_of_few_may_change_its_class_in_int8(expected):
+    clear = np.array([[9.0, 0.0, -9.0]], np.float32)
+    reference = flat(expected, (clear,) * 12)
+    int8 = dataclasses.replace(allowed(ONNX, "int8", "pixels", "cpu").allowed, p99=99, mean=99)
+
+    def top1(swapped: int, bounds) -> str | None:
+        own = [clear[:, [1, 0, 2]]] * swapped + [clear] * (12 - swapped)
+        said = compare.Said([*reference.logits[:2], *own], {0: reference.logits[0]}, [(clear, clear)], {2: own[0]})
+        return reasons(reference, said, bounds, 100).get("top-1")
+
+    assert top1(1, int8) is None
+    assert "83.33% of the 12 pictures" in top1(2, int8)
+    assert "92.86% of the 14 pictures" in top1(1, FP32)  # the rows count, too
 
 
 def test_accuracy_that_is_lost_counts_against_the_budget(expected):

@@ -17,6 +17,7 @@ from zoo.artifact import open_runtime
 from zoo.calibration import calibration
 from zoo.classifier import Classifier
 from zoo.errors import ExportError, UsageError
+from zoo.exporting import reference_of
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters.quantise import _within_budget, quantise
@@ -232,12 +233,13 @@ def test_quantising_is_quiet(exported, pictures, tmp_path, capfd, recwarn):
 
 
 def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatch):
-    classifier, dataset = trained.classifier(), trained.dataset()
+    reference, dataset = reference_of(trained), trained.dataset()
+    classifier = reference.classifier
     monkeypatch.setattr(type(trained), "dataset", lambda _: replace(dataset, test=None))
-    found = calibration(trained, classifier, "onnx", pictures=30)
+    found = calibration(trained, reference, "onnx", pictures=30)
     known = {dataset.train.pictures[i].tobytes(): label for i, label in enumerate(dataset.train.labels)}
     assert np.bincount([known[picture.tobytes()] for picture in found.pictures]).tolist() == [10, 10, 10]
-    again = calibration(trained, classifier, "onnx", pictures=30)
+    again = calibration(trained, reference, "onnx", pictures=30)
     assert all(np.array_equal(a, b) for a, b in zip(found.pictures, again.pictures, strict=True))
     path, _ = write(classifier, found.pictures)
     assert found.loss(path) == pytest.approx(0, abs=2)
@@ -247,7 +249,21 @@ def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatc
     assert found.loss(path) > 50
 
 
+def test_what_the_parity_check_would_refuse_keeps_no_budget(trained, write):
+    """A classifier that is always right there, where the file is always wrong; on the validation split they agree."""
+    honest = reference_of(trained)
+    labels = (honest.split.labels + 1) % 3
+    logits = [
+        np.eye(3, dtype=np.float32)[labels[list(case.indices)]] if case.kind == "real" else rows
+        for case, rows in zip(honest.cases, honest.logits, strict=True)
+    ]
+    path, _ = write(honest.classifier, calibration(trained, honest, "onnx").pictures)
+    assert calibration(trained, honest, "onnx").loss(path) <= 2
+    strict = replace(honest, logits=tuple(logits), split=replace(honest.split, labels=labels))
+    assert calibration(trained, strict, "onnx").loss(path) > 80
+
+
 @pytest.mark.parametrize("wrong", [{"pictures": 0}, {"budget": -1}, {"budget": float("nan")}])
 def test_impossible_calibrations_are_refused(wrong, trained):
     with pytest.raises(UsageError):
-        calibration(trained, trained.classifier(), "onnx", **wrong)
+        calibration(trained, reference_of(trained), "onnx", **wrong)

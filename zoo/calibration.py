@@ -1,4 +1,4 @@
-"""What quantisation may look at: pictures of the training split, and accuracy on the validation split."""
+"""What quantisation may look at: pictures of the training split, and what accuracy it loses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.registry import registry
 from zoo.specs import BUDGET, Calibration, CalibrationMethod, Input, LoadOptions, Runtime
 
 if TYPE_CHECKING:
-    from zoo.classifier import Classifier
+    from zoo.parity import Reference
     from zoo.runs import Run
 
 PICTURES = 128
@@ -28,7 +28,7 @@ MIN_LABELLED = 100  # one picture is a point
 
 def calibration(
     run: Run,
-    classifier: Classifier,
+    reference: Reference,
     exporter: str,
     *,
     takes: Input = "pixels",
@@ -40,10 +40,11 @@ def calibration(
 
     Accuracy is compared on at most `MAX_LABELLED` pictures of the split that chose the checkpoint. Where there are
     fewer than `MIN_LABELLED`, training pictures that calibrate nothing fill up: what counts is how two versions of one
-    network differ, which does not need unseen pictures.
+    network differ, which does not need unseen pictures. A file that keeps the budget there is held against the pictures
+    of its parity check, which would refuse it for what it loses there.
 
     Args:
-        classifier: of the run, in eval mode, fp32, on the CPU.
+        reference: of the run's classifier.
         exporter: name of the format that is quantised.
         takes: the input of the file.
         method: minmax unless given.
@@ -75,6 +76,7 @@ def calibration(
     compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
+    classifier = reference.classifier
     spec, classes = registry().exporter(exporter).spec, len(classifier.classes)
 
     @cache
@@ -87,9 +89,23 @@ def calibration(
         from zoo.artifact import open_runtime
 
         runtime = open_runtime(spec, path, takes, classifier.spec, LoadOptions())
-        return 100 * (expected() - _accuracy(_stream(runtime), compared, classes))
+        lost = 100 * (expected() - _accuracy(_stream(runtime), compared, classes))
+        return lost if lost > budget else max(lost, _lost_in_parity(runtime, reference))
 
     return Calibration(pictures=shown, method=method or "minmax", budget=budget, loss=loss)
+
+
+def _lost_in_parity(runtime: Runtime, reference: Reference) -> float:
+    """Points of accuracy that a file loses on the real pictures of its parity check."""
+    from zoo.parity.compare import Said, accuracies
+
+    real = set(reference.of_kind("real"))
+    said = [
+        runtime(case.pixels(reference.split)) if number in real else reference.logits[number]
+        for number, case in enumerate(reference.cases)
+    ]
+    accuracy = accuracies(reference, Said(logits=said))
+    return float(100 * (accuracy["classifier"] - accuracy["artifact"]))
 
 
 def _evenly(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -117,7 +117,7 @@ def export(
             say("choosing pictures to calibrate with")
             chosen = calibration(
                 run,
-                reference.classifier,
+                reference,
                 exporter,
                 takes=input,
                 method=calibration_method,
@@ -164,15 +164,21 @@ def _finish(
         budget=budget,
         progress=counted("comparing it with the classifier"),
     )
-    runtime = open_runtime(spec, path, options.input, run.preprocess, LoadOptions())
     own = reference_outputs(
-        runtime, run.preprocess, precision=options.precision, spread=report["spread"], tolerance=spec.tolerance
+        (
+            open_runtime(spec, path, options.input, run.preprocess, LoadOptions(optimised=optimised))
+            for optimised in (True, False)
+        ),
+        reference.classifier,
+        precision=options.precision,
+        spread=report["spread"],
+        tolerance=spec.tolerance,
     )
     content_hash = spec.content_hash(path)
     card = make_card(run, spec, options, written, parity=report, reference=own, content_hash=content_hash)
     sealed = card.sealed()
     spec.write_card(path, sealed)
-    parity.check_final(reference, spec, path, progress=counted("checking the final file"))
+    parity.check_final(reference, spec, path, report, progress=counted("checking the final file"))
     return report, Card.parse(sealed)
 
 

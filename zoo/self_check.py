@@ -9,9 +9,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +21,17 @@ from zoo.errors import ParityError, ZooError
 from zoo.specs import LoadOptions, Precision, PreprocessSpec, Runtime
 from zoo.synthetic import VERSION, synthetic_pictures
 
-# The largest difference of a logit, relative to the spread, that another machine may make.
+if TYPE_CHECKING:
+    from zoo.classifier import Classifier
+
+# The largest difference of a logit, relative to the spread, that another machine may make, unless the classifier or the
+# file itself shows that the network makes more of a rounding error.
 TOLERANCES: dict[Precision, float] = {
     "fp32": 1e-4,  # other instructions add up in another order
     "fp16": 5e-2,  # some processors compute in fp16 what others convert to fp32
     "int8": 0.1,  # every layer rounds to 1 of 256 values; with weights of 7 bits, no sum is clipped on any processor
 }
+OTHERWISE = 3  # times what the runtime's own rewriting of the program changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +60,21 @@ def listed_classes(num_classes: int) -> np.ndarray:
 
 
 def reference_outputs(
-    runtime: Runtime, spec: PreprocessSpec, *, precision: Precision, spread: float, tolerance: float
+    runtimes: Iterable[Runtime], classifier: Classifier, *, precision: Precision, spread: float, tolerance: float
 ) -> ReferenceOutputs:
     """What a card keeps of a file that agrees with its classifier.
 
     Args:
-        runtime: takes pixels.
+        runtimes: take pixels: the first as users have it, the second with the program as it was written.
+        classifier: in fp32.
         spread: of the logits, as parity measured it.
         tolerance: of the format in fp32; it counts where it is larger than `TOLERANCES` has it.
 
     Raises:
         ParityError: the file answers with numbers that are not finite.
     """
-    logits = _logits(runtime, spec)
-    if not np.isfinite(logits).all():
+    logits, plain = (_logits(runtime, classifier.spec) for runtime in runtimes)
+    if not np.isfinite(logits + plain).all():
         raise ParityError(
             "The artifact answers synthetic pictures with numbers that are not finite.",
             "Export it in fp32, or train again with a lower --learning-rate.",
@@ -77,8 +84,26 @@ def reference_outputs(
         pictures=VERSION,
         logits=tuple(tuple(float(f"{value:.9g}") for value in row) for row in rows),
         spread=spread,
-        tolerance=max(TOLERANCES[precision], tolerance if precision == "fp32" else 0),
+        tolerance=min(
+            1.0,
+            max(
+                TOLERANCES[precision],
+                tolerance if precision == "fp32" else 0,
+                OTHERWISE * float(np.abs(logits - plain).max()) / spread,
+                _rounding(classifier, precision) / spread,
+            ),
+        ),
     )
+
+
+def _rounding(classifier: Classifier, precision: Precision) -> float:
+    """How far the logits of synthetic pictures may be moved by rounding alone, as `zoo.parity` sees it."""
+    from zoo.parity.reference import rounding_on
+    from zoo.parity.tolerances import COARSE, NOISE
+
+    times = {"fp32": NOISE, "fp16": COARSE, "int8": 0}[precision]
+    pictures = synthetic_pictures(classifier.spec.image_size) if times else []
+    return times * max((rounding_on(classifier, picture[None]) for picture in pictures), default=0.0)
 
 
 def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:

@@ -6,7 +6,7 @@ import copy
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class Reference:
         core: how many of the cases, from the first, the final file is compared on once more.
         required: how many of them every check sees, however slow the network: all but most of the real pictures.
         spread: standard deviation of a logit over the real pictures.
-        rounding: the largest difference of its logits between fp32 and fp64.
+        rounding: the largest difference of its logits between fp32 and fp64, in the first case.
         seconds: that it took.
     """
 
@@ -53,6 +53,13 @@ class Reference:
     spread: float
     rounding: float
     seconds: float
+    _roundings: dict[int, float] = field(default_factory=dict)
+
+    def rounding_of(self, number: int) -> float:
+        """The largest difference of its logits between fp32 and fp64 in one case."""
+        if number not in self._roundings:
+            self._roundings[number] = rounding_on(self.classifier, self.cases[number].pixels(self.split))
+        return self._roundings[number]
 
     @property
     def real_pictures(self) -> int:
@@ -103,7 +110,7 @@ def reference(
     size, seen = classifier.spec.image_size, [picture for _, picture in first]
     head = [*core(seen, size), *real(first[:REAL_IN_CORE])]
     required = [*head, *edges(seen, size), *real(first[REAL_IN_CORE:], REAL_IN_CORE)]
-    rounding = _rounding(classifier, head[0].pixels(split))
+    rounding = rounding_on(classifier, head[0].pixels(split))
     cases: list[Case] = []
     logits: list[np.ndarray] = []
     began = float("inf")
@@ -151,8 +158,8 @@ def _spread(logits: list[np.ndarray]) -> float:
     return float(np.sqrt(np.concatenate(logits).astype(np.float64).var(axis=0).mean()))
 
 
-def _rounding(classifier: Classifier, images: np.ndarray) -> float:
-    """The largest difference of its logits between fp32 and fp64."""
+def rounding_on(classifier: Classifier, images: np.ndarray) -> float:
+    """The largest difference of its logits between fp32 and fp64 on pictures uint8 `[n, H, W, 3]`."""
     import torch
 
     precise = copy.deepcopy(classifier).double()

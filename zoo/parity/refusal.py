@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from zoo.errors import ParityError
+from zoo.specs import Precision
+
+_REMEDIES: dict[Precision, str] = {
+    "fp32": "Try another format, or report the backbone together with these figures.",
+    "fp16": "Export it in fp32.",
+    "int8": "Calibrate with more pictures (--calibration-pictures) or another --calibration-method, allow a larger "
+    "--accuracy-budget, or use --precision fp16.",
+}
 
 
 class RefusedError(ParityError):
@@ -12,9 +20,9 @@ class RefusedError(ParityError):
         reason: a clause about the artifact (`its logits differ …`).
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, precision: Precision = "fp32") -> None:
         super().__init__(
             f"The artifact does not agree with its classifier: {reason.rstrip('.')}. It was not kept.",
-            "Try another format, or report the backbone together with these figures.",
+            _REMEDIES[precision],
         )
         self.reason = reason

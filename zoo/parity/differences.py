@@ -1,0 +1,86 @@
+"""Two sides of a comparison, picture by picture, and how far apart they may be on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.parity.reference import Reference
+from zoo.parity.tolerances import Allowed
+
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """Both sides, picture by picture.
+
+    Attributes:
+        want, got: logits in units of the spread, float64 `[N, K]`.
+        room: how many times the bounds each picture is allowed, float64 `[N]`; 1 for all but those on which the
+            classifier itself rounds more.
+        names: of the N pictures.
+    """
+
+    want: np.ndarray
+    got: np.ndarray
+    room: np.ndarray
+    names: list[str]
+
+    @property
+    def difference(self) -> np.ndarray:
+        """What the bounds are about, float64 `[N, K]`."""
+        found: np.ndarray = np.abs(self.want - self.got) / self.room[:, None]
+        return found
+
+    def clear(self, allowed: Allowed) -> np.ndarray:
+        """Which pictures are no near ties, bool `[N]`."""
+        best = np.sort(self.want, axis=1)
+        clear: np.ndarray = best[:, -1] - best[:, -2] > allowed.tie * self.room
+        return clear
+
+    def agreement(self, clear: np.ndarray) -> float:
+        same = (self.want.argmax(axis=1) == self.got.argmax(axis=1))[clear]
+        return float(same.mean()) if len(same) else 1.0
+
+    def listed(self, rows: np.ndarray) -> list[str]:
+        return [self.names[row] for row in np.flatnonzero(rows)[:MAX_LISTED]]
+
+
+def counts(reference: Reference, number: int, allowed: Allowed) -> bool:
+    return allowed.edges or reference.cases[number].kind == "real"
+
+
+def compare(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Compared:
+    chosen = [number for number in range(len(said)) if counts(reference, number, allowed)]
+    names = []
+    for number in chosen:
+        case = reference.cases[number]
+        numbers = case.indices or range(len(said[number]))
+        names += [f"{reference.split_name if case.indices else case.name} picture {row}" for row in numbers]
+    want, got = (
+        np.concatenate([side[number] for number in chosen]).astype(np.float64) / reference.spread
+        for side in (reference.logits, said)
+    )
+    room = rooms_of(reference, [(number, said[number], reference.logits[number]) for number in chosen], allowed)
+    return Compared(want, got, np.repeat(room, [len(said[number]) for number in chosen]), names)
+
+
+def rooms_of(
+    reference: Reference, pairs: Sequence[tuple[int, np.ndarray, np.ndarray]], allowed: Allowed
+) -> list[float]:
+    """How many times the bounds each case is allowed, from its number and two answers to it.
+
+    Only cases over the bounds are looked at in float64, which takes time, and none behind the first that stays over.
+    """
+    rooms = [1.0] * len(pairs)
+    for position, (number, one, other) in enumerate(pairs):
+        difference = np.abs(one.astype(np.float64) - other).max() / reference.spread
+        if allowed.largest is None or difference <= allowed.largest:
+            continue
+        rooms[position] = max(1.0, allowed.times(reference.rounding_of(number) / reference.spread))
+        if not difference <= allowed.largest * rooms[position]:
+            break
+    return rooms
