@@ -90,22 +90,22 @@ def calibration(
 
         runtime = open_runtime(spec, path, takes, classifier.spec, LoadOptions())
         lost = 100 * (expected() - _accuracy(_stream(runtime), compared, classes))
-        return lost if lost > budget else max(lost, _lost_in_parity(runtime, reference))
+        return lost if lost > budget else _refused_for(runtime, reference, budget) or lost
 
     return Calibration(pictures=shown, method=method or "minmax", budget=budget, loss=loss)
 
 
-def _lost_in_parity(runtime: Runtime, reference: Reference) -> float:
-    """Points of accuracy that a file loses on the real pictures of its parity check."""
-    from zoo.parity.compare import Said, accuracies
+def _refused_for(runtime: Runtime, reference: Reference, budget: float) -> float | None:
+    """Points of accuracy for which a file's parity check would refuse it, None where it would not."""
+    from zoo.parity.compare import Said, accuracies, accuracy_kept
 
     real = set(reference.of_kind("real"))
     said = [
         runtime(case.pixels(reference.split)) if number in real else reference.logits[number]
         for number, case in enumerate(reference.cases)
     ]
-    accuracy = accuracies(reference, Said(logits=said))
-    return float(100 * (accuracy["classifier"] - accuracy["artifact"]))
+    kept = accuracy_kept(accuracies(reference, Said(logits=said)), budget)
+    return kept.worst if kept.reason else None
 
 
 def _evenly(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -210,6 +210,5 @@ def _quantised(facts: Mapping[str, Any]) -> str:
     change = f"{'gains' if lost < 0 else 'loses'} {abs(lost):.2f} points"
     return (
         f"int8: {len(kept)} of {facts['layers']} layers stay in float{named}. Against fp32 it {change} of accuracy "
-        f"(budget: {facts['budget_points']:g}), on the pictures that chose the checkpoint or those of the parity "
-        "check, whichever is worse."
+        f"(budget: {facts['budget_points']:g}), on pictures that chose the checkpoint."
     )

@@ -74,7 +74,7 @@ def findings(reference: Reference, said: Said, allowed: Allowed, budget: float) 
     yield _logits(both, allowed)
     yield _top1(both, allowed)
     yield from _against_itself(reference, said, allowed)
-    yield _accuracy(accuracies(reference, said), budget)
+    yield accuracy_kept(accuracies(reference, said), budget)
 
 
 def close(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Finding:
@@ -201,7 +201,8 @@ def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Itera
     )
 
 
-def _accuracy(accuracy: dict[str, Any], budget: float) -> Finding:
+def accuracy_kept(accuracy: dict[str, Any], budget: float) -> Finding:
+    """Takes what `accuracies` returns, and the points that may be lost."""
     lost = 100 * (accuracy["classifier"] - accuracy["artifact"])
     bound = max(budget, 100 / accuracy["pictures"])  # one picture may be a near tie
     return Finding(
