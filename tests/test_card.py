@@ -217,7 +217,7 @@ def test_another_machine_may_depart_as_far_as_rounding_does():
     assert outputs("int8", rewriting=9) == 1
     rounding = max(rounding_on(classifier, picture[None]) for picture in synthetic_pictures(8))
     assert outputs("fp32", spread=rounding / 1e-2) == pytest.approx(4e-2)
-    assert outputs("fp16", spread=rounding / 1e-4) == pytest.approx(2**13 * 1e-4)
+    assert outputs("fp16", spread=rounding / 1e-5) == pytest.approx(2**14 * 1e-5)
     assert outputs("int8", spread=rounding / 1e-2) == 0.1
 
 
