@@ -50,7 +50,7 @@ def calibration(
         method: minmax unless given.
         pictures: how many training pictures calibrate, evenly over the classes; all where there are fewer. 128
             unless given.
-        budget: accuracy that may be lost, in points; 1 unless given.
+        budget: accuracy that may be lost, in points; 1 unless given. A single picture always may be.
 
     Raises:
         UsageError: `pictures` is less than 1, or `budget` negative or not a number.
@@ -76,6 +76,7 @@ def calibration(
     compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
+    budget = max(budget, 100 / sum(map(len, compared)) + 1e-9)  # one picture may be a near tie
     classifier = reference.classifier
     spec, classes = registry().exporter(exporter).spec, len(classifier.classes)
 
