@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 import tomllib
@@ -10,8 +11,11 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ArtifactError, DataError, TrainingError, UnknownNameError, UsageError
+from zoo.job import prepare
 from zoo.metrics import summarise
+from zoo.progress import Reporter
 from zoo.recipe import Recipe
+from zoo.registry import registry
 from zoo.runs import Run, create_folder, latest_run, list_runs
 
 from .conftest import write_folder
@@ -79,6 +83,27 @@ def test_the_best_epoch_is_the_one_that_is_kept(bars, tmp_path):
     logits, labels = classify(run.classifier(), run.dataset().val)
     assert summarise(logits, labels)["loss"] == pytest.approx(min(losses), rel=0.02)
     assert min(losses) < 0.98 * losses[-1]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5"])
+def test_batchnorm_averages_soon_enough_for_a_short_training(bars, name):
+    recipe = Recipe.make(backbone=name, dataset=str(bars), weights="none")
+    network = prepare(recipe, registry().backbone(name).spec, Reporter(quiet=True)).network
+    assert {m.momentum for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
+
+
+@pytest.mark.parametrize(("own", "used"), [(0.01, 0.1), (0.3, 0.3), (None, None)])
+def test_batchnorm_that_averages_sooner_or_over_all_steps_stays(bars, own, used):
+    spec = registry().backbone("tiny").spec
+
+    def build(classes):
+        network = spec.build(classes)
+        network[0][1].momentum = own
+        return network
+
+    recipe = Recipe.make(backbone="tiny", dataset=str(bars), weights="none")
+    job = prepare(recipe, dataclasses.replace(spec, build=build), Reporter(quiet=True))
+    assert job.network[0][1].momentum == used
 
 
 def test_rows_are_numbered_and_last_ckpt_is_the_last(trained):

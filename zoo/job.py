@@ -20,6 +20,9 @@ from zoo.runs import Run
 from zoo.specs import BackboneSpec, DatasetSpec, Stage
 from zoo.weights import WeightsReport, load_weights
 
+# torch's default. MobileNetV3's 0.01 and MNASNet's 0.0003 are for the hundred thousands of steps of ImageNet.
+MIN_MOMENTUM = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -54,6 +57,7 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
     splits = training_splits(dataset, recipe.seed)
     torch.manual_seed(recipe.seed)
     network = backbone.build(len(dataset.classes))
+    _average_soon(network)
     weights = WeightsReport(**recorded.info["weights"]) if recorded else load_weights(network, backbone, recipe.weights)
     if weights.note:
         reporter.warn(weights.note)
@@ -70,6 +74,13 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
         stages=tuple(backbone.stages(network)),
         class_weights=class_weights(recipe.class_weights, counts),
     )
+
+
+def _average_soon(network: nn.Module) -> None:
+    """Lets BatchNorm's running statistics follow a training of hundreds of steps."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
+            module.momentum = max(module.momentum, MIN_MOMENTUM)
 
 
 def decode_splits(job: Job, reporter: Reporter, *, processes: int = 1) -> tuple[Store, Store]:
