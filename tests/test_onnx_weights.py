@@ -69,6 +69,45 @@ def test_one_changed_weight_is_named(tokens, name, tmp_path):
     assert changed_weight(classifier, program, tmp_path / "model.onnx") == sentence
 
 
+class Masked(torch.nn.Module):
+    """Causal attention with infinite masks, a plain tensor, and a table of biases computed where large terms cancel."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.qkv = torch.nn.Conv2d(3, 8, 4, 4), torch.nn.Linear(8, 24)
+        self.near, self.far = torch.nn.Linear(2, 16), torch.nn.Linear(16, 1)
+        self.gain = torch.rand(8) + 0.5
+        self.head = torch.nn.Linear(8, 3)
+
+    def forward(self, images):
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        count = tokens.shape[1]
+        q, k, v = self.qkv(tokens).chunk(3, 2)
+        places = torch.arange(count, dtype=torch.float32)
+        where = torch.stack([places[:, None] - places[None], places[None] - places[:, None]], -1)
+        bias = 16 * torch.sigmoid(self.far(torch.relu(self.near(where) + 1000)))[..., 0]
+        mask = torch.full((count, count), -torch.inf).triu(1)
+        attended = (q @ k.transpose(1, 2) + bias + mask).softmax(2) @ v
+        return self.head((attended * self.gain).mean(1))
+
+
+def test_masks_and_constants_that_cancel_are_no_departure(tmp_path):
+    torch.manual_seed(0)
+    classifier = classifier_of(Masked(), 16)
+    with torch.no_grad():
+        classifier.network.far.bias -= 1000 * classifier.network.far.weight.sum()
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
+    found = write(classifier, tmp_path / "model.onnx", WriteOptions()).departure
+    assert found(tmp_path / "model.onnx", pictures) is None
+    model = onnx.load(tmp_path / "model.onnx")
+    gain = next(one for one in model.graph.initializer if one.name == "network.gain")
+    gain.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(gain) * np.float32(1.01), gain.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    assert changed_weight(classifier, found.program, tmp_path / "model.onnx") == (
+        "The file's network.gain is not the classifier's."
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize(

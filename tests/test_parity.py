@@ -140,6 +140,33 @@ def test_a_picture_on_which_the_classifier_itself_rounds_has_wider_bounds(expect
     assert "logits differ by up to" in reasons(rough, departing(real, 0.9), bounds)["logits"]
 
 
+def test_bounds_of_ordinary_pictures_end_at_half_the_spread(expected):
+    """However much a network makes of rounding: a resize to the nearest pixel may move logits by one spread."""
+    rough = allowed(ONNX, "fp16", "pixels", "cpu", rounding=9e-3).allowed
+    assert (rough.largest, rough.tie) == (0.5, 1.0)
+    bounds = allowed(ONNX, "fp16", "pixels", "cpu").allowed
+    (real, *_) = expected.of_kind("real")
+    wild = dataclasses.replace(expected, _roundings={real: expected.spread})
+
+    def found(share: float) -> dict[str, str]:
+        said = said_of(wild)
+        said.logits[real] = said.logits[real] + share * expected.spread
+        return reasons(wild, said, bounds)
+
+    assert found(0.25) == {}
+    assert "by up to" in found(0.55)["logits"]
+
+
+@pytest.mark.parametrize("nothing", [float("inf"), float("nan")])
+def test_a_rounding_that_is_no_number_widens_nothing(expected, nothing):
+    assert allowed(ONNX, "fp32", "pixels", "cpu", rounding=nothing).allowed == FP32
+    (edge, *_) = expected.of_kind("edge")
+    broken = dataclasses.replace(expected, _roundings=dict.fromkeys(expected.of_kind("edge"), nothing))
+    said = said_of(broken)
+    said.logits[edge] = said.logits[edge] + 1000
+    assert "by up to" in reasons(broken, said)["logits"]
+
+
 def test_int8_is_compared_on_pictures_of_the_split_alone(expected):
     """Ranges are calibrated on such pictures; the others tell whether the file survives, and agrees with itself."""
     bounds = allowed(ONNX, "int8", "pixels", "cpu").allowed

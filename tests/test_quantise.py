@@ -16,11 +16,12 @@ from torch import nn
 from zoo.artifact import open_runtime
 from zoo.calibration import calibration
 from zoo.classifier import Classifier
-from zoo.errors import ExportError, UsageError
-from zoo.exporting import reference_of
+from zoo.errors import ExportError, ParityError, UsageError
+from zoo.exporting import export, reference_of
+from zoo.parity import check_final
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
-from zoo_exporters.quantise import _within_budget, quantise
+from zoo_exporters.quantise import _module, _within_budget, quantise
 from zoo_exporters.ranges import Feeds
 
 CLASSES = 4
@@ -205,6 +206,14 @@ def test_pictures_that_say_nothing_are_noticed(exported, pictures, tmp_path):
     assert len(seen) == 4  # none, 1, 2 and 4 of 8 layers in float
 
 
+def test_layers_are_named_after_their_modules():
+    def named(*inputs):
+        return _module(SimpleNamespace(name="node_MatMul_7", input=["value", *inputs]))
+
+    assert named("network.mlp.0.weight.T") == named("network.mlp.0.weight", "network.mlp.0.bias") == "mlp.0"
+    assert named("val_3") == named("network.scale") == "node_MatMul_7"
+
+
 def test_half_of_the_layers_are_tried_in_float(monkeypatch, tmp_path):
     layers = [SimpleNamespace(name=str(index), op_type="Conv", input=[]) for index in range(30)]
     tried: list[int] = []
@@ -261,6 +270,15 @@ def test_what_the_parity_check_would_refuse_keeps_no_budget(trained, write):
     assert calibration(trained, honest, "onnx").loss(path) <= 2
     strict = replace(honest, logits=tuple(logits), split=replace(honest.split, labels=labels))
     assert calibration(trained, strict, "onnx").loss(path) > 80
+
+
+def test_the_final_int8_file_departs_no_further_than_the_one_that_was_checked(trained, tmp_path):
+    reference = reference_of(trained)
+    found = export(trained, "onnx", tmp_path / "model.onnx", precision="int8", reference=reference)
+    spec = registry().exporter("onnx").spec
+    check_final(reference, spec, found.path, found.report)
+    with pytest.raises(ParityError, match=r"differ by up to .*--calibration-pictures"):
+        check_final(reference, spec, found.path, found.report | {"max": 0.0})
 
 
 @pytest.mark.parametrize("wrong", [{"pictures": 0}, {"budget": -1}, {"budget": float("nan")}])

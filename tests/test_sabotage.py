@@ -331,6 +331,26 @@ def test_lower_precision_hides_no_mistake(expected, lower, surgery, reason, tmp_
         check(changed)
 
 
+def test_what_int8_loses_is_no_mistake_and_has_remedies_of_its_own(expected, lower, tmp_path):
+    honest, options, written = lower
+    broken = copy.deepcopy(honest)
+    head = next(value for value in broken.graph.initializer if list(value.dims) == [3, 72])
+    values = numpy_helper.to_array(head)
+    head.CopyFrom(numpy_helper.from_array((values // 16 * 16 if values.dtype == np.int8 else 2 * values), head.name))
+    onnx.save(broken, tmp_path / "model.onnx")
+
+    def refused(said: Written) -> ParityError:
+        with pytest.raises(ParityError) as error:
+            parity.check(expected, ONNX, tmp_path / "model.onnx", options=options, written=said, budget=0)
+        return error.value
+
+    remedy = {"fp16": "Export it in fp32.", "int8": "Calibrate with more pictures"}[options.precision]
+    assert refused(Written()).remedy.startswith(remedy)
+    if options.precision == "int8":
+        assert "Its answers are those" not in refused(Written()).cause
+    assert refused(written).remedy.startswith("Try another format")
+
+
 def parity_of(expected, model: onnx.ModelProto, path) -> None:
     onnx.save(model, path)
     parity.check(expected, ONNX, path)

@@ -36,7 +36,7 @@ def calibration(
     pictures: int | None = None,
     budget: float | None = None,
 ) -> Calibration:
-    """Chooses the pictures of a quantisation; the test split is not among them.
+    """Chooses the pictures of a quantisation, which are training pictures, and how its loss is measured.
 
     Accuracy is compared on at most `MAX_LABELLED` pictures of the split that chose the checkpoint. Where there are
     fewer than `MIN_LABELLED`, training pictures that calibrate nothing fill up: what counts is how two versions of one
@@ -76,7 +76,7 @@ def calibration(
     compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
-    budget = max(budget, 100 / sum(map(len, compared)) + 1e-9)  # one picture may be a near tie
+    budget = max(budget, 100 / sum(map(len, compared))) + 1e-9  # one picture may be a near tie
     classifier = reference.classifier
     spec, classes = registry().exporter(exporter).spec, len(classifier.classes)
 

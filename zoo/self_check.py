@@ -102,8 +102,11 @@ def _rounding(classifier: Classifier, precision: Precision) -> float:
     from zoo.parity.tolerances import COARSE, NOISE
 
     times = {"fp32": NOISE, "fp16": COARSE, "int8": 0}[precision]
-    pictures = synthetic_pictures(classifier.spec.image_size) if times else []
-    return times * max((rounding_on(classifier, picture[None]) for picture in pictures), default=0.0)
+    if not times:
+        return 0.0
+    return times * rounding_on(
+        classifier, *(picture[None] for picture in synthetic_pictures(classifier.spec.image_size))
+    )
 
 
 def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:

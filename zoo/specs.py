@@ -192,7 +192,7 @@ class Calibration:
         method: how the range of an activation follows from what these pictures cause.
         budget: accuracy that may be lost, in points (100 points are everything).
         loss: takes a file without a card; returns the points of accuracy that it loses against the classifier,
-            on labelled pictures that are not test pictures.
+            on labelled pictures.
     """
 
     pictures: Sequence[np.ndarray]

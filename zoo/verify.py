@@ -227,5 +227,8 @@ def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card, progres
         budget=_budget(card),
         progress=lambda done, total: progress(f"comparing it with the run ({done} of {total} batches)"),
     )
-    summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread."
+    aside = len(report["rough_pictures"])
+    summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread" + (
+        f" ({aside} picture{'s' * (aside > 1)} aside, on which the classifier itself rounds more)." if aside else "."
+    )
     return Finding(passed=True, summary=summary, figures=report)

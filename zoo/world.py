@@ -70,9 +70,6 @@ def _started_by_torchrun(recipe: Recipe) -> tuple[int, int]:
 
 def _join(fabric: Fabric) -> None:
     """Starts the processes and connects them until this one exits."""
-    # A default argument there is the process group, if it is imported later, and would keep the group alive.
-    import torch.distributed.nn.functional
-
     connected = torch.distributed.is_initialized()
     fabric.launch()
     if not connected:
@@ -85,7 +82,7 @@ def _leave() -> None:
     One that still holds a tensor while the interpreter shuts down aborts the process:
     https://github.com/pytorch/pytorch/issues/190489. Lightning Fabric ends the group for NCCL alone.
     """
-    gc.collect()
+    gc.collect()  # networks, in cycles, that hold the group
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -25,6 +25,7 @@ from torch.export import ExportedProgram
 # Relative to what a weight was computed from, in five steps for folding; and a step of the smallest numbers.
 ROUNDING = {onnx.TensorProto.FLOAT: (1e-6, 1e-44), onnx.TensorProto.FLOAT16: (4e-3, 6e-8)}
 MATRIX = 2  # axes
+NOISE = 4  # times what PyTorch itself rounds a constant by, against float64
 HALF_STEP = 0.501  # of a quantised weight
 
 # A value, and the sum of the magnitudes that it was computed from, float64; made when they are needed.
@@ -37,7 +38,7 @@ _NORM = "aten::_native_batch_norm_legit_no_training"
 
 def name_transposed(exported: Any) -> None:
     """Names transposed weights in a torch.onnx.ONNXProgram after their parameters: `network.fc.weight.T`."""
-    parameters = exported.exported_program.state_dict
+    parameters = _own(exported.exported_program)
     turned = {_digest(tensor.T.numpy()): f"{name}.T" for name, tensor in _matrices(parameters)}
     initializers = exported.model.graph.initializers
     for value in list(initializers.values()):
@@ -45,6 +46,12 @@ def name_transposed(exported: Any) -> None:
             name = turned.get(_digest(value.const_value.numpy()))
             if name and name not in initializers:
                 value.name = name
+
+
+def _own(program: ExportedProgram) -> dict[str, Tensor]:
+    """Parameters, buffers and constants."""
+    constants = {name: value for name, value in program.constants.items() if isinstance(value, Tensor)}
+    return {**program.state_dict, **constants}
 
 
 def _matrices(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -68,7 +75,12 @@ def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) 
     expected = _expected(classifier, program)
     for name, value, allowed in _weights(onnx.load(path)):
         wanted = [weight() for weight in expected.get(name, ())]
-        differences = [np.abs(value - own) - allowed(size) for own, size in wanted if own.shape == value.shape]
+        with np.errstate(invalid="ignore"):  # masks are infinite
+            differences = [
+                np.where(value == own, 0, np.abs(value - own)) - allowed(size)
+                for own, size in wanted
+                if own.shape == value.shape
+            ]
         if differences and not min(difference.max() for difference in differences) <= 0:  # nor is what is no number
             return f"The file's {name} is not the classifier's."
     return None
@@ -83,7 +95,7 @@ def coverage(classifier: nn.Module, program: ExportedProgram, path: Path) -> flo
 
 def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list[Weight]]:
     """By the names that a file has for them, what a weight may be: plain, or with a BatchNorm folded in."""
-    tensors = {**dict(classifier.named_parameters()), **dict(classifier.named_buffers()), **program.state_dict}
+    tensors = {**dict(classifier.named_parameters()), **dict(classifier.named_buffers()), **_own(program)}
 
     def own(name: str | None) -> np.ndarray:
         return np.zeros(1) if name is None else tensors[name].detach().cpu().double().numpy()
@@ -118,33 +130,44 @@ def _expected(classifier: nn.Module, program: ExportedProgram) -> dict[str, list
 
 def _constants(program: ExportedProgram) -> dict[str, Weight]:
     """What the program computes of its parameters alone, by the names of the nodes."""
-    tensors = {**program.state_dict, **program.constants}
-    known: dict[fx.Node, Any] = {}
-    inputs = program.graph_signature.input_specs
+    tensors, plain, exact = _own(program), {}, {}
     placeholders = (node for node in program.graph.nodes if node.op == "placeholder")
-    for node, spec in zip(placeholders, inputs, strict=True):
-        if spec.target is not None:
-            known[node] = tensors[spec.target]
-    constant = set(known)
-
-    def computed(node: fx.Node) -> Any:
-        if node not in known:
-            function: Any = node.target
-            with torch.no_grad():
-                known[node] = function(*fx.map_arg(node.args, computed), **fx.map_arg(node.kwargs, computed))
-        return known[node]
+    for node, spec in zip(placeholders, program.graph_signature.input_specs, strict=True):
+        if spec.target in tensors:
+            plain[node] = tensors[spec.target]
+            exact[node] = plain[node].double() if plain[node].is_floating_point() else plain[node]
+    constant = set(plain)
 
     def weight(node: fx.Node) -> tuple[np.ndarray, np.ndarray]:
-        value = computed(node).double().numpy()
-        return value, np.full_like(value, np.abs(value).max())
+        value, right = _computed(node, plain), _computed(node, exact, torch.float64)
+        relative = ROUNDING[onnx.TensorProto.FLOAT16 if value.dtype == torch.float16 else onnx.TensorProto.FLOAT][0]
+        noise = (value.double() - right).nan_to_num(0, 0, 0).abs().max()  # where it is infinite, both are
+        size = value.double().nan_to_num(0, 0, 0).abs().max() + NOISE / relative * noise
+        return value.double().numpy(), np.full(value.shape, float(size))
 
     found: dict[str, Weight] = {}
     for node in program.graph.nodes:
         if node.op == "call_function" and constant.issuperset(node.all_input_nodes):
             constant.add(node)
-            if isinstance(node.meta.get("val"), Tensor):
+            if isinstance(node.meta.get("val"), Tensor) and node.meta["val"].numel():
                 found[node.name] = partial(weight, node)
     return found
+
+
+def _computed(node: fx.Node, known: dict[fx.Node, Any], precision: torch.dtype | None = None) -> Any:
+    """The value of a constant node; numbers on the way in another precision, if one is given."""
+
+    def argument(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            return _computed(value, known, precision)
+        return precision if precision and isinstance(value, torch.dtype) and value.is_floating_point else value
+
+    if node not in known:
+        function: Any = node.target
+        args, kwargs = fx.node.map_aggregate((node.args, node.kwargs), argument)
+        with torch.no_grad():
+            known[node] = function(*args, **kwargs)
+    return known[node]
 
 
 def _folds(layer: fx.Node, norm: fx.Node) -> bool:

@@ -51,8 +51,8 @@ def check(
         progress: called with the cases done and their number.
 
     Returns:
-        The report, for the card. `max`, `p99` and `mean` difference of logits relative to the spread, divided by as
-        much as the bounds are wider on `rough_pictures`, where the classifier itself rounds more;
+        The report, for the card. `max`, `p99` and `mean` difference of logits relative to the spread, `rough_pictures`
+        aside, on which the classifier itself rounds more and the bounds are wider;
         `top1_agreement`, the share of pictures that keep their class, `near_ties` aside; `accuracy` of both;
         `checks`, each with its name, what it covered and its worst figure; counts, seconds.
 
@@ -198,7 +198,8 @@ def _refuse(reference: Reference, said: Said, found: list[Finding], precision: P
         sentences.append(mistake)
     if inside:
         sentences.append(f"The first place inside that departs: {inside}" if sentences else f"inside, {inside}")
-    raise RefusedError(". ".join(sentence.rstrip(".") for sentence in sentences), precision)
+    by_rounding = not inside and failed.keys() <= {"logits", "top-1", "ragged batch", "unoptimised session", "accuracy"}
+    raise RefusedError(". ".join(sentence.rstrip(".") for sentence in sentences), precision if by_rounding else "fp32")
 
 
 def _covered(reference: Reference, said: Said) -> str:

@@ -85,7 +85,7 @@ def close(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) ->
 def figures(reference: Reference, said: Said, allowed: Allowed) -> dict[str, Any]:
     """The numbers of the report."""
     both = compare(reference, said.logits, allowed)
-    difference, clear = both.difference, both.clear(allowed)
+    difference, clear = both.difference[both.ordinary], both.clear(allowed)
     cases = reference.cases[: len(said.logits)]
     return {
         "max": float(difference.max()),
@@ -146,12 +146,14 @@ def _top1(both: Compared, allowed: Allowed) -> Finding:
     clear = both.clear(allowed)
     agreement, number = both.agreement(clear), int(clear.sum())
     may_swap = 1 - allowed.agreement
-    failed = (1 - agreement) * number > max(may_swap * number, float(may_swap > 0)) + 1e-9  # one alone is no share
+    if may_swap and number:
+        may_swap = max(may_swap, 1 / number)  # one alone is no share
+    failed = 1 - agreement > may_swap + 1e-9
     return Finding(
         name="top-1",
         covered=f"{number:,} pictures without a near tie",
         worst=agreement,
-        allowed=allowed.agreement,
+        allowed=1 - may_swap,
         reason=f"{agreement:.2%} of the {number} pictures without a near tie keep their class" if failed else "",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.parity.reference import Reference
-from zoo.parity.tolerances import Allowed
+from zoo.parity.tolerances import WIDEST, Allowed
 
 MAX_LISTED = 20
 
@@ -28,6 +28,12 @@ class Compared:
     got: np.ndarray
     room: np.ndarray
     names: list[str]
+
+    @property
+    def ordinary(self) -> np.ndarray:
+        """The pictures whose bounds are not wider, or all where there are none, bool `[N]`."""
+        found: np.ndarray = self.room == 1
+        return found if found.any() else ~found
 
     @property
     def difference(self) -> np.ndarray:
@@ -80,7 +86,8 @@ def rooms_of(
         difference = np.abs(one.astype(np.float64) - other).max() / reference.spread
         if allowed.largest is None or difference <= allowed.largest:
             continue
-        rooms[position] = max(1.0, allowed.times(reference.rounding_of(number) / reference.spread))
+        most = np.inf if reference.cases[number].kind == "edge" else WIDEST / allowed.largest
+        rooms[position] = max(1.0, min(most, allowed.times(reference.rounding_of(number) / reference.spread)))
         if not difference <= allowed.largest * rooms[position]:
             break
     return rooms

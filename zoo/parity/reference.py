@@ -165,7 +165,7 @@ def _spread(logits: list[np.ndarray]) -> float:
     return float(np.sqrt(np.concatenate(logits).astype(np.float64).var(axis=0).mean()))
 
 
-def rounding_on(classifier: Classifier, images: np.ndarray) -> float:
+def rounding_on(classifier: Classifier, *batches: np.ndarray) -> float:
     """The largest difference of its logits between fp32 and fp64 on pictures uint8 `[n, H, W, 3]`."""
     import torch
 
@@ -174,7 +174,7 @@ def rounding_on(classifier: Classifier, images: np.ndarray) -> float:
     # Networks make tensors on their way, in the default type.
     torch.set_default_dtype(torch.float64)
     try:
-        exact = answers(precise, images)
+        exact = [answers(precise, images) for images in batches]
     except RuntimeError as error:
         raise ParityError(
             f"The network cannot run in float64, which its parity check needs: {str(error).splitlines()[0]}",
@@ -182,4 +182,6 @@ def rounding_on(classifier: Classifier, images: np.ndarray) -> float:
         ) from None
     finally:
         torch.set_default_dtype(default)
-    return float(np.abs(answers(classifier, images) - exact).max())
+    return max(
+        float(np.abs(answers(classifier, images) - right).max()) for images, right in zip(batches, exact, strict=True)
+    )

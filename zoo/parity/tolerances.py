@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from zoo.specs import ExporterSpec, Input, Precision
 
 STANDARD = 1e-4  # the tolerance that `ExporterSpec` declares when nothing is said
 NOISE = 4  # how many times the classifier's own rounding a file in fp32 may depart
+WIDEST = 0.5  # of the spread, for ordinary pictures: more would let mistakes pass
 COARSE = 2 * 2.0**13  # the same in fp16 or TF32, whose mantissas have 10 bits where fp32 has 23
 
 
@@ -40,7 +42,9 @@ class Allowed:
 
     def times(self, rounding: float) -> float:
         """How many times `largest` logits may depart where the classifier itself rounds by so much of the spread."""
-        return 0.0 if self.noise is None or self.largest is None else self.noise * rounding / self.largest
+        if self.noise is None or self.largest is None or not math.isfinite(rounding):
+            return 0.0
+        return self.noise * rounding / self.largest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +123,7 @@ def allowed(exporter: ExporterSpec, precision: Precision, takes: Input, device: 
     if own.largest is None:
         return row
     declared = exporter.tolerance / STANDARD if precision == "fp32" else 1.0
-    scale = max(declared, own.times(rounding))
+    scale = max(declared, min(own.times(rounding), WIDEST / own.largest))
     return replace(
         row,
         allowed=replace(
