@@ -56,10 +56,12 @@ class Compared:
 
 
 def counts(reference: Reference, number: int, allowed: Allowed) -> bool:
+    """Whether a case is compared with the classifier."""
     return allowed.edges or reference.cases[number].kind == "real"
 
 
 def compare(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Compared:
+    """Takes an artifact's logits, float32 `[n, K]` per case."""
     chosen = [number for number in range(len(said)) if counts(reference, number, allowed)]
     names = []
     for number in chosen:
