@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -392,6 +394,22 @@ def test_a_module_in_the_working_folder_stands_in_for_nothing(expected, honest, 
     monkeypatch.chdir(tmp_path)
     with fresh_process(honest["onnx"], SPEC) as artifact:
         assert artifact(expected.cases[0].pixels(expected.split)).shape == (7, 3)
+
+
+@pytest.mark.parametrize(("precision", "remedy"), [("fp32", "Try another format"), ("fp16", "Export it in fp32.")])
+def test_a_runtime_that_crashes_is_told(expected, honest, monkeypatch, precision, remedy):
+    """As onnxruntime does on some networks in fp16; a signal is all that its process leaves."""
+
+    @contextmanager
+    def crashing(*arguments):
+        with fresh_process(*arguments) as artifact:
+            artifact.process.send_signal(signal.SIGSEGV)
+            yield artifact
+
+    monkeypatch.setattr(checking, "fresh_process", crashing)
+    with pytest.raises(ParityError, match=r"the runtime crashed on it \(signal 11\)") as error:
+        parity.check(expected, ONNX, honest["onnx"], options=WriteOptions(precision=precision))
+    assert error.value.remedy.startswith(remedy)
 
 
 def test_an_interrupt_leaves_no_process(expected, honest):

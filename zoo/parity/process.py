@@ -86,6 +86,8 @@ class _Process:
         code = self.process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
+        if code < 0:
+            return f"the runtime crashed on it (signal {-code})."
         return said[-1] if said else f"its process ended with code {code}."
 
 
