@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PICTURES = 128
 BATCH_SIZE = 32
 MAX_LABELLED = 1000
+DIGITS = 6  # of points: one picture lost is one picture allowed
 MIN_LABELLED = 100  # one picture is a point
 
 
@@ -76,7 +77,7 @@ def calibration(
     compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
-    budget = max(budget, 100 / sum(map(len, compared))) + 1e-9  # one picture may be a near tie
+    budget = round(max(budget, 100 / sum(map(len, compared))), DIGITS)  # one picture may be a near tie
     classifier = reference.classifier
     spec, classes = registry().exporter(exporter).spec, len(classifier.classes)
 
@@ -90,7 +91,7 @@ def calibration(
         from zoo.artifact import open_runtime
 
         runtime = open_runtime(spec, path, takes, classifier.spec, LoadOptions())
-        lost = 100 * (expected() - _accuracy(_stream(runtime), compared, classes))
+        lost = round(100 * (expected() - _accuracy(_stream(runtime), compared, classes)), DIGITS)
         return lost if lost > budget else _refused_for(runtime, reference, budget) or lost
 
     return Calibration(pictures=shown, method=method or "minmax", budget=budget, loss=loss)
