@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from zoo import images
-from zoo.errors import UnreadablePictureError
-from zoo.images import as_picture, find_pictures, read_picture
+from zoo.errors import TooLittleMemoryError, UnreadablePictureError
+from zoo.images import PostponedError, as_picture, find_pictures, read_picture
 
 
 def encoded(image, suffix="PNG", **options):
@@ -206,6 +206,49 @@ def test_decompression_bomb(monkeypatch):
         read_picture(encoded(Image.new("L", (10, 10))))
     monkeypatch.setattr(images, "MAX_PIXELS", 100)
     assert read_picture(encoded(Image.new("L", (10, 10)))).shape == (10, 10, 3)
+
+
+def test_a_limit_is_kept_before_anything_is_decoded(monkeypatch):
+    monkeypatch.setattr(images, "upright_pixels", lambda image: pytest.fail("it is decoded"))
+    for data in (encoded(Image.new("L", (20, 10))), noise_jpeg(15)[:-100]):
+        with pytest.raises(
+            UnreadablePictureError, match=r"it has (20 x 10|15 x 15) pixels, which is more than 199 pix"
+        ):
+            read_picture(data, max_pixels=199)
+    header = b"IHDR" + struct.pack(">II", 20_000, 10_000) + bytes([1, 0, 0, 0, 0])
+    bomb = PNG[:8] + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + PNG[33:]
+    with pytest.raises(UnreadablePictureError, match=r"it has 200,000,000 pixels, which is more than 199 pixels"):
+        read_picture(bomb, max_pixels=199)
+
+
+def test_who_admits_is_asked_between_header_and_pixels(monkeypatch):
+    seen = []
+    decode = images.upright_pixels
+    monkeypatch.setattr(images, "upright_pixels", lambda image: seen.append("decoded") or decode(image))
+    assert read_picture(encoded(Image.new("L", (20, 10))), admit=seen.append).shape == (10, 20, 3)
+    assert seen == [200, "decoded"]
+
+    def refuse(num_pixels):
+        raise PostponedError
+
+    with pytest.raises(PostponedError):
+        read_picture(PNG, admit=refuse)
+    assert seen == [200, "decoded"]
+
+
+def test_too_little_memory_is_an_error_of_one_picture(tmp_path, monkeypatch):
+    def fail(image):
+        raise MemoryError
+
+    monkeypatch.setattr(images, "upright_pixels", fail)
+    monkeypatch.setattr(images, "_array_pixels", fail)
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    with pytest.raises(TooLittleMemoryError, match=r"a\.png' cannot be read: there is not enough memory for it\."):
+        read_picture(path)
+    for picture in (NOISE, np.zeros((2, 2), np.uint8)):
+        with pytest.raises(TooLittleMemoryError):
+            as_picture(picture)
 
 
 def test_warnings_stay_inside(monkeypatch):

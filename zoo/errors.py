@@ -7,6 +7,7 @@
     │   └── UnknownNameError    a name nobody registered, with the nearest known ones
     ├── DataError               pictures, labels or dataset files
     │   └── UnreadablePictureError   one picture that cannot be decoded
+    │       └── TooLittleMemoryError   one for which memory cannot be allocated
     ├── PluginError             a plugin that breaks the contract of `zoo.hookspecs`
     ├── TrainingError           a training that cannot go on
     ├── WeightsError            pretrained weights that cannot be had
@@ -69,6 +70,20 @@ class UnreadablePictureError(DataError):
     pass
 
 
+class TooLittleMemoryError(UnreadablePictureError):
+    """A picture for which memory cannot be allocated.
+
+    Args:
+        name: the picture, as the sentence begins.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} cannot be read: there is not enough memory for it.",
+            "Make it smaller, leave it out, or close other programs.",
+        )
+
+
 class PluginError(ZooError):
     pass
 
@@ -106,6 +121,14 @@ class MissingExtraError(ZooError):
             f"{purpose} needs packages that are not installed.",
             f"Install them with: pip install 'visionzoo[{extra}]'",
         )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed on the CPU: torch and onnxruntime have no class for that."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")
 
 
 def reason_of(error: OSError) -> str:

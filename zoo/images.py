@@ -8,6 +8,7 @@ the published weights were trained. Pillow's draft mode is not used: its pixels 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,12 +16,14 @@ from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from zoo.errors import UnreadablePictureError
+from zoo.bands import upright_pixels
+from zoo.bounded_file import BoundedFile, TooCostlyError, bounded
+from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 
 # Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -29,38 +32,53 @@ PICTURE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 # 134 megapixels are 403 MB as RGB; medium-format cameras deliver 102.
 MAX_PIXELS = 2**27
 
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
-    8: np.rot90,
-}
+# Of decoders that take more memory for a pixel than the others, how many pixels one counts for.
+COSTLY = {"WEBP": 2.3, "JPEG2000": 2.7, "AVIF": 1.4}
+
+# Called with the number of pixels of a picture before it is decoded, more where its decoder is `COSTLY`. It may wait,
+# or raise `PostponedError`.
+Admit = Callable[[int], None]
 
 
-def read_picture(source: Path | str | bytes | BinaryIO) -> np.ndarray:
-    """Decodes one picture.
+class PostponedError(Exception):
+    """Raised by `Admit`: the picture is not decoded now. It passes through `read_picture`."""
+
+
+def read_picture(
+    source: Path | str | bytes | BinaryIO, *, max_pixels: int | None = None, admit: Admit | None = None
+) -> np.ndarray:
+    """Decodes one picture. That takes 7 bytes of memory for each pixel, 3 of which are the result.
 
     Args:
         source: a path, the bytes of a file, or a file open for reading.
+        max_pixels: the most pixels that a picture may have; `MAX_PIXELS` unless given. The header says how many
+            there are, so a larger picture is refused before it is decoded.
+        admit: called between the two.
 
     Returns:
         uint8 `[H, W, 3]`, red, green, blue; the first frame of an animation.
 
     Raises:
-        UnreadablePictureError: the file is missing, empty, damaged, no picture, or has more than
-            `MAX_PIXELS` pixels.
+        UnreadablePictureError: the file is missing, empty, damaged, no picture, or has more than `max_pixels` pixels,
+            or there is not enough memory for it.
     """
     name = _name(source)
+    most = MAX_PIXELS if max_pixels is None else max_pixels
     try:
-        with _quiet(), _opened(source) as file, Image.open(file, formats=_formats()) as image:
-            return _pixels(image)
+        with _quiet(), _opened(source) as file:
+            readable = bounded(file)
+            with Image.open(cast(BinaryIO, readable), formats=_formats()) as image:
+                if isinstance(readable, BoundedFile):
+                    readable.allow(image.width * image.height, image.format)
+                return _pixels(image, most, admit)
+    except PostponedError:
+        raise
+    except MemoryError:
+        raise TooLittleMemoryError(name) from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         mend = "Check its name" if isinstance(error, FileNotFoundError) else "Replace it"
         raise UnreadablePictureError(
-            f"{name} cannot be read: {_reason(error, source)}.", f"{mend}, or leave it out."
+            f"{name} cannot be read: {_reason(error, source, most)}.", f"{mend}, or leave it out."
         ) from None
 
 
@@ -84,12 +102,17 @@ def as_picture(picture: Any) -> np.ndarray:
     if isinstance(picture, Image.Image):
         try:
             with _quiet():
-                return _pixels(picture)
+                return _pixels(picture, MAX_PIXELS)
+        except MemoryError:
+            raise TooLittleMemoryError("The picture") from None
         except Exception as error:  # as in read_picture: an image may still have to be decoded
             raise UnreadablePictureError(
-                f"The picture cannot be read: {_reason(error, picture)}.", "Replace it, or leave it out."
+                f"The picture cannot be read: {_reason(error, picture, MAX_PIXELS)}.", "Replace it, or leave it out."
             ) from None
-    return _array_pixels(np.asarray(picture))
+    try:
+        return _array_pixels(np.asarray(picture))
+    except MemoryError:
+        raise TooLittleMemoryError("The picture") from None
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -137,43 +160,13 @@ def _opened(source: Path | str | bytes | BinaryIO) -> Iterator[BinaryIO]:
         yield source
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def _pixels(image: Image.Image, max_pixels: int, admit: Admit | None = None) -> np.ndarray:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _TooLargeError
-    image.load()
-    if image.mode == "F":
-        pixels = _from_float(np.asarray(image))
-    elif image.mode.startswith("I"):
-        # Files of 16 bits arrive as modes I;16, I;16B, and (PGM) as I with the same range of values.
-        pixels = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
-    elif image.has_transparency_data:
-        layer = image.convert("RGBA")
-        canvas = Image.new("RGB", image.size, "white")
-        canvas.paste(layer, mask=layer.getchannel("A"))
-        pixels = np.array(canvas)
-    else:
-        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
-    if pixels.ndim == 2:  # noqa: PLR2004
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    upright = _UPRIGHT.get(_orientation(image))
-    return np.ascontiguousarray(upright(pixels)) if upright else pixels
-
-
-def _orientation(image: Image.Image) -> Any:
-    try:
-        # After load(): Pillow turns TIFF files itself, and a PNG may keep its EXIF behind the pixels.
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # metadata that cannot be read turns nothing
-        return None
-
-
-def _from_float(values: np.ndarray) -> np.ndarray:
-    """Floats have no fixed range in files: up to 1 they are taken as 0..1, beyond as 0..255."""
-    values = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
-    scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
-    levels: np.ndarray = np.rint((values * scale).clip(0, 255))
-    return levels.astype(np.uint8)
+    if width * height > max_pixels:
+        raise _TooLargeError(f"{width:,} x {height:,}")
+    if admit:
+        admit(round(width * height * COSTLY.get(image.format or "", 1)))
+    return upright_pixels(image)
 
 
 def _array_pixels(array: np.ndarray) -> np.ndarray:
@@ -196,7 +189,7 @@ def _array_pixels(array: np.ndarray) -> np.ndarray:
     if grey or array.shape[2] == 1:
         return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
     if array.shape[2] == 4:  # noqa: PLR2004
-        return _pixels(Image.fromarray(np.ascontiguousarray(array), "RGBA"))
+        return upright_pixels(Image.fromarray(np.ascontiguousarray(array), "RGBA"))
     return np.array(array)
 
 
@@ -207,7 +200,7 @@ def _name(source: Path | str | bytes | BinaryIO) -> str:
     return f"'{name}'" if isinstance(name, str) else "The picture"
 
 
-def _reason(error: Exception, source: object) -> str:
+def _reason(error: Exception, source: object, max_pixels: int) -> str:
     match error:
         case _ if _is_empty(source):
             reason = "it is empty"
@@ -216,9 +209,11 @@ def _reason(error: Exception, source: object) -> str:
         case OSError(strerror=str(text)):
             reason = text.lower()
         case _TooLargeError() | Image.DecompressionBombError():
-            reason = f"it has more than {MAX_PIXELS:,} pixels"
-        case MemoryError():
-            reason = "there is not enough memory for it"
+            # Pillow refuses the largest itself, and its message begins with their number of pixels.
+            size = str(error) if isinstance(error, _TooLargeError) else f"{int(re.findall('[0-9]+', str(error))[0]):,}"
+            reason = f"it has {size} pixels, which is more than {max_pixels:,} pixels"
+        case TooCostlyError():
+            reason = str(error)
         case _ if "truncated" in str(error).lower():
             reason = "it is truncated"
         case _:
