@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier, Event, Timer
 
 import numpy as np
 import pytest
@@ -18,9 +19,16 @@ from typer.testing import CliRunner
 
 from zoo.artifact import BATCH_SIZE, Predictor, load
 from zoo.cli import app
-from zoo.data.stream import MAX_LATER_PICTURES, TASK_BYTES, _tasks, as_they_come, batches_by_size
+from zoo.data.stream import (
+    MAX_BATCH_PIXELS,
+    MAX_LATER_PICTURES,
+    TASK_BYTES,
+    _tasks,
+    as_they_come,
+    batches_by_size,
+)
 from zoo.data.types import FilePictures
-from zoo.errors import ArtifactError
+from zoo.errors import ArtifactError, TooLittleMemoryError
 from zoo.exporting import export
 
 from .conftest import draw
@@ -83,6 +91,21 @@ def test_pictures_are_taken_no_faster_than_they_are_classified(model):
     assert answered == 5000
 
 
+def test_few_bytes_of_batches_are_in_flight(model, monkeypatch):
+    monkeypatch.setattr("zoo.artifact.BATCHES_BUDGET", 3 * blank(BATCH_SIZE).nbytes)
+    may_end, taken = Event(), []
+
+    def runtime(images: np.ndarray) -> np.ndarray:
+        assert may_end.wait(timeout=30)
+        return np.zeros((len(images), 3), np.float32)
+
+    predictor = Predictor(load(model).card, runtime, workers=8)
+    Timer(0.2, may_end.set).start()
+    with closing(predictor.stream((taken.append(n) or n, picture) for n, picture in enumerate(blank(1000)))) as found:
+        next(found)
+        assert len(taken) == 4 * BATCH_SIZE  # the fourth is beyond the limit
+
+
 def test_a_rare_size_waits_no_longer_than_its_share():
     pictures = [blank(1, 7)[0], *blank(1000)]
     seen = 0
@@ -92,6 +115,43 @@ def test_a_rare_size_waits_no_longer_than_its_share():
             break
         seen += len(numbers)
     assert seen <= MAX_LATER_PICTURES
+
+
+def test_a_batch_has_few_pixels_or_one_picture():
+    sides = [1000, 1500, 3000]
+    pictures = [np.broadcast_to(np.uint8(0), (side, side, 3)) for side in sides * 9]
+    found = [len(numbers) * batch[0, ..., 0].size for numbers, batch in batches_by_size(enumerate(pictures), 32)]
+    assert max(size for size in found if size != 3000**2) <= MAX_BATCH_PIXELS
+    assert found.count(3000**2) == 9 and found.count(4 * 1000**2) == 2
+
+
+def test_pictures_go_alone_where_a_batch_does_not_fit_into_memory(monkeypatch):
+    def fail(pictures):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "stack", fail)
+    assert [(numbers, batch.shape) for numbers, batch in batches_by_size(enumerate(blank(3)), 3)] == [
+        ([number], (1, 2, 2, 3)) for number in range(3)
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_fits_into_memory_alone_is_answered_and_the_rest_is_named(model, workers):
+    def runtime(images: np.ndarray) -> np.ndarray:
+        if len(images) > 1 or images[0, 0, 0, 0] == 7:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
+        return np.zeros((1, 3), np.float32)
+
+    predictor = Predictor(load(model).card, runtime, workers)
+    pictures = blank(100)
+    pictures[[5, 50]] = 7
+    failed: list[int] = []
+    answers = predictor.stream(enumerate(pictures), failed=lambda index, error: failed.append(index))
+    answered = [number for numbers, _ in answers for number in numbers]
+    assert sorted(failed) == [5, 50]
+    assert sorted(answered + failed) == [*range(100)]
+    with pytest.raises(TooLittleMemoryError, match="A picture of 2 x 2 cannot be read: there is not enough memory"):
+        predictor.predict(pictures)
 
 
 def test_every_picture_is_in_one_batch():
@@ -160,6 +220,18 @@ def test_a_slow_item_holds_no_other_up():
         rest = list(found)
     assert 0 not in first
     assert sorted(first + rest) == [*range(20)]
+
+
+def test_heavy_items_wait_for_those_that_run():
+    may_end, taken = Event(), []
+    with ThreadPoolExecutor(8) as pool:
+        items = (taken.append(item) or item for item in range(20))
+        work = lambda item: may_end.wait(30) and item  # noqa: E731
+        found = as_they_come(pool, work, items, ahead=16, weigh=lambda item: 3, most=10)
+        Timer(0.2, may_end.set).start()
+        next(found)
+        assert len(taken) <= 4  # the fourth makes it 12
+        assert sorted([0, *found])[-1] == 19
 
 
 def test_what_fails_ends_it_and_begins_nothing_more():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import nn
 from zoo.artifact import open_runtime
 from zoo.classifier import Classifier
 from zoo.preprocess import Preprocess
-from zoo.preprocess_numpy import preprocess
+from zoo.preprocess_numpy import preprocess, resize
 from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters.plugin import zoo_exporters
 
@@ -24,7 +25,7 @@ SPECS = [
     PreprocessSpec(image_size=224),
     PreprocessSpec(image_size=33, resize="squash", channels="grey"),
 ]
-SIZES = [(1, 1), (1, 5000), (3000, 2), (24, 24), (37, 53), (300, 401), (999, 640)]
+SIZES = [(1, 1), (1, 5000), (3000, 2), (24, 24), (37, 53), (300, 401), (999, 640), (40, 900), (1500, 1100)]
 # Found on 153 photos: 3.0e-6; exact weights in place of torch's are 6.5e-5 away.
 BOUND = 5e-6
 
@@ -50,6 +51,46 @@ def gap(images: np.ndarray, spec: PreprocessSpec) -> float:
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.image_size)
 def test_numpy_makes_what_torch_makes(spec):
     assert max(gap(pictures(size), spec) for size in SIZES) < BOUND
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (300, 401)])
+def test_a_resize_to_one_pixel(size):
+    images = pictures(size)
+    resized = resize(images, PreprocessSpec(image_size=1, resize="squash"))
+    expected = Preprocess(PreprocessSpec(image_size=1, resize="squash")).resize(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(resized, expected, rtol=1e-5)
+
+
+def test_views_of_pictures_are_resized_as_their_copies():
+    whole = pictures((700, 900))
+    for view in (whole[:, 10:400, 5:600], whole[:, ::-1, ::2], whole.swapaxes(1, 2)):
+        np.testing.assert_array_equal(resize(view, SPECS[1]), resize(view.copy(), SPECS[1]))
+
+
+@pytest.mark.parametrize("side", [33, 1500])
+@pytest.mark.parametrize("size", [(1, 6_000_000), (6_000_000, 1), (2000, 3000), (2, 3)])
+def test_no_size_needs_memory_beside_the_result(size, side):
+    images = np.zeros((1, *size, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        result = resize(images, PreprocessSpec(image_size=side, resize="squash"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - result.nbytes < 10e6
+
+
+def test_the_products_stay_in_the_calling_thread(monkeypatch):
+    products = []
+    matmul = np.matmul
+    monkeypatch.setattr(
+        np, "matmul", lambda a, b, out: products.append((*a.shape, b.shape[1])) or matmul(a, b, out=out)
+    )
+    for size in ((2000, 3000), (28, 28), (60, 3000), (4_000_000, 1)):
+        resize(pictures(size, 1), PreprocessSpec(image_size=224, resize="squash"))
+    assert len(products) > 30
+    assert max(rows * inner * columns for rows, inner, columns in products) <= 2**18
+    assert min(min(rows, columns) for rows, _, columns in products) > 1
 
 
 @pytest.mark.slow

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,11 +15,21 @@ import numpy as np
 from PIL import Image
 
 from zoo.card import Card
-from zoo.data.stream import as_they_come, batches_by_size, count_cores, count_workers, in_order
-from zoo.errors import ArtifactError, UsageError, ZooError, reason_of
-from zoo.images import as_picture
+from zoo.data.stream import BATCHES_BUDGET, as_they_come, batches_by_size, count_cores, decode_ahead
+from zoo.errors import (
+    ArtifactError,
+    TooLittleMemoryError,
+    UnreadablePictureError,
+    UsageError,
+    ZooError,
+    is_out_of_memory,
+    reason_of,
+)
+from zoo.images import Admit, as_picture, read_picture
+from zoo.large_pictures import BehindResize
 from zoo.metrics import log_softmax
 from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
+from zoo.threads import Threads, aside
 
 if TYPE_CHECKING:
     from zoo.specs import ExporterSpec
@@ -27,6 +38,8 @@ BATCH_SIZE = 32
 Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 _FILE = (str, os.PathLike, bytes)
 _File = str | os.PathLike[str] | bytes
+_Batch = tuple[list[int], np.ndarray]  # numbers and pictures, uint8 [n, H, W, 3]
+_Answer = tuple[list[int], np.ndarray | TooLittleMemoryError]  # numbers and logits, float32 [n, K]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,7 @@ class Predictor:
         self.card = card
         self.runtime = runtime
         self.workers = workers
+        self._behind_resize = BehindResize(runtime, card.preprocess, card.precision)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,12 +108,18 @@ class Predictor:
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
 
     def stream(
-        self, pictures: Iterable[tuple[int, np.ndarray]], batch_size: int = BATCH_SIZE
+        self,
+        pictures: Iterable[tuple[int, np.ndarray]],
+        batch_size: int = BATCH_SIZE,
+        *,
+        failed: Callable[[int, TooLittleMemoryError], None] | None = None,
     ) -> Generator[tuple[list[int], np.ndarray], None, None]:
         """Classifies pictures while they come, in bounded memory, those of one size together.
 
         Args:
             pictures: numbers and pictures, uint8 `[H, W, 3]`.
+            failed: called with the number of a picture for which the runtime finds too little memory, even alone;
+                unless given, the error is raised.
 
         Yields:
             Numbers, and the logits float32 `[n, K]` of their pictures; not in the order of the pictures.
@@ -107,20 +127,45 @@ class Predictor:
         Raises:
             ArtifactError: the runtime fails.
         """
-        batches = batches_by_size(pictures, batch_size)
+        for answers in self._answers(batches_by_size(pictures, batch_size)):
+            for indices, answer in answers:
+                if isinstance(answer, np.ndarray):
+                    yield indices, answer
+                elif failed is None:
+                    raise answer
+                else:
+                    failed(indices[0], answer)
+
+    def _answers(self, batches: Iterable[_Batch]) -> Iterator[list[_Answer]]:
         if self.workers == 1:
-            yield from map(self._answer, batches)
+            yield from (aside(self._answer_in_memory, batch) for batch in batches)
             return
-        with ThreadPoolExecutor(self.workers) as pool:
-            yield from as_they_come(pool, self._answer, batches, ahead=2 * self.workers)
+        with Threads(self.workers) as pool:
+            yield from as_they_come(
+                pool, self._answer_in_memory, batches, ahead=2 * self.workers, weigh=_num_bytes, most=BATCHES_BUDGET
+            )
+
+    def _answer_in_memory(self, batch: _Batch) -> list[_Answer]:
+        """The answer to a batch; to each of its pictures where there is too little memory for all at once."""
+        try:
+            return [self._answer(batch)]
+        except TooLittleMemoryError as error:
+            indices, pixels = batch
+            if len(indices) == 1:
+                return [(indices, error)]
+        parts = zip(indices, pixels, strict=True)
+        return [answer for index, one in parts for answer in self._answer_in_memory(([index], one[None]))]
 
     def _answer(self, batch: tuple[list[int], np.ndarray]) -> tuple[list[int], np.ndarray]:
         indices, pixels = batch
         try:
-            logits = np.asarray(self.runtime(pixels))
+            entered = self._behind_resize.logits(pixels)
+            logits = np.asarray(self.runtime(pixels) if entered is None else entered)
         except ZooError:
             raise
         except Exception as error:  # runtimes raise classes of their own
+            if is_out_of_memory(error):
+                raise TooLittleMemoryError(f"A picture of {pixels.shape[2]} x {pixels.shape[1]}") from None
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ArtifactError(
                 f"The artifact fails on pictures of {pixels.shape[2]} x {pixels.shape[1]}: {reason}",
@@ -151,6 +196,10 @@ class Predictor:
         return [Prediction(*top[0], top) for top in tops]
 
 
+def _num_bytes(batch: _Batch) -> int:
+    return batch[1].nbytes
+
+
 def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures uint8 `[H, W, 3]` with their numbers; threads decode files ahead."""
     batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
@@ -158,13 +207,18 @@ def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
         raise UsageError("predict takes several pictures.", "Put the one in a list: predict([picture]).")
 
     # Two threads must not read one open file or one PIL picture.
-    items = (picture if isinstance(picture, _FILE) else as_picture(picture) for picture in pictures)
-    with ThreadPoolExecutor(count_workers()) as pool:
-        yield from enumerate(in_order(pool, _decoded, items))
+    tasks = (
+        [partial(_read_file, picture) if isinstance(picture, _FILE) else as_picture(picture)] for picture in pictures
+    )
+    with closing(decode_ahead(tasks)) as found:
+        for index, picture in enumerate(found):
+            if isinstance(picture, UnreadablePictureError):
+                raise picture
+            yield index, picture
 
 
-def _decoded(item: _File | np.ndarray) -> np.ndarray:
-    return as_picture(item) if isinstance(item, _FILE) else item
+def _read_file(file: _File, admit: Admit) -> np.ndarray:
+    return read_picture(file if isinstance(file, bytes) else Path(file), admit=admit)
 
 
 def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predictor:
@@ -183,7 +237,7 @@ def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predicto
     # Threads that wait for work in a loop would take the cores from those that decode.
     alone = workers == 1
     options = LoadOptions(device=device, threads=None if alone else max(1, count_cores() // workers), spinning=alone)
-    return Predictor(*open_artifact(Path(path), options), workers)
+    return Predictor(*aside(open_artifact, Path(path), options), workers)
 
 
 def open_artifact(path: Path, options: LoadOptions) -> tuple[Card, Runtime]:

@@ -16,6 +16,7 @@ import numpy as np
 from zoo import metrics
 from zoo.data.stream import batches_by_size, decode
 from zoo.errors import UnreadablePictureError
+from zoo.preprocess_numpy import LARGE_PIXELS, resize
 
 if TYPE_CHECKING:
     import torch
@@ -142,8 +143,12 @@ def classifier_stream(classifier: Classifier, device: torch.device) -> Stream:
     def stream(pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[list[int], np.ndarray]]:
         for indices, batch in batches_by_size(pictures, BATCH_SIZE):
             with torch.inference_mode(), _exact(device):
-                logits = placed(torch.from_numpy(batch).to(device)).float().cpu().numpy()
-            yield indices, logits
+                if batch.shape[1] * batch.shape[2] > LARGE_PIXELS:  # a float32 copy would be gigabytes
+                    pixels = torch.from_numpy(resize(batch, classifier.spec)).to(device)
+                    logits = placed.network(placed.preprocess.normalise(pixels))
+                else:
+                    logits = placed(torch.from_numpy(batch).to(device))
+            yield indices, logits.float().cpu().numpy()
 
     return stream
 

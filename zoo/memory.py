@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 # <malloc.h>; https://man7.org/linux/man-pages/man3/mallopt.3.html
 M_TRIM_THRESHOLD = -1
@@ -18,9 +19,18 @@ def keep_freed_memory() -> None:
     By default it returns large blocks to the system at once. A training step then takes its activations page by
     page from the kernel again, which cost up to half of the time (`benchmarks/memory.py`).
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _function("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
+def give_back_freed_memory() -> None:
+    """Gives back once what glibc keeps, for example of large pictures that were decoded; does nothing elsewhere."""
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _function(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
+SIDE = 112
 GAP = 6
 FONT_SIZE = 11
 LEADING = 3
@@ -25,7 +26,7 @@ def contact_sheet(
     captions: Sequence[str],
     *,
     columns: int = 8,
-    side: int = 112,
+    side: int = SIDE,
     title: str = "",
     font_size: int = FONT_SIZE,
 ) -> Image.Image:
@@ -65,13 +66,14 @@ def contact_sheet(
         pen.text((GAP, GAP // 2 + number * line_height), text, fill="black", font=font)
     for index, (picture, texts) in enumerate(zip(pictures, lines, strict=True)):
         left, top = GAP + index % columns * across, above + index // columns * down
-        sheet.paste(_mounted(picture, side), (left, top))
+        sheet.paste(Image.fromarray(mounted(picture, side)), (left, top))
         for number, text in enumerate(texts):
             pen.text((left, top + side + number * line_height), text, fill="black", font=font)
     return sheet
 
 
-def _mounted(picture: np.ndarray, side: int) -> Image.Image:
+def mounted(picture: np.ndarray, side: int) -> np.ndarray:
+    """The picture in its field, uint8 `[side, side, 3]`; a field that is mounted again stays what it is."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(picture))
@@ -84,7 +86,7 @@ def _mounted(picture: np.ndarray, side: int) -> Image.Image:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     field = Image.new("RGB", (side, side), MOUNT)
     field.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return field
+    return np.asarray(field)
 
 
 def _broken(title: str, font: Font, width: int) -> list[str]:

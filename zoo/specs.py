@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,6 +164,22 @@ class Runtime(Protocol):
     """
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
+
+
+@runtime_checkable
+class EnterableRuntime(Runtime, Protocol):
+    """A `Runtime` of pixels that can also be entered behind its resize. An exporter need not offer one.
+
+    A large picture is then resized outside the artifact, by `zoo.preprocess_numpy.resize`, which needs hardly any
+    memory. `zoo.large_pictures` first compares both ways.
+    """
+
+    def from_resized(self, values: np.ndarray) -> np.ndarray | None:
+        """Takes float32 `[N, 3, S, S]` in 0..255, as `Preprocess.resize` returns them; returns logits `[N, K]`.
+
+        None where the program cannot be entered there, or where its resize is not known to be that of its card.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ REFUSED_FUNCTIONS = r"_(sparse|nested|make)\w*|sparse_\w+_tensor\w*"
 _ROOT = "archive"  # what PyTorch calls the folder in a zip that it writes into memory
 _CARD = "extra/card.json"
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7, 4.3.14 and 4.3.16
-_LOCAL = struct.Struct("<4s22xHH")
+_LOCAL = struct.Struct("<4s2xHH4xIIIHH")
 _END = struct.Struct("<4sI2xHIIH")
 # Past 2 GB: a record with its length (44), disks, counts, length and start of the directory; and its locator.
 _END64 = struct.Struct("<4sQ4xIIQQQQ4sIQI")
@@ -201,8 +201,12 @@ def _check_layout(archive: zipfile.ZipFile) -> None:
     end = 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
         file.seek(entry.header_offset)
-        mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+        mark, flags, method, crc, *sizes, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
         if entry.header_offset != end or mark != b"PK\3\4":
+            raise zipfile.BadZipFile
+        # Readers differ in which of the two they believe. Past 2 GB, the sizes stand elsewhere.
+        same = (flags, method, crc) == (entry.flag_bits, entry.compress_type, entry.CRC)
+        if not same or (sizes != [entry.compress_size, entry.file_size] and not extra):
             raise zipfile.BadZipFile
         end += _LOCAL.size + name + extra + entry.compress_size
     if end != archive.start_dir:

@@ -13,6 +13,7 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,16 +27,16 @@ from zoo_exporters.wire import LENGTH, Reader, field, fields, varint
 CARD_KEY = b"zoo.card"
 AGAIN = "Export it again with: zoo export --onnx"
 MAX_DEPTH = 100  # protobuf's own limit
+MAX_NODES = 30_000  # opening so many takes onnxruntime five seconds, and ten times as many take minutes
 
-_GRAPH, _METADATA = 7, 14  # fields of ModelProto
+_GRAPH, _METADATA, _FUNCTION = 7, 14, 25  # fields of ModelProto
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of TensorProto
 
 # Message by message, the fields on the way to a tensor.
 _PATHS: dict[str, dict[int, str]] = {
-    "Model": {_GRAPH: "Graph", 20: "Training", 25: "Function"},
+    "Model": {_GRAPH: "Graph", 20: "Training"},
     "Training": {1: "Graph", 2: "Graph"},
-    "Function": {7: "Node", 11: "Attribute"},
     "Graph": {1: "Node", 5: "Tensor", 15: "Sparse"},
     "Node": {5: "Attribute"},
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "Sparse", 23: "Sparse"},
@@ -88,6 +89,16 @@ def refuse_foreign_weights(path: Path) -> None:
     _examined(path)
 
 
+def holds_its_weights(path: Path, content: bytes) -> bool:
+    """Whether no tensor of a file, given with its bytes, lies in another. Raises `ArtifactError` where one may not."""
+    reader = Reader(path, io.BytesIO(content))
+    try:
+        parts = [part for part in _model_fields(reader, len(content)) if part[0] in _PATHS["Model"]]
+        return not any(_weights_of(reader, _PATHS["Model"][number], start, end) for number, _, start, end in parts)
+    except ValueError:
+        raise ArtifactError(f"'{path}' is no ONNX file, or a damaged one.", AGAIN) from None
+
+
 def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
@@ -106,6 +117,9 @@ def _examined(path: Path) -> tuple[int, bytes | None, bool]:
             for number, begin, start, end in _model_fields(reader, size):
                 if card is not None:
                     raise ArtifactError(f"'{path}' was rewritten by another program after its export.", AGAIN)
+                if number == _FUNCTION:
+                    # Thirty that call each other twice are a thousand million nodes to onnxruntime.
+                    raise ArtifactError(f"'{path}' has functions of its own, which zoo export does not write.", AGAIN)
                 seen.add(number)
                 if number == _METADATA and (found := _card_in(file, start, end)) is not None:
                     content, card = begin, found
@@ -122,12 +136,15 @@ def _examined(path: Path) -> tuple[int, bytes | None, bool]:
 
 def _weights_of(reader: Reader, message: str, start: int, end: int) -> int:
     """How long the file of weights must be, 0 where no tensor of the message lies there."""
-    needed = 0
+    needed = nodes = 0
     left = [(message, start, end, 1)]
     while left:
         message, start, end, depth = left.pop()
         if depth > MAX_DEPTH:
             raise ValueError
+        nodes += message == "Node"
+        if nodes > MAX_NODES:
+            raise ArtifactError(f"'{reader.path}' has more than {MAX_NODES:,} nodes.", AGAIN)
         if message == "Tensor":
             needed = max(needed, _weights_end(reader, start, end))
             continue

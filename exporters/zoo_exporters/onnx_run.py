@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ArtifactError, MissingExtraError
 from zoo.specs import LoadOptions
-from zoo_exporters.onnx_file import AGAIN, refuse_foreign_weights
+from zoo_exporters.onnx_file import AGAIN, holds_its_weights, read_card, refuse_foreign_weights
 
 if TYPE_CHECKING:
     import numpy as np
 
     from zoo.specs import Runtime
 
+CPU = "CPUExecutionProvider"
+MAX_SECOND_BYTES = 2**29  # of a file that is opened twice
+
 
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`; imports onnxruntime and no torch."""
     onnxruntime = runtime()
-    provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(options.device)
-    if provider not in onnxruntime.get_available_providers():
+    provider = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}.get(options.device)
+    if provider is None or provider not in onnxruntime.get_available_providers():
         raise ArtifactError(
             f"onnxruntime cannot run on '{options.device}' here.",
             "Use --device cpu, or install visionzoo[onnx-gpu] in place of visionzoo[onnx].",
         )
     refuse_foreign_weights(path)
+    try:
+        session = _opened(str(path), options, provider)
+    except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        reason = str(error).strip().splitlines()[0]
+        raise ArtifactError(f"onnxruntime cannot load '{path}': {reason}", AGAIN) from None
+    if session.get_providers()[0] != provider:
+        raise ArtifactError(f"onnxruntime could not start on '{options.device}'.", "Use --device cpu.")
+    return _Session(session, path, partial(_opened, options=options, provider=provider))
+
+
+def _opened(model: str | bytes, options: LoadOptions, provider: str) -> Any:
+    onnxruntime = runtime()
     own = onnxruntime.SessionOptions()
     own.log_severity_level = 4  # what it would log it also raises
     if options.threads:
@@ -34,14 +53,7 @@ def load(path: Path, options: LoadOptions) -> Runtime:
         own.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if not options.spinning:
         own.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(str(path), own, providers=[provider])
-    except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        reason = str(error).strip().splitlines()[0]
-        raise ArtifactError(f"onnxruntime cannot load '{path}': {reason}", AGAIN) from None
-    if session.get_providers()[0] != provider:
-        raise ArtifactError(f"onnxruntime could not start on '{options.device}'.", "Use --device cpu.")
-    return _Session(session)
+    return onnxruntime.InferenceSession(model, own, providers=[provider])
 
 
 def runtime() -> Any:
@@ -56,9 +68,61 @@ def runtime() -> Any:
 
 
 class _Session:
-    def __init__(self, session: Any) -> None:
+    """A `zoo.specs.EnterableRuntime`."""
+
+    def __init__(self, session: Any, path: Path, opened: Callable[[bytes], Any]) -> None:
         self._session = session
+        self._path = path
+        self._opened = opened
+        self._behind: tuple[Any, str] | None = None
+        self._sought = False
+        self._lock = Lock()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = self._session.run(["logits"], {"image": images})[0]
+        logits: np.ndarray = self._session.run(["logits"], {"image": images}, self._run_options(images))[0]
         return logits
+
+    def from_resized(self, values: np.ndarray) -> np.ndarray | None:
+        """See `zoo.specs.EnterableRuntime`. The first call opens a second session, with the weights once more."""
+        with self._lock:
+            if not self._sought:
+                self._sought = True
+                # The file may be gone, or another one by now: then the first session does everything.
+                with suppress(Exception):
+                    self._behind = self._second()
+        if self._behind is None:
+            return None
+        session, name = self._behind
+        logits: np.ndarray = session.run(["logits"], {name: values})[0]
+        return logits
+
+    def _second(self) -> tuple[Any, str] | None:
+        """A session of the model behind the resize, and the name of its input."""
+        from zoo.card import Card
+        from zoo.memory import give_back_freed_memory
+        from zoo_exporters.onnx_behind_resize import behind_resize
+
+        text = read_card(self._path) if self._path.stat().st_size <= MAX_SECOND_BYTES else None
+        card = None if text is None else Card.parse(text)
+        if card is None or card.input != "pixels":
+            return None
+        content = self._path.read_bytes()
+        found = behind_resize(content, card.preprocess) if holds_its_weights(self._path, content) else None
+        if found is None:
+            return None
+        model, name = found
+        del content, found
+        session = self._opened(model)
+        del model
+        give_back_freed_memory()  # the copies of the weights that opening made
+        return session, name
+
+    def _run_options(self, images: np.ndarray) -> Any:
+        """Has onnxruntime return the memory that large pictures took, which it would keep for the next."""
+        from zoo.preprocess_numpy import LARGE_PIXELS
+
+        if self._session.get_providers()[0] != CPU or images.shape[1] * images.shape[2] <= LARGE_PIXELS:
+            return None
+        options = runtime().RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options

@@ -6,8 +6,9 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -131,22 +132,39 @@ def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
 
 
 class TorchRuntime:
-    """A `zoo.specs.Runtime` of a program that PyTorch runs.
+    """A `zoo.specs.EnterableRuntime` of a program that PyTorch runs.
 
     Args:
         module: it returns logits first.
+        entrance: returns what takes float32 `[N, 3, S, S]` in 0..255 to logits, None where the program has no such
+            part. It is called once, when the first picture wants it.
     """
 
-    def __init__(self, module: Any, options: LoadOptions) -> None:
+    def __init__(
+        self, module: Any, options: LoadOptions, entrance: Callable[[], Callable[[Tensor], Tensor] | None] | None = None
+    ) -> None:
         self._module = module
         self._device = options.device
         self._optimised = options.optimised
+        self._entrance = entrance
+        self._behind: Callable[[Tensor], Tensor] | None = None
+        self._lock = Lock()
         if options.threads:
             torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self._device)
+        return self._run(lambda pixels: self._module(pixels)[0], images)
+
+    def from_resized(self, values: np.ndarray) -> np.ndarray | None:
+        """See `zoo.specs.EnterableRuntime`."""
+        with self._lock:
+            if self._entrance is not None:
+                self._behind, self._entrance = self._entrance(), None
+        return None if self._behind is None else self._run(self._behind, values)
+
+    def _run(self, part: Callable[[Tensor], Tensor], values: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(np.require(values, requirements=["C", "W"])).to(self._device)
         jit: Any = torch.jit
         with torch.inference_mode(), jit.optimized_execution(self._optimised):
-            logits: np.ndarray = self._module(pixels)[0].float().cpu().numpy()
+            logits: np.ndarray = part(given).float().cpu().numpy()
         return logits

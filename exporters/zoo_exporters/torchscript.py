@@ -66,13 +66,15 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`."""
     try:
-        import torch  # noqa: F401  (the next line needs it)
+        import torch  # noqa: F401  (the next lines need it)
 
         from zoo_exporters.program import TorchRuntime, require_device
+        from zoo_exporters.torchscript_behind_resize import behind_resize
     except ImportError:
         raise MissingExtraError("Reading TorchScript files", "train") from None
     require_device(options.device)
-    return TorchRuntime(_opened(path, options.device).eval(), options)
+    module = _opened(path, options.device).eval()
+    return TorchRuntime(module, options, partial(behind_resize, module, path, ARCHIVE))
 
 
 def _opened(path: Path, device: str = "cpu") -> Any:

@@ -60,7 +60,7 @@ def _is_known(text: bytes) -> bool:
             case ast.Call(ast.Name("getattr"), [_, ast.Constant(str(attribute))]):
                 if re.fullmatch(REFUSED_METHODS, attribute) or not re.fullmatch(r"[\w-]+", attribute):
                     return False
-            case ast.Call(ast.Name("getattr")):
+            case ast.Call(ast.Name("getattr" | "print")):  # what is printed could steer the terminal
                 return False
     return True
 

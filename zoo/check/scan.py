@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from zoo.bands import BAND_PIXELS
 from zoo.check.near import MIN_DEVIATION, MIN_SIDE, THUMB_SIDE
 from zoo.data.stream import decode
 from zoo.data.types import ArrayPictures, Dataset, Split
-from zoo.errors import UnreadablePictureError
+from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 
 BLANK_RANGE = 8  # grey levels: what JPEG makes of one flat colour
 
@@ -91,31 +92,43 @@ def scan(dataset: Dataset, advance: Callable[[int], None]) -> Scan:
     for name, split in splits.items():
         for index, picture in decode(split.pictures):
             number = found.offsets[name] + index
-            if isinstance(picture, UnreadablePictureError):
-                found.unreadable[number] = picture.cause
-            else:
+            try:
+                if isinstance(picture, UnreadablePictureError):
+                    raise picture
                 _note(found, number, picture)
+            except MemoryError:
+                found.unreadable[number] = TooLittleMemoryError(f"'{found.name(number)}'").cause
+            except UnreadablePictureError as error:
+                found.unreadable[number] = error.cause
             advance(1)
     return found
 
 
 def _note(found: Scan, number: int, picture: np.ndarray) -> None:
+    thumb = grey_copy(picture) if min(picture.shape[:2]) >= MIN_SIDE else None
     found.sizes[number] = picture.shape[:2]
-    found.grey[number] = bool((picture[..., :1] == picture[..., 1:]).all())
+    found.grey[number] = all((part[..., :1] == part[..., 1:]).all() for part in _parts(picture))
     lowest, highest = picture.min(axis=(0, 1)).astype(int), picture.max(axis=(0, 1)).astype(int)
     found.blank[number] = bool((highest - lowest <= BLANK_RANGE).all())
     # Equal bytes of another shape are another picture.
     digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16, person=b"%dx%d" % picture.shape[:2])
     found.digests[number] = digest.digest()
-    if min(picture.shape[:2]) >= MIN_SIDE:
-        thumb = grey_copy(picture)
-        if thumb.std() >= MIN_DEVIATION:
-            found.thumbs[number] = thumb
+    if thumb is not None and thumb.std() >= MIN_DEVIATION:
+        found.thumbs[number] = thumb
 
 
 def grey_copy(picture: np.ndarray) -> np.ndarray:
     """The picture, uint8 `[H, W, 3]`, as grey levels of 32 x 32 equal areas, uint8."""
     from PIL import Image
 
-    image = Image.fromarray(picture).convert("L")
+    levels = np.empty(picture.shape[:2], np.uint8)
+    for part, grey in zip(_parts(picture), _parts(levels), strict=True):
+        grey[:] = np.asarray(Image.fromarray(part).convert("L"))
+    image = Image.fromarray(levels)  # which shares the memory
     return np.asarray(image.resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.BOX))
+
+
+def _parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of an array `[H, W, ...]`, a few at a time: what is made of all at once may be larger than the picture."""
+    rows = max(1, BAND_PIXELS // pixels.shape[1])
+    return (pixels[top : top + rows] for top in range(0, len(pixels), rows))

@@ -14,7 +14,7 @@ from zoo.check.findings import Report, double_row
 from zoo.check.scan import Scan
 from zoo.errors import UnreadablePictureError, UsageError, reason_of
 from zoo.runs import write_atomically
-from zoo.sheet import contact_sheet
+from zoo.sheet import SIDE, contact_sheet, mounted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -114,8 +114,9 @@ def _show(found: Scan, numbers: Sequence[int], captions: Sequence[str]) -> Image
     pictures, texts = [], []
     for number, caption in zip(numbers, captions, strict=True):
         try:
-            pictures.append(found.read(number))
+            # Hundreds of photos do not fit into memory, but their fields do.
+            pictures.append(mounted(found.read(number), SIDE))
             texts.append(caption)
-        except UnreadablePictureError:  # removed since it was scanned
+        except (UnreadablePictureError, MemoryError):  # removed since it was scanned
             continue
-    return contact_sheet(pictures, texts, columns=COLUMNS) if pictures else None
+    return contact_sheet(pictures, texts, columns=COLUMNS, side=SIDE) if pictures else None

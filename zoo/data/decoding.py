@@ -14,9 +14,9 @@ from zoo.data import pixel_cache
 from zoo.data.pixel_files import Writer, load, read
 from zoo.data.pixels import Decoded, Wanted
 from zoo.data.stream import in_order
-from zoo.data.workers import read_resized, start_workers
+from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
-from zoo.preprocess import Preprocess
+from zoo.memory import give_back_freed_memory
 from zoo.progress import Reporter
 
 Row = tuple[np.ndarray, ...]
@@ -128,22 +128,23 @@ class Attempt:
 
 def _decode(wanted: Wanted, sinks: Sequence[Callable[[Row], None]], reporter: Reporter) -> dict[int, str]:
     """Decodes every picture once; sinks take the resized ones. Returns a sentence for each unreadable one, by index."""
-    modules = tuple(Preprocess(spec) for spec in wanted.specs) if sinks else ()
+    resizes = tuple(Resize(spec) for spec in wanted.specs) if sinks else ()
     unreadable: dict[int, str] = {}
     with start_workers() as pool, reporter.bar("Decoding", len(wanted.paths)) as advance:
-        for index, rows in enumerate(in_order(pool, partial(_try_reading, modules), wanted.paths)):
+        for index, rows in enumerate(in_order(pool, partial(_try_reading, resizes), wanted.paths)):
             if isinstance(rows, UnreadablePictureError):
                 unreadable[index] = rows.cause
             else:
                 for add in sinks:
                     add(rows)
             advance(1)
+    give_back_freed_memory()
     return unreadable
 
 
-def _try_reading(modules: tuple[Preprocess, ...], path: Path) -> Row | UnreadablePictureError:
+def _try_reading(resizes: tuple[Resize, ...], path: Path) -> Row | UnreadablePictureError:
     try:
-        return read_resized(path, modules)
+        return read_resized(path, resizes)
     except UnreadablePictureError as error:
         return error
 

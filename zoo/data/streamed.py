@@ -10,9 +10,8 @@ import numpy as np
 
 from zoo.data.pixels import Stamp, stamp
 from zoo.data.stream import count_workers
-from zoo.data.workers import read_resized
-from zoo.errors import DataError, UnreadablePictureError
-from zoo.preprocess import Preprocess
+from zoo.data.workers import Resize, read_resized
+from zoo.errors import DataError, TooLittleMemoryError, UnreadablePictureError
 from zoo.specs import PreprocessSpec
 
 AHEAD_BYTES = 128 * 2**20  # of decoded pictures that wait to be taken
@@ -31,7 +30,7 @@ class StreamedRows:
 
     def __init__(self, paths: list[Path], stamps: list[Stamp], spec: PreprocessSpec, pool: Executor) -> None:
         self.paths, self.stamps, self.pool = paths, stamps, pool
-        self.module = Preprocess(spec)
+        self.resize = Resize(spec)
         self.most = max(2 * count_workers(), min(AHEAD_PICTURES, AHEAD_BYTES // (3 * spec.image_size**2)))
         self.coming: deque[int] = deque()
         self.ahead: deque[tuple[int, Future[np.ndarray]]] = deque()
@@ -68,9 +67,11 @@ class StreamedRows:
     def _read(self, index: int) -> np.ndarray:
         path = self.paths[index]
         try:
-            (row,) = read_resized(path, (self.module,))
+            (row,) = read_resized(path, (self.resize,))
             if stamp(path) == self.stamps[index]:  # looked at last: it may have changed under the decoder
                 return row
+        except TooLittleMemoryError:
+            raise
         except UnreadablePictureError:
             pass
         raise DataError(

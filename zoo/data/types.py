@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.images import read_picture
+from zoo.images import Admit, read_picture
 
 
 class ArrayPictures:
@@ -28,6 +28,10 @@ class ArrayPictures:
         """The picture as uint8 `[H, W, 3]`."""
         picture = self.array[index]
         return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)  # noqa: PLR2004
+
+    def read(self, index: int, admit: Admit) -> np.ndarray:  # noqa: ARG002
+        """The picture; it takes little memory beside the array."""
+        return self[index]
 
     def name(self, index: int) -> str:
         return f"picture {index}"
@@ -49,6 +53,10 @@ class FilePictures:
     def __getitem__(self, index: int) -> np.ndarray:
         """The picture as uint8 `[H, W, 3]`. Raises `UnreadablePictureError`."""
         return read_picture(self.paths[index])
+
+    def read(self, index: int, admit: Admit) -> np.ndarray:
+        """The picture, decoded when `admit` allows it. Raises as `read_picture`."""
+        return read_picture(self.paths[index], admit=admit)
 
     def name(self, index: int) -> str:
         return str(self.paths[index])

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from zoo.bands import BYTES_PER_PIXEL
+from zoo.data.budget import DECODE_BUDGET, MemoryBudget
 from zoo.data.stream import count_workers
+from zoo.errors import TooLittleMemoryError, is_out_of_memory
 from zoo.images import read_picture
 from zoo.preprocess import Preprocess
+from zoo.preprocess_numpy import LARGE_PIXELS, resize
+from zoo.specs import PreprocessSpec
+
+# What the resize of torch takes for each pixel: 3 bytes of the picture, and 12 as float32.
+RESIZE_BYTES_PER_PIXEL = 16
+
+# All threads of the process share it. Only what is being decoded or resized counts, so that nobody waits for long.
+_budget = MemoryBudget(DECODE_BUDGET)
+_turns = count()
 
 
 def start_workers() -> ThreadPoolExecutor:
@@ -33,10 +49,54 @@ def start_workers() -> ThreadPoolExecutor:
     return pool
 
 
-def read_resized(path: Path, modules: tuple[Preprocess, ...]) -> tuple[np.ndarray, ...]:
-    """What each module's `resize` makes of a picture, rounded: uint8 `[S, S, 3]`. Raises `UnreadablePictureError`."""
-    picture = torch.from_numpy(read_picture(path))[None]
-    with torch.inference_mode():
-        resized = [module.resize(picture)[0] for module in modules]  # [3, S, S]
-        rounded = [each.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous() for each in resized]
-    return tuple(each.numpy() for each in rounded)
+class Resize:
+    """`zoo.preprocess.Preprocess.resize`; of large pictures, without a copy of them in float32."""
+
+    def __init__(self, spec: PreprocessSpec) -> None:
+        self.spec, self.module = spec, Preprocess(spec)
+
+    def __call__(self, picture: np.ndarray) -> Tensor:
+        """Takes uint8 `[H, W, 3]`; returns float32 `[3, S, S]` in 0..255."""
+        if picture.shape[0] * picture.shape[1] > LARGE_PIXELS:
+            return torch.from_numpy(resize(picture[None], self.spec))[0]
+        resized: Tensor = self.module.resize(torch.from_numpy(picture)[None])[0]
+        return resized
+
+
+def read_resized(path: Path, resizes: tuple[Resize, ...]) -> tuple[np.ndarray, ...]:
+    """What each of `resizes` makes of a picture, rounded: uint8 `[S, S, 3]`. Raises `UnreadablePictureError`."""
+    try:
+        return _resized(path, resizes)
+    except TooLittleMemoryError:
+        return _resized(path, resizes, alone=True)  # the other threads may have held what it needs
+
+
+def _resized(path: Path, resizes: tuple[Resize, ...], *, alone: bool = False) -> tuple[np.ndarray, ...]:
+    held = 0
+
+    def admit(num_pixels: int) -> None:
+        nonlocal held
+        num_bytes = num_pixels * (BYTES_PER_PIXEL if num_pixels > LARGE_PIXELS else RESIZE_BYTES_PER_PIXEL)
+        num_bytes = max(num_bytes, _budget.limit) if alone else num_bytes
+        _budget.ask(next(_turns), num_bytes)
+        held = num_bytes
+
+    try:
+        with _memory_for(path), torch.inference_mode():
+            picture = read_picture(path, admit=admit)
+            resized = [resize_(picture) for resize_ in resizes]  # [3, S, S]
+            rounded = [each.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous() for each in resized]
+            return tuple(each.numpy() for each in rounded)
+    finally:
+        _budget.give_back(held)
+
+
+@contextmanager
+def _memory_for(path: Path) -> Iterator[None]:
+    """Turns a failed allocation into the error of one picture."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TooLittleMemoryError(f"'{path}'") from None
