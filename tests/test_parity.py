@@ -401,8 +401,8 @@ def test_a_runtime_that_crashes_is_told(expected, honest, monkeypatch, precision
     """As onnxruntime does on some networks in fp16; a signal is all that its process leaves."""
 
     @contextmanager
-    def crashing(*arguments):
-        with fresh_process(*arguments) as artifact:
+    def crashing(*arguments, **options):
+        with fresh_process(*arguments, **options) as artifact:
             artifact.process.send_signal(signal.SIGSEGV)
             yield artifact
 

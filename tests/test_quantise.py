@@ -245,10 +245,10 @@ def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatc
     reference, dataset = reference_of(trained), trained.dataset()
     classifier = reference.classifier
     monkeypatch.setattr(type(trained), "dataset", lambda _: replace(dataset, test=None))
-    found = calibration(trained, reference, "onnx", pictures=30)
+    found = calibration(trained, reference, pictures=30)
     known = {dataset.train.pictures[i].tobytes(): label for i, label in enumerate(dataset.train.labels)}
     assert np.bincount([known[picture.tobytes()] for picture in found.pictures]).tolist() == [10, 10, 10]
-    again = calibration(trained, reference, "onnx", pictures=30)
+    again = calibration(trained, reference, pictures=30)
     assert all(np.array_equal(a, b) for a, b in zip(found.pictures, again.pictures, strict=True))
     path, _ = write(classifier, found.pictures)
     assert found.loss(path) == pytest.approx(0, abs=2)
@@ -266,10 +266,10 @@ def test_what_the_parity_check_would_refuse_keeps_no_budget(trained, write):
         np.eye(3, dtype=np.float32)[labels[list(case.indices)]] if case.kind == "real" else rows
         for case, rows in zip(honest.cases, honest.logits, strict=True)
     ]
-    path, _ = write(honest.classifier, calibration(trained, honest, "onnx").pictures)
-    assert calibration(trained, honest, "onnx").loss(path) <= 2
+    path, _ = write(honest.classifier, calibration(trained, honest).pictures)
+    assert calibration(trained, honest).loss(path) <= 2
     strict = replace(honest, logits=tuple(logits), split=replace(honest.split, labels=labels))
-    assert calibration(trained, strict, "onnx").loss(path) > 80
+    assert calibration(trained, strict).loss(path) > 80
 
 
 def test_the_final_int8_file_departs_no_further_than_the_one_that_was_checked(trained, tmp_path):
@@ -284,4 +284,4 @@ def test_the_final_int8_file_departs_no_further_than_the_one_that_was_checked(tr
 @pytest.mark.parametrize("wrong", [{"pictures": 0}, {"budget": -1}, {"budget": float("nan")}])
 def test_impossible_calibrations_are_refused(wrong, trained):
     with pytest.raises(UsageError):
-        calibration(trained, reference_of(trained), "onnx", **wrong)
+        calibration(trained, reference_of(trained), **wrong)

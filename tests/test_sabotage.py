@@ -63,7 +63,7 @@ def in_process(monkeypatch):
     """Saves the seconds that another process needs to start; test_parity.py has the processes."""
 
     @contextmanager
-    def here(path, spec=None, takes="pixels", device="cpu"):
+    def here(path, spec=None, takes="pixels", device="cpu", *, time_limit):
         (exporter,) = (exporter for exporter in (ONNX, TORCHSCRIPT, PT2) if path.suffix == exporter.suffix)
         runtimes = {wanted: exporter.load(path, LoadOptions(optimised=wanted)) for wanted in (True, False)}
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from zoo.children import ANSWER_SECONDS
 from zoo.data.stream import batches_by_size, decode
 from zoo.data.types import Split
 from zoo.errors import DataError, UsageError
 from zoo.evaluate import Stream, answers, classifier_stream
-from zoo.registry import registry
-from zoo.specs import BUDGET, Calibration, CalibrationMethod, Input, LoadOptions, Runtime
+from zoo.specs import BUDGET, Calibration, CalibrationMethod, Input, Runtime
 
 if TYPE_CHECKING:
     from zoo.parity import Reference
@@ -30,12 +30,12 @@ MIN_LABELLED = 100  # one picture is a point
 def calibration(
     run: Run,
     reference: Reference,
-    exporter: str,
     *,
     takes: Input = "pixels",
     method: CalibrationMethod | None = None,
     pictures: int | None = None,
     budget: float | None = None,
+    time_limit: float = ANSWER_SECONDS,
 ) -> Calibration:
     """Chooses the pictures of a quantisation, which are training pictures, and how its loss is measured.
 
@@ -46,18 +46,19 @@ def calibration(
 
     Args:
         reference: of the run's classifier.
-        exporter: name of the format that is quantised.
         takes: the input of the file.
         method: minmax unless given.
         pictures: how many training pictures calibrate, evenly over the classes; all where there are fewer. 128
             unless given.
         budget: accuracy that may be lost, in points; 1 unless given. A single picture always may be.
+        time_limit: seconds for each answer of a file whose accuracy is measured.
 
     Raises:
         UsageError: `pictures` is less than 1, or `budget` negative or not a number.
         DataError: no training picture, or none with a label to compare on, can be read.
     """
     from zoo.data.prepare import training_splits
+    from zoo.parity.process import fresh_process
 
     pictures = PICTURES if pictures is None else pictures
     budget = BUDGET if budget is None else budget
@@ -79,7 +80,7 @@ def calibration(
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
     budget = round(max(budget, 100 / sum(map(len, compared))), DIGITS)  # one picture may be a near tie
     classifier = reference.classifier
-    spec, classes = registry().exporter(exporter).spec, len(classifier.classes)
+    classes = len(classifier.classes)
 
     @cache
     def expected() -> float:
@@ -88,11 +89,9 @@ def calibration(
         return _accuracy(classifier_stream(classifier, torch.device("cpu")), compared, classes)
 
     def loss(path: Path) -> float:
-        from zoo.artifact import open_runtime
-
-        runtime = open_runtime(spec, path, takes, classifier.spec, LoadOptions())
-        lost = round(100 * (expected() - _accuracy(_stream(runtime), compared, classes)), DIGITS)
-        return lost if lost > budget else _refused_for(runtime, reference, budget) or lost
+        with fresh_process(path, classifier.spec, takes, time_limit=time_limit) as runtime:
+            lost = round(100 * (expected() - _accuracy(_stream(runtime), compared, classes)), DIGITS)
+            return lost if lost > budget else _refused_for(runtime, reference, budget) or lost
 
     return Calibration(pictures=shown, method=method or "minmax", budget=budget, loss=loss)
 

@@ -25,6 +25,10 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _number(value: Any) -> bool:
+    return _whole(value) or isinstance(value, float)
+
+
 RULES: dict[str, Rule] = {
     "input": _one_of(Input),
     "precision": _one_of(Precision),
@@ -35,8 +39,9 @@ RULES: dict[str, Rule] = {
     "calibration_method": _one_of(CalibrationMethod, optional=True),
     "accuracy_budget": (
         "a number of points from 0 to 100",
-        lambda value: value is None or ((_whole(value) or isinstance(value, float)) and 0 <= value <= 100),  # noqa: PLR2004
+        lambda value: value is None or (_number(value) and 0 <= value <= 100),  # noqa: PLR2004
     ),
+    "time_limit": ("a number of seconds above 0", lambda value: _number(value) and value > 0),
 }
 
 
@@ -52,9 +57,8 @@ def checked(exporter: str, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     if not isinstance(exporter, str):
         raise UsageError(f"{exporter!r} is no name of a format.", "Give one of `zoo list exporters`.")
     spec = registry().exporter(exporter).spec
-    for name, (words, holds) in RULES.items():
-        if not holds(asked[name]):
-            raise UsageError(f"The option {name} cannot be {asked[name]!r}.", f"It takes {words}.")
+    for name in RULES:
+        check_option(name, asked[name])
     calibrates = asked["calibration_pictures"] is not None or asked["calibration_method"] is not None
     if asked["precision"] != "int8" and calibrates:
         raise UsageError("--calibration-pictures and --calibration-method belong to int8.", "Add --precision int8.")
@@ -95,6 +99,13 @@ def check_output(spec: ExporterSpec, output: Path | str) -> None:
                 f"'{path}' names a file in the format {entry.name}, and {spec.name} is asked for.",
                 f"Leave out the suffix: --output {path.with_name(path.name[: -len(suffix)])}",
             )
+
+
+def check_option(name: str, value: Any) -> None:
+    """Raises `UsageError` where it is no value of that option of `RULES`."""
+    words, holds = RULES[name]
+    if not holds(value):
+        raise UsageError(f"The option {name} cannot be {value!r}.", f"It takes {words}.")
 
 
 def check_path(name: str, value: Path | str) -> Path:

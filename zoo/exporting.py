@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.artifact import open_runtime, read_card
+from zoo.artifact import read_card
 from zoo.card_making import make_card
+from zoo.children import ANSWER_SECONDS
 from zoo.errors import ZooError
 from zoo.export_check import check_output, check_path, checked
 from zoo.placing import data_path, destination, prepared
 from zoo.runs import Run
 from zoo.self_check import reference_outputs
-from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, LoadOptions, Precision, WriteOptions
+from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.card import Card
@@ -65,6 +67,7 @@ def export(
     calibration_pictures: int | None = None,
     calibration_method: CalibrationMethod | None = None,
     accuracy_budget: float | None = None,
+    time_limit: float = ANSWER_SECONDS,
     overwrite: bool = False,
     progress: bool | Callable[[str], None] = False,
     reference: Reference | None = None,
@@ -84,6 +87,7 @@ def export(
         parity: `quick` compares for about half a minute, `full` on every picture of the split.
         calibration_pictures, calibration_method: of int8, as `zoo.calibration.calibration` takes them.
         accuracy_budget: points of accuracy that fp16 and int8 may lose; 1 unless given.
+        time_limit: seconds for each answer of the file in its checks; opening it has a minute at least.
         overwrite: replace a file that exists, and its weights where they lie beside it.
         progress: whether to show on stderr what `zoo export` shows there; a function is called with what is being
             done.
@@ -105,6 +109,7 @@ def export(
         calibration_pictures=calibration_pictures,
         calibration_method=calibration_method,
         accuracy_budget=accuracy_budget,
+        time_limit=time_limit,
     )
     run = run if isinstance(run, Run) else Run(check_path("run", run))
     target = target_of(run, spec, options, output, overwrite=overwrite)
@@ -118,18 +123,26 @@ def export(
             chosen = calibration(
                 run,
                 reference,
-                exporter,
                 takes=input,
                 method=calibration_method,
                 pictures=calibration_pictures,
                 budget=accuracy_budget,
+                time_limit=time_limit,
             )
             options = replace(options, calibration=chosen)
         say(f"{spec.name}: writing the file")
         written = spec.write(reference.classifier, temporary, options)
         budget = BUDGET if accuracy_budget is None else accuracy_budget
         report, card = _finish(
-            run, reference, spec, temporary, options=options, written=written, budget=budget, progress=say
+            run,
+            reference,
+            spec,
+            temporary,
+            options=options,
+            written=written,
+            budget=budget,
+            time_limit=time_limit,
+            progress=say,
         )
     if replaced:
         with suppress(OSError):  # nothing reads it any more
@@ -146,11 +159,13 @@ def _finish(
     options: WriteOptions,
     written: Written,
     budget: float,
+    time_limit: float,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Any], Card]:
     """Compares a file, gives it its card, and compares what then ships. Raises `ParityError`."""
     from zoo import parity
     from zoo.card import Card
+    from zoo.parity.process import fresh_process
 
     def counted(what: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(f"{spec.name}: {what} ({done} of {total} batches)")
@@ -162,23 +177,24 @@ def _finish(
         options=options,
         written=written,
         budget=budget,
+        time_limit=time_limit,
         progress=counted("comparing it with the classifier"),
     )
-    own = reference_outputs(
-        (
-            open_runtime(spec, path, options.input, run.preprocess, LoadOptions(optimised=optimised))
-            for optimised in (True, False)
-        ),
-        reference.classifier,
-        precision=options.precision,
-        spread=report["spread"],
-        tolerance=spec.tolerance,
-    )
+    with fresh_process(path, run.preprocess, options.input, time_limit=time_limit) as artifact:
+        own = reference_outputs(
+            (artifact, partial(artifact, optimised=False)),
+            reference.classifier,
+            precision=options.precision,
+            spread=report["spread"],
+            tolerance=spec.tolerance,
+        )
     content_hash = spec.content_hash(path)
     card = make_card(run, spec, options, written, parity=report, reference=own, content_hash=content_hash)
     sealed = card.sealed()
     spec.write_card(path, sealed)
-    parity.check_final(reference, spec, path, report, progress=counted("checking the final file"))
+    parity.check_final(
+        reference, spec, path, report, time_limit=time_limit, progress=counted("checking the final file")
+    )
     return report, Card.parse(sealed)
 
 

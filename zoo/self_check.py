@@ -1,14 +1,7 @@
-"""An artifact's answers to synthetic pictures: kept in its card, and given again on any machine.
-
-`python -m zoo.self_check PATH DEVICE` writes the logits of the synthetic pictures to stdout, as JSON.
-"""
+"""An artifact's answers to synthetic pictures: kept in its card, and given again on any machine."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.card import MAX_REFERENCE_CLASSES, Card, ReferenceOutputs
-from zoo.errors import ParityError, ZooError
-from zoo.specs import LoadOptions, Precision, PreprocessSpec, Runtime
+from zoo.children import ANSWER_SECONDS
+from zoo.errors import ParityError
+from zoo.specs import Precision, PreprocessSpec, Runtime
 from zoo.synthetic import VERSION, synthetic_pictures
 
 if TYPE_CHECKING:
@@ -113,11 +107,12 @@ def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:
     return np.concatenate([runtime(picture[None]) for picture in synthetic_pictures(spec.image_size)])
 
 
-def self_check(path: Path, card: Card, device: str) -> Finding:
+def self_check(path: Path, card: Card, device: str, time_limit: float = ANSWER_SECONDS) -> Finding:
     """Runs a file in a process of its own, which a damaged one may crash, and compares with its card.
 
     Args:
         device: `cpu` or `cuda`. What runs on the CPU alone was not checked, and is no bad file.
+        time_limit: seconds for each answer.
     """
     reference = card.reference
     if reference is None:
@@ -127,10 +122,10 @@ def self_check(path: Path, card: Card, device: str) -> Finding:
             f"the reference outputs are of version {reference.pictures} of the synthetic pictures, "
             f"this visionzoo makes version {VERSION}"
         )
-    found = _logits_of(path, device)
+    found = _logits_of(path, card, device, time_limit)
     if not isinstance(found, str):
         return _compared(found, card, reference, device)
-    if device != "cpu" and not isinstance(_logits_of(path, "cpu"), str):
+    if device != "cpu" and not isinstance(_logits_of(path, card, "cpu", time_limit), str):
         return elsewhere(found)
     return Finding(passed=False, summary=f"The artifact does not run: {found}")
 
@@ -140,14 +135,20 @@ def elsewhere(reason: str) -> Finding:
     return Finding(passed=None, summary=f"Not checked: {reason}")
 
 
-def _logits_of(path: Path, device: str) -> np.ndarray | str:
+def _logits_of(path: Path, card: Card, device: str, time_limit: float) -> np.ndarray | str:
     """What the file answers in a process of its own, or why it does not."""
-    command = [sys.executable, "-P", "-m", "zoo.self_check", str(path), device]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  (this interpreter, this module)
-    if not done.returncode:
-        return np.array(json.loads(done.stdout))
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said else f"its process ended with code {done.returncode}."
+    from zoo.parity.process import fresh_process
+    from zoo.parity.refusal import LateError, RefusedError
+
+    try:
+        with fresh_process(path, card.preprocess, card.input, device, time_limit=time_limit) as artifact:
+            return _logits(artifact, card.preprocess)
+    except LateError as error:
+        return f"{error.reason}. {error.remedy}"
+    except RefusedError as error:
+        return error.reason
+    except ValueError:  # of np.concatenate
+        return "its answers have different shapes, or none."
 
 
 def _compared(logits: np.ndarray, card: Card, reference: ReferenceOutputs, device: str) -> Finding:
@@ -164,21 +165,3 @@ def _compared(logits: np.ndarray, card: Card, reference: ReferenceOutputs, devic
         summary=f"The logits of {len(recorded)} synthetic pictures {what} (allowed: {allowed:g}).",
         figures={"pictures": len(recorded), "difference": difference, "allowed": allowed},
     )
-
-
-def _serve(path: Path, device: str) -> None:
-    from zoo.artifact import open_runtime, read_card
-    from zoo.registry import registry
-
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)  # whatever a runtime prints must not get between the numbers
-        card, exporter = read_card(path), registry().exporter_for(path).spec
-        runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
-        json.dump(_logits(runtime, card.preprocess).tolist(), answers)
-
-
-if __name__ == "__main__":
-    try:
-        _serve(Path(sys.argv[1]), sys.argv[2])
-    except ZooError as error:
-        sys.exit(str(error))

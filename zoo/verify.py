@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.artifact import Predictor, open_runtime, read_card
+from zoo.artifact import Predictor, read_card
 from zoo.card import Card
+from zoo.children import ANSWER_SECONDS
 from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
+from zoo.export_check import check_option
+from zoo.parity.process import fresh_process
+from zoo.parity.refusal import LateError, RefusedError
 from zoo.registry import registry
 from zoo.self_check import Finding, elsewhere, not_made, self_check
-from zoo.specs import BUDGET, LoadOptions, Precision, WriteOptions
+from zoo.specs import BUDGET, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.data.chosen import Chosen
@@ -63,6 +68,7 @@ def verify(
     against: Path | str | None = None,
     device: str = "cpu",
     data_root: str | None = None,
+    time_limit: float = ANSWER_SECONDS,
     progress: Callable[[str], None] = _say_nothing,
 ) -> Verification:
     """Checks a file against its card, and where asked against pictures and the run that it came from.
@@ -72,6 +78,7 @@ def verify(
         against: the folder of the run; its classifier needs torch.
         device: `cpu` or `cuda`.
         data_root: folder that holds the named datasets.
+        time_limit: seconds for each answer of the file to one batch; opening it has a minute at least.
         progress: called with what is being done.
 
     Raises:
@@ -80,6 +87,7 @@ def verify(
         DataError: the pictures cannot be had.
         MissingExtraError: `against` without torch.
     """
+    check_option("time_limit", time_limit)
     path = Path(path)
     card, exporter = read_card(path), registry().exporter_for(path).spec
     # What cannot be found is said before anything takes its time.
@@ -88,22 +96,25 @@ def verify(
     progress("checking its content")
     findings = {"hash": _hash(exporter, path, card)}
     progress("checking its numbers")
-    findings["numbers"] = self_check(path, card, device)
+    findings["numbers"] = self_check(path, card, device, time_limit)
     shipped = findings["hash"].passed
     if chosen:
 
         def figures() -> Finding:
             try:
-                runtime = open_runtime(exporter, path, card.input, card.preprocess, LoadOptions(device=device))
-            except ArtifactError as error:
-                if device == "cpu":
-                    raise
-                return elsewhere(str(error))
-            return _figures(Predictor(card, runtime), chosen, progress)
+                with fresh_process(path, device=device, time_limit=time_limit) as runtime:
+                    return _figures(Predictor(card, runtime), chosen, progress)
+            except LateError:
+                raise
+            except RefusedError as error:
+                if device != "cpu":
+                    return elsewhere(error.reason)
+                return Finding(passed=False, summary=f"The artifact does not run: {error.reason}.")
 
         findings["data"] = _made(figures, shipped)
     if run:
-        findings["against"] = _made(lambda: _agreement(run, exporter, path, card, progress), shipped)
+        agreement = partial(_agreement, run, exporter, path, card, time_limit=time_limit, progress=progress)
+        findings["against"] = _made(agreement, shipped)
     return Verification(path=path, card=card, findings=findings)
 
 
@@ -213,7 +224,9 @@ def _run_at(folder: Path) -> Run:
     return Run(folder)
 
 
-def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card, progress: Callable[[str], None]) -> Finding:
+def _agreement(
+    run: Run, exporter: ExporterSpec, path: Path, card: Card, *, time_limit: float, progress: Callable[[str], None]
+) -> Finding:
     from zoo import parity
     from zoo.exporting import reference_of
 
@@ -225,6 +238,7 @@ def _agreement(run: Run, exporter: ExporterSpec, path: Path, card: Card, progres
         path,
         options=WriteOptions(input=card.input, precision=card.precision),
         budget=_budget(card),
+        time_limit=time_limit,
         progress=lambda done, total: progress(f"comparing it with the run ({done} of {total} batches)"),
     )
     aside = len(report["rough_pictures"])

@@ -16,6 +16,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
+from zoo.children import announced, guard
 from zoo.errors import UsageError, ZooError
 from zoo.recipe import Recipe
 
@@ -71,7 +72,9 @@ def _started_by_torchrun(recipe: Recipe) -> tuple[int, int]:
 def _join(fabric: Fabric) -> None:
     """Starts the processes and connects them until this one exits."""
     connected = torch.distributed.is_initialized()
-    fabric.launch()
+    guard()
+    with announced():
+        fabric.launch()
     if not connected:
         atexit.register(_leave)
 

@@ -8,20 +8,17 @@ spin: a pool that spins takes the core of the artifact whose turn it is.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from zoo.artifact import read_card
+from zoo.children import Child
 
 ROUNDS = 5
 
@@ -130,46 +127,38 @@ def _take(worker: _Worker, result: Measured, seconds: float, *, warm_up: bool) -
 
 
 class _Worker:
-    def __init__(self, process: subprocess.Popen[str], errors: IO[bytes]) -> None:
-        self._process, self._errors = process, errors
+    def __init__(self, child: Child) -> None:
+        self._child = child
         self.loaded = self._answer()
 
     def ask(self, setting: Setting, seconds: float) -> dict[str, Any]:
-        assert self._process.stdin
         asked = {"batch": setting.batch, "height": setting.height, "width": setting.width, "seconds": seconds}
         try:
-            self._process.stdin.write(json.dumps(asked) + "\n")
-            self._process.stdin.flush()
+            self._child.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._child.stdin.flush()
         except OSError:  # it has ended, and says why
             pass
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
+        line = self._child.stdout.readline()
         if line:
             found: dict[str, Any] = json.loads(line)
             return found
-        code = self._process.wait()
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        code, said = self._child.last_words()
         if code == -signal.SIGKILL:
             return {"error": "its process was killed, as the system does where memory runs out."}
-        return {"error": f"its process ended with code {code}{': ' + said[-1] if said else '.'}"}
+        return {"error": f"its process ended with code {code}{': ' + said if said else '.'}"}
 
 
 @contextmanager
 def _worker(setting: Setting, device: str) -> Iterator[_Worker]:
     """A process that has loaded the artifact, or failed to."""
-    # -P: a file in the working folder must not stand in for a module.
-    command = [sys.executable, "-P", "-m", "zoo.bench.worker", setting.artifact, device, setting.threads]
     # OpenMP's threads, of PyTorch, wait without spinning: https://www.openmp.org/spec-html/5.0/openmpse55.html
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([*map(str, command)], stderr=errors, **pipes)  # noqa: S603  (this module)
-        try:
-            yield _Worker(process, errors)
-        finally:
-            process.kill()
-            process.communicate()
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"}
+    child = Child("zoo.bench.worker", setting.artifact, device, setting.threads, environment=environment)
+    try:
+        yield _Worker(child)
+    finally:
+        child.kill()
+        child.close()

@@ -71,6 +71,9 @@ def _say(answers: IO[str], found: dict[str, Any]) -> None:
 
 
 def _main() -> None:
+    from zoo.children import guard
+
+    guard()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a runtime prints must not get between the answers
     from zoo.errors import ZooError

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from zoo._version import __version__
+from zoo.children import guard
 from zoo.cli import (
     bench,
     cache,
@@ -25,6 +27,8 @@ from zoo.cli import (
 from zoo.cli.console import fail, flush, refused, warn
 from zoo.cli.parsing import Group
 from zoo.errors import ZooError
+
+INTERRUPTED = (130, 143)  # exit codes of Ctrl-C and SIGTERM
 
 HELP = """Fine-tune an image classifier with one command, export it, and trust what you deploy.
 
@@ -81,6 +85,7 @@ def main() -> None:
     from zoo.cli.tables import warn_problems
     from zoo.registry import registry
 
+    guard()
     try:
         registry().add_commands(app, sys.argv[1:])
         warn_problems(registry().problems)
@@ -101,6 +106,17 @@ def main() -> None:
 def _run() -> None:
     try:
         app()
-    except SystemExit:
+    except SystemExit as end:
         flush()
+        if isinstance(end.code, int) and end.code in INTERRUPTED:
+            _leave(end.code)
         raise
+
+
+def _leave(code: int) -> None:
+    """Ends the process at once where a runtime is still at work: the interpreter does not end well beside it."""
+    from zoo.threads import busy
+
+    if busy():
+        sys.stderr.flush()
+        os._exit(code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.ending import ending
 from zoo.cli.options import ArtifactDevice
 from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import UsageError
@@ -69,7 +70,7 @@ def bench(
     expected = each * len(wanted) * (ROUNDS + 1) / ROUNDS
     what = count(len(wanted), "setting")
     reporter.say(f"{what}, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
-    with reporter.bar("Measuring", len(wanted) * (ROUNDS + 1)) as advance:
+    with ending(), reporter.bar("Measuring", len(wanted) * (ROUNDS + 1)) as advance:
         found = measure(wanted, each, device, advance)
     names = _names(artifacts)
     good = [result for result in found if not result.failure]

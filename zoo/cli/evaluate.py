@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.ending import ending
 from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import DataError, UsageError
 
@@ -37,6 +38,7 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+@ending()
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="RUN|ARTIFACT", help="Folder of a training, or an exported file.")],
     dataset: Annotated[

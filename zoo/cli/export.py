@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.console import stderr, stdout, warn
+from zoo.children import ANSWER_SECONDS
+from zoo.cli.console import stderr, stdout
+from zoo.cli.ending import ending
+from zoo.cli.options import TimeLimit
 from zoo.errors import UsageError
 from zoo.specs import CalibrationMethod, Depth, Input, Precision
 
@@ -53,6 +53,7 @@ def export(
     accuracy_budget: Annotated[
         float | None, typer.Option(help="fp16, int8: points of accuracy that may be lost. Default: 1.")
     ] = None,
+    time_limit: TimeLimit = ANSWER_SECONDS,
     output: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +87,7 @@ def export(
         "calibration_pictures": calibration_pictures,
         "calibration_method": calibration_method,
         "accuracy_budget": accuracy_budget,
+        "time_limit": time_limit,
     }
     artifacts = _export(run, chosen, output, asked, overwrite=overwrite)
     if as_json:
@@ -104,54 +106,28 @@ def _export(
     plans = [checked(name, **asked) for name in chosen]
     run = latest_run() if folder is None else Run(folder)
     artifacts: list[Artifact] = []
-    try:
-        with _ending() as heed, shown(run, progress=True) as show:
+    with ending() as heed:
+        try:
+            with shown(run, progress=True) as show:
 
-            def say(message: str) -> None:
-                heed()
-                show(message)
+                def say(message: str) -> None:
+                    heed()
+                    show(message)
 
-            for spec, options in plans:
-                target_of(run, spec, options, output, overwrite=overwrite)
-            reference = reference_of(run, asked["parity"], say)
-            for name in chosen:
-                artifact = export(run, name, output, overwrite=overwrite, progress=say, reference=reference, **asked)
-                artifacts.append(artifact)
-    except BaseException as error:
-        if artifacts:
-            finished = ", ".join(str(artifact.path) for artifact in artifacts)
-            stderr().print(f"Finished and checked so far: {finished}", markup=False)
-        if isinstance(error, SystemExit):
-            warn("Interrupted.")
-        raise
+                for spec, options in plans:
+                    target_of(run, spec, options, output, overwrite=overwrite)
+                reference = reference_of(run, asked["parity"], say)
+                for name in chosen:
+                    artifact = export(
+                        run, name, output, overwrite=overwrite, progress=say, reference=reference, **asked
+                    )
+                    artifacts.append(artifact)
+        except BaseException:
+            if artifacts:
+                finished = ", ".join(str(artifact.path) for artifact in artifacts)
+                stderr().print(f"Finished and checked so far: {finished}", markup=False)
+            raise
     return artifacts
-
-
-@contextmanager
-def _ending() -> Iterator[Callable[[], None]]:
-    """Lets Ctrl-C and SIGTERM raise SystemExit; gives a function that raises it if they came and it went no further.
-
-    What is raised in the midst of a callback or an import, libraries may swallow: one Ctrl-C of eight did nothing.
-    """
-    came: list[int] = []
-
-    def heed() -> None:
-        if came:
-            sys.exit(128 + came[0])
-
-    def end(number: int, _: object) -> None:
-        came.append(number)
-        heed()
-
-    ending = (signal.SIG_DFL, signal.default_int_handler)
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) in ending}
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield heed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _size(artifact: Artifact) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import printable, stderr
+from zoo.cli.ending import ending
 from zoo.cli.options import ArtifactDevice
 from zoo.errors import UsageError
 
@@ -27,6 +28,7 @@ SHOWN_EVERY_S = 0.1
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+@ending()
 def predict(
     artifact: Annotated[Path, typer.Argument(help="A file that `zoo export` wrote.")],
     pictures: Annotated[
@@ -102,7 +104,7 @@ def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
     from zoo.artifact import BATCH_SIZE
     from zoo.data.stream import decode
     from zoo.data.types import FilePictures
-    from zoo.errors import UnreadablePictureError
+    from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 
     results: dict[int, Prediction | str] = {}  # those that wait for one in front of them
 
@@ -113,8 +115,11 @@ def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
             else:
                 yield index, picture
 
-    done = 0
-    with closing(predictor.stream(readable(), min(BATCH_SIZE, -(-len(files) // predictor.workers)))) as answers:
+    def failed(index: int, _: TooLittleMemoryError) -> None:
+        results[index] = str(TooLittleMemoryError(f"'{files[index]}'"))
+
+    done, batch_size = 0, min(BATCH_SIZE, -(-len(files) // predictor.workers))
+    with closing(predictor.stream(readable(), batch_size, failed=failed)) as answers:
         for indices, logits in answers:
             results.update(zip(indices, predictor.predictions(logits, top_k), strict=True))
             while done in results:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.children import ANSWER_SECONDS
 from zoo.cli.console import stderr
-from zoo.cli.options import ArtifactDevice
+from zoo.cli.ending import ending
+from zoo.cli.options import ArtifactDevice, TimeLimit
 
 if TYPE_CHECKING:
     from zoo.verify import Verification
@@ -34,17 +36,24 @@ def verify(
     ] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
     device: ArtifactDevice = "cpu",
+    time_limit: TimeLimit = ANSWER_SECONDS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check an exported file, on any machine: its content by a hash, its numbers by its answers to synthetic pictures.
 
     The exit code is 0 only where every check was made and passed. It says nothing of where a file comes from.
     """
-    with stderr().status("loading") as status:
+    with ending(), stderr().status("loading") as status:
         from zoo.verify import verify as verify_file
 
         found = verify_file(
-            artifact, data=data, against=against, device=device, data_root=data_root, progress=status.update
+            artifact,
+            data=data,
+            against=against,
+            device=device,
+            data_root=data_root,
+            time_limit=time_limit,
+            progress=status.update,
         )
     if as_json:
         from zoo.cli.tables import print_json

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from zoo.artifact import read_card
+from zoo.children import ANSWER_SECONDS
 from zoo.parity.cases import ROWS, Case, fitted
 from zoo.parity.compare import Finding, Said, close, figures, findings, formal
 from zoo.parity.diagnosis import batches_taken, diagnose
 from zoo.parity.differences import counts
 from zoo.parity.process import Answers, fresh_process
 from zoo.parity.reference import Reference
-from zoo.parity.refusal import RefusedError
+from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.tolerances import Allowed, allowed
 from zoo.specs import ExporterSpec, Input, Precision, WriteOptions, Written
 
@@ -39,6 +40,7 @@ def check(
     written: Written | None = None,
     budget: float = 1.0,
     device: str = "cpu",
+    time_limit: float = ANSWER_SECONDS,
     progress: Progress = None,
 ) -> dict[str, Any]:
     """Runs an artifact over the cases in a fresh process and compares.
@@ -48,6 +50,7 @@ def check(
         options: with which it was written.
         written: what its exporter said of it.
         budget: points of accuracy that it may lose.
+        time_limit: seconds for each answer.
         progress: called with the cases done and their number.
 
     Returns:
@@ -63,8 +66,10 @@ def check(
     options, written = options or WriteOptions(), written or Written()
     bounds = _bounds(reference, exporter, options.precision, options.input, device)
     try:
-        with fresh_process(path, reference.classifier.spec, options.input, device) as artifact:
+        with fresh_process(path, reference.classifier.spec, options.input, device, time_limit=time_limit) as artifact:
             said = _ask(reference, artifact, bounds, progress)
+    except LateError:
+        raise
     except RefusedError as error:
         # onnxruntime 1.31's NchwcTransformer crashes on Vision Transformers in fp16.
         raise RefusedError(error.reason, "fp32" if options.precision == "fp32" else "fp16") from None
@@ -84,19 +89,26 @@ def check(
 
 
 def check_final(
-    reference: Reference, exporter: ExporterSpec, path: Path, report: dict[str, Any], *, progress: Progress = None
+    reference: Reference,
+    exporter: ExporterSpec,
+    path: Path,
+    report: dict[str, Any],
+    *,
+    time_limit: float = ANSWER_SECONDS,
+    progress: Progress = None,
 ) -> None:
     """Opens the final bytes as a user does, by their card, content hash included, and compares the core again.
 
     Args:
         report: what `check` found.
+        time_limit: seconds for each answer.
 
     Raises:
         ParityError: they cannot be opened, or depart.
     """
     total = reference.core
     logits = []
-    with fresh_process(path) as artifact, _files(reference) as feed:
+    with fresh_process(path, time_limit=time_limit) as artifact, _files(reference) as feed:
         for number, case in enumerate(reference.cases[:total]):
             logits.append(_answer(reference, number, artifact, feed(case)))
             if progress:
@@ -143,6 +155,8 @@ def _answer(reference: Reference, number: int, artifact: Answers, pictures: np.n
     wanted = reference.logits[number]
     try:
         logits = artifact(pictures)
+    except LateError:
+        raise
     except RefusedError as error:
         trouble = error.reason
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from zoo.parity.cases import Case
 from zoo.parity.process import Answers
 from zoo.parity.reference import Reference, answers
-from zoo.parity.refusal import RefusedError
+from zoo.parity.refusal import LateError, RefusedError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -97,6 +97,8 @@ def batches_taken(artifact: Answers, picture: np.ndarray) -> str | None:
         try:
             if len(artifact(np.stack([picture] * number))) == number:
                 taken.append(number)
+        except LateError:
+            raise
         except RefusedError:
             continue
     if not taken or len(taken) == MAX_FROZEN:

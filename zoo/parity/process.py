@@ -8,20 +8,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
 
-from zoo.parity.refusal import RefusedError
+from zoo.children import ANSWER_SECONDS, OPENING_SECONDS, Child
+from zoo.errors import ArtifactError
+from zoo.parity.refusal import LateError, RefusedError
 from zoo.specs import Input, PreprocessSpec
 
 LENGTH = struct.Struct("<I")
+T = TypeVar("T")
 
 
 class Answers(Protocol):
@@ -30,89 +30,171 @@ class Answers(Protocol):
     Raises `RefusedError` where it fails; it may be asked again unless its process died.
     """
 
-    def __call__(self, pictures: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray: ...
+    def __call__(self, images: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray: ...
 
 
-@contextmanager
-def fresh_process(
-    path: Path, spec: PreprocessSpec | None = None, takes: Input = "pixels", device: str = "cpu"
-) -> Iterator[Answers]:
-    """Runs an artifact elsewhere.
+class EndedError(Exception):
+    """The process of an artifact has ended.
+
+    Attributes:
+        late: what it did not do in time (`gave no answer`) and the limit in seconds; None where it ended by itself.
+    """
+
+    def __init__(self, reason: str, late: tuple[str, float] | None = None) -> None:
+        super().__init__(reason)
+        self.late = late
+
+
+class AnswerError(Exception):
+    """The runtime raised an error; it may be asked again."""
+
+
+class Process(Child):
+    """A process with an artifact, which one thread at a time may ask.
 
     Args:
         spec: what `zoo.artifact.open_runtime` needs to know; None opens the file as a user does, by its card,
             content hash included.
+        time_limit: seconds for each answer.
+        opening_limit: seconds for starting the process and opening the file.
     """
-    how = json.dumps({"spec": spec and dataclasses.asdict(spec), "input": takes, "device": device})
-    # -P: a file in the working folder must not stand in for a module.
-    command = [sys.executable, "-P", "-m", "zoo.parity.worker", str(path), how]
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603  (this interpreter, this module)
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-        )
-        try:
-            yield _Process(process, errors)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            with suppress(OSError):  # a process that failed reads no more
-                process.communicate()
 
+    def __init__(
+        self,
+        path: Path,
+        spec: PreprocessSpec | None = None,
+        takes: Input = "pixels",
+        device: str = "cpu",
+        *,
+        time_limit: float,
+        opening_limit: float,
+    ) -> None:
+        how = {"spec": spec and dataclasses.asdict(spec), "input": takes, "device": device}
+        super().__init__("zoo.parity.worker", path, json.dumps(how))
+        self._time_limit, self._opening_limit, self._opened = time_limit, opening_limit, False
 
-class _Process:
-    def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
-        self.process = process
-        self._errors = errors
+    def open(self) -> None:
+        """Waits until it has opened the file. Raises `ArtifactError` with the words of the process, `EndedError`."""
+        if not self._opened:
+            refused = self._talk("was not open", self._opening_limit, lambda: receive(self.stdout)["refused"])
+            if refused:
+                raise ArtifactError(*refused)
+            self._opened = True
 
-    def __call__(self, pictures: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray:
-        assert self.process.stdin
-        assert self.process.stdout
-        if isinstance(pictures, list):
-            head: dict[str, Any] = {"files": pictures}
-            body: Any = b""
-        else:
-            head, body = {"shape": pictures.shape}, np.ascontiguousarray(pictures).data
-        try:
-            send(self.process.stdin, head | {"optimised": optimised}, body)
-            answer = receive(self.process.stdout)
+    def ask(self, head: dict[str, Any], values: np.ndarray | bytes = b"") -> np.ndarray:
+        """Sends one message; returns the numbers of the answer, float32.
+
+        Raises:
+            ArtifactError: it could not open the file.
+            AnswerError: the runtime raised an error.
+            EndedError: the process has ended, or was ended for the limit's sake.
+        """
+        self.open()
+
+        def talk() -> np.ndarray | str:
+            send(self.stdin, head, values)
+            answer = receive(self.stdout)
             if "error" in answer:
-                raise RefusedError(f"it fails on {_described(pictures)}: {answer['error']}")
-            return read_array(self.process.stdout, answer["shape"], "<f4")
+                return str(answer["error"])
+            logits = read_array(self.stdout, answer)
+            assert logits is not None
+            return logits
+
+        answer = self._talk("gave no answer", self._time_limit, talk)
+        if isinstance(answer, str):
+            raise AnswerError(answer)
+        return answer
+
+    def _talk(self, what: str, seconds: float, talk: Callable[[], T]) -> T:
+        try:
+            with self.within(seconds):
+                return talk()
         except (EOFError, OSError):
-            raise RefusedError(f"its process failed: {self._last_words()}") from None
-
-    def _last_words(self) -> str:
-        code = self.process.wait()
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
+            pass
+        except BaseException:  # of an interrupt: the next answer would begin in the midst of this one
+            self.kill()
+            raise
+        code, said = self.last_words()
+        if self.late:
+            raise EndedError(f"it {what} within {seconds:g} seconds", (what, seconds))
         if code < 0:
-            return f"the runtime crashed on it (signal {-code})."
-        return said[-1] if said else f"its process ended with code {code}."
+            raise EndedError(f"the runtime crashed on it (signal {-code})")
+        raise EndedError(f"its process failed: {said}" if said else f"its process ended with code {code}")
 
 
-def send(pipe: IO[bytes], head: dict[str, Any], body: Any = b"") -> None:
-    """Writes one message."""
+@contextmanager
+def fresh_process(
+    path: Path,
+    spec: PreprocessSpec | None = None,
+    takes: Input = "pixels",
+    device: str = "cpu",
+    *,
+    time_limit: float = ANSWER_SECONDS,
+) -> Iterator[Answers]:
+    """Runs an artifact elsewhere.
+
+    Args:
+        spec, takes, device: as `Process` takes them.
+        time_limit: seconds for each answer; opening the file has `OPENING_SECONDS` at least.
+    """
+    opening = max(time_limit, OPENING_SECONDS)
+    process = Process(path, spec, takes, device, time_limit=time_limit, opening_limit=opening)
+    try:
+        yield _Refusing(process)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        process.close()
+
+
+class _Refusing:
+    def __init__(self, child: Process) -> None:
+        self._child, self.process = child, child.process
+
+    def __call__(self, images: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray:
+        head = {"optimised": optimised}
+        try:
+            if isinstance(images, list):
+                return self._child.ask(head | {"files": images})
+            return self._child.ask(head, images)
+        except ArtifactError as error:
+            raise RefusedError(str(error)) from None
+        except AnswerError as error:
+            raise RefusedError(f"it fails on {_described(images)}: {error}") from None
+        except EndedError as error:
+            if error.late:
+                raise LateError(*error.late) from None
+            raise RefusedError(str(error)) from None
+
+
+def send(pipe: IO[bytes], head: dict[str, Any], body: np.ndarray | bytes = b"") -> None:
+    """Writes one message; the head of one with an array tells its shape and dtype."""
+    data: Any = body
+    if isinstance(body, np.ndarray):
+        head, data = head | {"shape": body.shape, "dtype": body.dtype.str}, np.ascontiguousarray(body).data
     text = json.dumps(head).encode()
     pipe.write(LENGTH.pack(len(text)) + text)
-    pipe.write(body)
+    pipe.write(data)
     pipe.flush()
 
 
 def receive(pipe: IO[bytes]) -> dict[str, Any]:
     """The head of the next message. Raises EOFError."""
-    (length,) = LENGTH.unpack(_exactly(pipe, LENGTH.size))
-    head: dict[str, Any] = json.loads(_exactly(pipe, length))
+    (length,) = LENGTH.unpack(exactly(pipe, LENGTH.size))
+    head: dict[str, Any] = json.loads(exactly(pipe, length))
     return head
 
 
-def read_array(pipe: IO[bytes], shape: list[int], dtype: str) -> np.ndarray:
-    """The numbers behind a head. Raises EOFError."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer(_exactly(pipe, size), dtype).reshape(shape)
+def read_array(pipe: IO[bytes], head: dict[str, Any]) -> np.ndarray | None:
+    """The numbers behind a head, None where there are none. Raises EOFError."""
+    if head.get("shape") is None:
+        return None
+    dtype = np.dtype(head["dtype"])
+    return np.frombuffer(exactly(pipe, int(np.prod(head["shape"])) * dtype.itemsize), dtype).reshape(head["shape"])
 
 
-def _exactly(pipe: IO[bytes], size: int) -> bytes:
+def exactly(pipe: IO[bytes], size: int) -> bytes:
     data = pipe.read(size)
     if len(data) < size:
         raise EOFError

@@ -1,7 +1,8 @@
-"""The one way in which parity says no."""
+"""The two ways in which parity says no."""
 
 from __future__ import annotations
 
+from zoo.children import more_time
 from zoo.errors import ParityError
 from zoo.specs import Precision
 
@@ -26,3 +27,17 @@ class RefusedError(ParityError):
             _REMEDIES[precision],
         )
         self.reason = reason
+
+
+class LateError(RefusedError):
+    """An artifact that takes too long, and whose process was ended.
+
+    Args:
+        what: it did not do in time (`gave no answer`).
+        seconds: the limit.
+    """
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"it {what} within {seconds:g} seconds")
+        self.cause = f"The artifact {what} within {seconds:g} seconds."
+        self.remedy = more_time(seconds)

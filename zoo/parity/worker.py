@@ -9,12 +9,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from zoo.artifact import load, open_runtime
+from zoo.children import guard, limit_memory
 from zoo.errors import ZooError
 from zoo.images import read_picture
 from zoo.parity.process import read_array, receive, send
@@ -30,27 +31,24 @@ def _runtime(path: Path, how: dict[str, Any], *, optimised: bool) -> Runtime:
     return open_runtime(registry().exporter_for(path).spec, path, how["input"], spec, options)
 
 
-def _serve(path: Path, how: dict[str, Any]) -> None:
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a runtime prints must not get between the numbers
+def _serve(path: Path, how: dict[str, Any], answers: IO[bytes]) -> None:
     runtime, current = _runtime(path, how, optimised=True), True
+    send(answers, {"refused": None})
     while True:
         try:
             head = receive(sys.stdin.buffer)
+            given = read_array(sys.stdin.buffer, head)
         except EOFError:
             return
-        shape = head.get("shape")
-        pixels = read_array(sys.stdin.buffer, shape, "u1") if shape else None
         try:
             if head["optimised"] != current:
                 runtime, current = _runtime(path, how, optimised=not current), not current
-            if pixels is None:
-                pixels = np.stack([read_picture(Path(file)) for file in head["files"]])
+            pixels = np.stack([read_picture(Path(file)) for file in head["files"]]) if given is None else given
             logits = runtime(pixels).astype("<f4")
         except Exception as error:  # runtimes raise classes of their own
             send(answers, {"error": _reason(error)})
         else:
-            send(answers, {"shape": logits.shape}, np.ascontiguousarray(logits).data)
+            send(answers, {}, logits)
 
 
 def _reason(error: Exception) -> str:
@@ -59,8 +57,16 @@ def _reason(error: Exception) -> str:
     return lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
 
 
-if __name__ == "__main__":
+def _main() -> None:
+    guard()
+    limit_memory()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a runtime prints must not get between the numbers
     try:
-        _serve(Path(sys.argv[1]), json.loads(sys.argv[2]))
+        _serve(Path(sys.argv[1]), json.loads(sys.argv[2]), answers)
     except ZooError as error:
-        sys.exit(str(error))
+        send(answers, {"refused": [error.cause, error.remedy]})
+
+
+if __name__ == "__main__":
+    _main()
