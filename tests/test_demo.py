@@ -24,7 +24,8 @@ from zoo.card import DatasetCard
 from zoo.errors import DataError, UsageError
 from zoo.specs import PreprocessSpec
 from zoo_demo.facts import describe
-from zoo_demo.models import load_models, newest_artifact
+from zoo_demo.limits import MAX_UPLOAD_BYTES
+from zoo_demo.models import loaded, newest_artifact
 from zoo_demo.server import free_port
 from zoo_demo.view import model_view
 
@@ -201,9 +202,10 @@ def test_a_file_of_the_server_cannot_be_classified(site, tmp_path):
 
 def test_a_file_that_is_too_large_is_refused(site):
     with httpx.Client(base_url=site, trust_env=False) as http:
-        large = http.post("gradio_api/upload", files={"files": ("x.png", bytes(2_000_000))})
+        large = http.post("gradio_api/upload", files={"files": ("x.png", bytes(MAX_UPLOAD_BYTES + 1))})
         small = http.post("gradio_api/upload", files={"files": ("x.png", bytes(500_000))})
     assert (large.status_code, small.status_code) == (413, 200)
+    assert large.json()["detail"] == "The file has more than 64 MB. Send a smaller one, for instance a JPEG."
 
 
 def test_the_page_asks_for_nothing_outside(site):
@@ -305,11 +307,8 @@ def test_without_an_exported_model_there_is_a_remedy(tmp_path, monkeypatch):
 
 def test_models_of_one_name_are_told_apart(tmp_path):
     path = onnx_artifact(tmp_path / "model.onnx")
-    assert [model.title for model in load_models([path] * 3)] == [
-        "colours (onnx)",
-        "colours (onnx), 2",
-        "colours (onnx), 3",
-    ]
+    with loaded([path] * 3) as models:
+        assert [model.title for model in models] == ["colours (onnx)", "colours (onnx), 2", "colours (onnx), 3"]
 
 
 def test_zoo_demo_serves_an_onnx_file_without_torch_and_ends_with_ctrl_c(tmp_path):
@@ -325,7 +324,7 @@ def test_zoo_demo_serves_an_onnx_file_without_torch_and_ends_with_ctrl_c(tmp_pat
         client = gradio_client.Client(url, verbose=False)
         picture = gradio_client.handle_file(tmp_path / "x.png")
         assert client.predict(picture, api_name="/predict")[0]["label"] == "red"
-        assert list((tmp_path / "tmp").glob("zoo-demo-*/*/x.png"))
+        assert list((tmp_path / "tmp").glob("zoo-demo-*/*/picture.png"))
         client.close()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from zoo.artifact import Predictor
 from zoo.card import Card
+from zoo.cli.console import warn
 from zoo.errors import ZooError
-from zoo.images import read_picture
-from zoo.specs import PreprocessSpec
-from zoo_demo.drawing import digit_from_strokes, parse_strokes
+from zoo.markup import clean
 from zoo_demo.facts import describe
+from zoo_demo.guard import ARRIVED
+from zoo_demo.limits import MAX_WAIT_SECONDS, MAX_WAITING
 from zoo_demo.models import Model
-from zoo_demo.view import data_url, model_view
+from zoo_demo.service import Answer, Kind
+from zoo_demo.uploads import Uploads
+from zoo_demo.worker import PIXELATED_BELOW, TOP_CLASSES
 
 HERE = Path(__file__).parent
 STYLE = HERE / "style.css"
-TOP_CLASSES = 5
-PIXELATED_BELOW = 112
-MAX_WAITING = 32
-# Uploads are looked at once; the browser may show its preview for this long.
-KEEP_SECONDS = 600
 
-Answer = tuple[dict[str, float] | None, str]
+Shown = tuple[dict[str, float] | None, str]
 Upload = Mapping[str, Any]
 
 
@@ -38,11 +35,11 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
-def build(models: Sequence[Model]) -> gr.Blocks:
+def build(models: Sequence[Model], uploads: Uploads) -> gr.Blocks:
     """The page for models that are loaded; `/predict` takes a picture, `/draw` the pad's strokes."""
-    first = models[0].predictor.card
-    any_drawable = any(model.predictor.card.dataset.drawable for model in models)
-    page = gr.Blocks(title=first.name, analytics_enabled=False, delete_cache=(60, KEEP_SECONDS))
+    first = models[0].card
+    any_drawable = any(model.card.dataset.drawable for model in models)
+    page = gr.Blocks(title=clean(first.name), analytics_enabled=False)
     with page:
         facts = gr.HTML(describe(first), elem_id="facts", js_on_load=None)
         titles = [model.title for model in models]
@@ -57,8 +54,8 @@ def build(models: Sequence[Model]) -> gr.Blocks:
             with gr.Column():
                 label = gr.Label(num_top_classes=TOP_CLASSES, label="Answer", elem_id="result")
                 seen = gr.HTML(elem_id="seen", js_on_load=None)
-        _connect(_Answers(models), choice, picture, pad, shown=[label, seen], about=[facts, drawing, tabs])
-    page.queue(max_size=MAX_WAITING)
+        _connect(_Answers(models, uploads), choice, picture, pad, shown=[label, seen], about=[facts, drawing, tabs])
+    page.queue(max_size=2 * MAX_WAITING)  # the guard turns away before
     return page
 
 
@@ -74,12 +71,13 @@ def _connect(
     # Preprocessing would open an upload, convert it and write it again: the handlers get the file itself.
     asking: dict[str, Any] = {"preprocess": False, "concurrency_limit": 1, "concurrency_id": "model"}
     inside: dict[str, Any] = {"api_visibility": "private"}
+    cleared: dict[str, Any] = {"fn": None, "js": "() => [{}, '']", "queue": False, **inside}
     picture.upload(answers.of_file, [picture, choice], shown, api_name="predict", **asking)
-    picture.clear(_nothing, None, shown, queue=False, **inside)
+    picture.clear(inputs=None, outputs=shown, **cleared)
     pad.input(answers.of_drawing, [pad, choice], shown, api_name="draw", trigger_mode="always_last", **asking)
-    pad.input(lambda: None, None, picture, queue=False, **inside)
-    pad.clear(_nothing, None, shown, queue=False, **inside)
-    choice.change(answers.about, choice, about, queue=False, **inside).then(
+    pad.input(None, None, picture, js="() => null", queue=False, **inside)
+    pad.clear(inputs=None, outputs=shown, **cleared)
+    choice.change(answers.about, choice, about, preprocess=False, concurrency_limit=None, **inside).then(
         answers.of_either, [picture, pad, choice], shown, **inside, **asking
     )
 
@@ -87,48 +85,58 @@ def _connect(
 class _Answers:
     """The handlers: pictures in, the label's probabilities and the view's HTML out."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
-        self.predictors = {model.title: model.predictor for model in models}
+    def __init__(self, models: Sequence[Model], uploads: Uploads) -> None:
+        self._models = {model.title: model for model in models}
+        self._uploads = uploads
 
-    def of_file(self, picture: Upload | None, model: str) -> Answer:
-        if not picture or not picture.get("path"):
+    def of_file(self, picture: Upload | None, model: str, request: gr.Request) -> Shown:
+        _check_age(request)
+        if not isinstance(picture, Mapping):
             raise gr.Error("Choose a picture first.", print_exception=False)
-        try:
-            return self._of_picture(read_picture(Path(picture["path"]).read_bytes()), model)
-        except ZooError as error:
-            raise shown_error(error) from None
+        return self._shown(model, "file", lambda: self._uploads.read(picture.get("path")))
 
-    def of_drawing(self, strokes: str | None, model: str) -> Answer:
-        try:
-            return self._of_picture(digit_from_strokes(parse_strokes(strokes)), model)
-        except ZooError as error:
-            raise shown_error(error) from None
+    def of_drawing(self, strokes: str | None, model: str, request: gr.Request) -> Shown:
+        _check_age(request)
+        return self._shown(model, "strokes", lambda: strokes.encode() if isinstance(strokes, str) else b"")
 
-    def of_either(self, picture: Upload | None, strokes: str | None, model: str) -> Answer:
+    def of_either(self, picture: Upload | None, strokes: str | None, model: str, request: gr.Request) -> Shown:
         if picture:
-            return self.of_file(picture, model)
-        if strokes and strokes != "[]" and self._predictor(model).card.dataset.drawable:
-            return self.of_drawing(strokes, model)
-        return _nothing()
+            return self.of_file(picture, model, request)
+        if strokes and strokes != "[]" and self._model(model).card.dataset.drawable:
+            return self.of_drawing(strokes, model, request)
+        return None, ""
 
     def about(self, model: str) -> tuple[str, gr.Tab, gr.Tabs]:
         """What changes on the page with the model."""
-        card = self._predictor(model).card
+        card = self._model(model).card
         # Not `visible`: Gradio 6.31 does not change that of a tab.
         return describe(card), gr.Tab(interactive=card.dataset.drawable), gr.Tabs(selected=_tab(card))
 
-    def _predictor(self, model: str) -> Predictor:
+    def _model(self, title: str) -> Model:
         try:
-            return self.predictors[model]
+            return self._models[title]
         except (KeyError, TypeError):
             raise gr.Error("There is no such model.", print_exception=False) from None
 
-    def _of_picture(self, picture: np.ndarray, model: str) -> Answer:
-        predictor = self._predictor(model)
-        start = time.perf_counter()
-        (prediction,) = predictor.predict([picture], TOP_CLASSES)
-        latency_ms = 1000 * (time.perf_counter() - start)
-        return dict(prediction.top), _seen(picture, predictor.card.preprocess, latency_ms)
+    def _shown(self, title: str, kind: Kind, body: Callable[[], bytes]) -> Shown:
+        model = self._model(title)
+        try:
+            answer = model.service.ask(kind, body())
+        except ZooError as error:
+            raise shown_error(error) from None
+        except Exception as error:  # a visitor's request must not fill the operator's terminal with tracebacks
+            warn(f"A picture could not be answered: {type(error).__name__}.")
+            raise gr.Error("The demo could not answer this. Try again.", print_exception=False) from None
+        return {clean(label): probability for label, probability in answer.top}, _seen(answer)
+
+
+def _check_age(request: gr.Request) -> None:
+    """Turns away who has waited for so long that nobody may be there any more: slow pictures delay few others."""
+    arrived = float(request.headers.get(ARRIVED) or "nan")
+    if time.monotonic() - arrived > MAX_WAIT_SECONDS:
+        raise gr.Error(
+            f"The demo is busy: this waited for {MAX_WAIT_SECONDS:.0f} seconds. Try again.", print_exception=False
+        )
 
 
 def _tab(card: Card) -> str:
@@ -146,19 +154,16 @@ def _pad() -> gr.HTML:
     )
 
 
-def _seen(picture: np.ndarray, spec: PreprocessSpec, latency_ms: float) -> str:
-    view = model_view(picture, spec)
-    origin = "" if view.shape == picture.shape else f", from {picture.shape[1]} by {picture.shape[0]}"
-    small = " class='small'" if len(view) < PIXELATED_BELOW else ""
+def _seen(answer: Answer) -> str:
+    origin = "" if answer.width == answer.height == answer.side else f", from {answer.width} by {answer.height}"
+    small = " class='small'" if answer.side < PIXELATED_BELOW else ""
+    kind = "png" if answer.view.startswith(b"\x89PNG") else "jpeg"
+    view = base64.b64encode(answer.view).decode()
     return (
-        f"<figure><img{small} src='{data_url(view)}' alt='What the model sees'><figcaption>"
-        f"What the model sees: {len(view)} by {len(view)} pixels{origin}. "
-        f"It answered in {latency_ms:.1f} ms.</figcaption></figure>"
+        f"<figure><img{small} src='data:image/{kind};base64,{view}' alt='What the model sees'><figcaption>"
+        f"What the model sees: {answer.side} by {answer.side} pixels{origin}. "
+        f"It answered in {answer.latency_ms:.1f} ms.</figcaption></figure>"
     )
-
-
-def _nothing() -> Answer:
-    return None, ""
 
 
 def shown_error(error: ZooError) -> gr.Error:

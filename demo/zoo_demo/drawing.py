@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zoo.errors import DataError
+from zoo_demo.limits import MAX_DRAWING_CHARACTERS, MAX_POINTS
 
 SIDE = 28
 BOX = 20
@@ -26,7 +27,6 @@ MIDDLE = 14.5
 # A tap trembles: what spans less than this part of the pad is not blown up to the whole box.
 SMALLEST_EXTENT = 0.05
 OVERSAMPLING = 16
-MAX_DRAWING_CHARACTERS = 2**20
 FAR = 100  # a captured pointer may leave the pad, by so many sides at most
 
 Stroke = Sequence[tuple[float, float]]
@@ -45,7 +45,7 @@ def parse_strokes(text: str | None) -> Sequence[Stroke]:
     again = "Clear the pad and draw again."
     if not text or text == "[]":
         raise DataError("Nothing is drawn yet.", "Draw on the pad with a finger, a pen or the mouse.")
-    if len(text) > MAX_DRAWING_CHARACTERS:
+    if len(text) > MAX_DRAWING_CHARACTERS or text.count("[") > MAX_POINTS:
         raise DataError("The drawing has too many strokes.", again)
     try:
         strokes = [[(float(x), float(y)) for x, y in stroke] for stroke in json.loads(text)]

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-
-from zoo.artifact import Predictor, load
+from zoo.artifact import read_card
 from zoo.card import Card
 from zoo.errors import UsageError
+from zoo.markup import clean
 from zoo.registry import registry
 from zoo.runs import RUNS, list_runs
+from zoo_demo.limits import PICTURE_SECONDS
+from zoo_demo.service import Answer, Kind, Service
+
+
+class Answering(Protocol):
+    """What `zoo_demo.service.Service` does for a page."""
+
+    @property
+    def expected_seconds(self) -> float: ...
+
+    def ask(self, kind: Kind, body: bytes) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +33,8 @@ class Model:
     """A loaded artifact and the name that tells it from the others on the page."""
 
     title: str
-    predictor: Predictor
+    card: Card
+    service: Answering
 
 
 def newest_artifact(runs: Path = RUNS) -> Path:
@@ -39,19 +52,27 @@ def newest_artifact(runs: Path = RUNS) -> Path:
     )
 
 
-def load_models(paths: Sequence[Path], device: str = "cpu") -> list[Model]:
-    """Loads artifacts and runs each once: the first visitor does not wait for it. Raises as `zoo.load`."""
+@contextmanager
+def loaded(paths: Sequence[Path], device: str = "cpu", time_limit: float = PICTURE_SECONDS) -> Iterator[list[Model]]:
+    """Loads artifacts, each in a process of its own that ends with the block.
+
+    Args:
+        time_limit: seconds for one picture.
+
+    Raises:
+        ArtifactError, UsageError: as `zoo.load`, or a file does not answer in time.
+    """
     models: list[Model] = []
-    for path in paths:
-        predictor = load(path, device)
-        size = predictor.card.preprocess.image_size
-        predictor.predict([np.zeros((size, size, 3), np.uint8)])
-        models.append(Model(_title(predictor.card, {model.title for model in models}), predictor))
-    return models
+    with ExitStack() as stack:
+        for path in paths:
+            card = read_card(path)
+            service = stack.enter_context(closing(Service(path, device, time_limit)))
+            models.append(Model(_title(card, {model.title for model in models}), card, service))
+        yield models
 
 
 def _title(card: Card, taken: Set[str]) -> str:
-    title = f"{card.name} ({card.format})"
+    title = clean(f"{card.name} ({card.format})")
     numbered = (f"{title}, {number}" for number in itertools.count(2))
     return next(name for name in itertools.chain([title], numbered) if name not in taken)
 

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from zoo.cli.options import ArtifactDevice
+from zoo.errors import UsageError
 from zoo.hookspecs import hookimpl
+from zoo_demo.limits import PICTURE_SECONDS
 
 
 @hookimpl
@@ -25,11 +27,22 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, show_default=False, help="By default 7860, or the next free one."),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Another name that the page answers to: of a proxy, a notebook server or a tunnel. "
+            "*.example.org means all below it. Give the option once per name.",
+        ),
+    ] = None,
+    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for one picture.")] = PICTURE_SECONDS,
     device: ArtifactDevice = "cpu",
 ) -> None:
     """Try a model in the browser.
@@ -37,16 +50,23 @@ def demo(
     Upload pictures or, for digits and letters, draw them.
     """
     from zoo.cli.console import stderr, stdout, warn
-    from zoo_demo.models import load_models, newest_artifact
-    from zoo_demo.server import LOOPBACK, free_port, running, wait_for_interrupt
+    from zoo_demo.hosts import is_loopback, is_pattern
+    from zoo_demo.models import loaded, newest_artifact
+    from zoo_demo.server import free_port, running, wait_for_interrupt
 
+    names = allow_host or []
+    for name in names:
+        if not is_pattern(name):
+            raise UsageError(
+                f"'{name}' is not a name that a page can have.",
+                "Give a name or an address without http:// and port, for example --allow-host demo.example.org",
+            )
     paths = artifacts or [newest_artifact()]
     if not artifacts:
         stderr().print(f"Showing {paths[0]}, the newest exported model.", markup=False)
     free_port(host, port)  # before models are loaded in vain
-    models = load_models(paths, device)
-    with running(models, host, port) as url:
-        if host not in LOOPBACK:
+    with loaded(paths, device, time_limit) as models, running(models, host, port, allowed_hosts=names) as url:
+        if not is_loopback(host):
             warn("Everybody who can reach this machine over the network can use the demo.")
         stdout().print(f"The demo is at {url} (Ctrl-C ends it).", markup=False)
         wait_for_interrupt()

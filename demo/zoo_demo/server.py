@@ -10,14 +10,15 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-from zoo.errors import MissingExtraError, UsageError, ZooError, reason_of
+from zoo.errors import MissingExtraError, UsageError, reason_of
+from zoo_demo.hosts import Hosts
 from zoo_demo.models import Model
+from zoo_demo.uploads import Uploads
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FIRST_PORT = 7860
 PORTS = 100
-MAX_UPLOAD = "64mb"
 
 
 def free_port(host: str, port: int | None) -> int:
@@ -34,11 +35,14 @@ def free_port(host: str, port: int | None) -> int:
 
 
 @contextmanager
-def running(models: Sequence[Model], host: str, port: int | None = None) -> Iterator[str]:
+def running(
+    models: Sequence[Model], host: str, port: int | None = None, *, allowed_hosts: Sequence[str] = ()
+) -> Iterator[str]:
     """Serves the page until the block ends; uploads live in a folder that goes then.
 
     Args:
         port: None for the first free one from 7860.
+        allowed_hosts: further names that the page answers to, as `zoo_demo.hosts.Hosts` takes them.
 
     Yields:
         The page's address.
@@ -50,39 +54,16 @@ def running(models: Sequence[Model], host: str, port: int | None = None) -> Iter
         os.environ["GRADIO_TEMP_DIR"] = folder
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["GRADIO_RUN_HISTORY"] = "False"
-        _bypass_proxy(host)
         try:
-            from zoo_demo import app
+            from zoo_demo import site
         except ImportError:
             raise MissingExtraError("The browser demo", "demo") from None
-        page = app.build(models)
         # Late: Gradio takes seconds to import, in which another server may take a port that was free.
         port = free_port(host, port)
-        try:
-            _, url, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                prevent_thread_lock=True,
-                inbrowser=False,
-                share=False,
-                quiet=True,
-                show_error=False,
-                max_file_size=MAX_UPLOAD,
-                enable_monitoring=False,
-                ssr_mode=False,
-                mcp_server=False,
-                pwa=False,
-                footer_links=["api"],
-                theme=app.theme(),
-                css_paths=app.STYLE,
-            )
-            yield url
-        except OSError:
-            raise ZooError(
-                f"The server cannot start at {host}, port {port}.", "Name another --host or --port."
-            ) from None
-        finally:
-            page.close(verbose=False)
+        uploads = Uploads(Path(folder))
+        with site.serving(models, uploads, Hosts(host, tuple(allowed_hosts)), port):
+            shown = f"[{host}]" if ":" in host else "localhost" if host == "0.0.0.0" else host  # noqa: S104
+            yield f"http://{shown}:{port}/"
 
 
 def wait_for_interrupt() -> None:
@@ -108,9 +89,3 @@ def _is_free(host: str, port: int) -> bool:
             f"The demo cannot listen on {host}, port {port}: {reason_of(error)}.", "Name another --host."
         ) from None
     return True
-
-
-def _bypass_proxy(host: str) -> None:
-    """Gradio asks its own server whether it runs, which a proxy in the environment would answer for it."""
-    names = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), *LOOPBACK, host]))
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = names

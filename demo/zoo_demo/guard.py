@@ -1,0 +1,261 @@
+"""Stands before the page: which requests go on to Gradio, and what the others are told.
+
+Gradio serves far more than this page needs (a proxy, an editor, a login, addresses that it fetches), and more with each
+version: what is not listed here is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from zoo.cli.console import warn
+from zoo.errors import UsageError
+from zoo_demo.calls import ID, Call, read_call
+from zoo_demo.hosts import Hosts
+from zoo_demo.limits import BODY_RATE, BODY_SECONDS, MAX_CALL_BYTES, MAX_STREAMS, MAX_UPLOAD_BYTES
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+API = "/gradio_api"
+FAILED = 500
+UNREAD = (408, 413)  # the rest of the request is not read
+_GRACE_SECONDS = 10.0
+_MULTIPART_BYTES = 2**16  # what surrounds the file in an upload
+_SHOWN = re.compile(
+    rf"/|/config/?|(?:{API})?/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/.+"
+    rf"|{API}/(?:info/?|openapi\.json|startup-events|file=.*)",
+    re.DOTALL,
+)
+_STREAMS = re.compile(rf"{API}/(?:queue/data|upload_progress|call/{ID}/{ID})")
+_CALLS = re.compile(rf"{API}/(?:queue/join|call/(?P<name>{ID}))/?")
+_UPLOAD = re.compile(rf"{API}/upload/?")
+_CANCEL = re.compile(rf"{API}/cancel/?")
+# Gradio builds addresses of the first kind; the second is this module's own; of files, the whole is sent.
+_DROPPED = re.compile(rb"x-gradio-.*|x-zoo-.*|range")
+ARRIVED = "x-zoo-arrived"  # seconds of the monotonic clock
+_QUERIES = re.compile(rf"{API}/(?:queue/data|upload|upload_progress)/?")
+
+
+class Refused(Exception):  # noqa: N818  (an answer, not an error)
+    """A request that goes no further.
+
+    Args:
+        status: of HTTP.
+        detail: what its sender reads.
+        retry_s: after how many seconds it would be taken.
+    """
+
+    def __init__(self, status: int, detail: str, retry_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.retry_s = status, detail, retry_s
+
+
+class _FailedError(Exception):
+    pass
+
+
+class Guard:
+    """An ASGI application around another.
+
+    Args:
+        app: the page with its routes.
+        hosts: the names that it answers to.
+        inputs: of the functions that may be called, how many values each takes.
+        names: the number of each that has an address of its own.
+        admit: called with a visitor's session before a picture is taken; raises `Refused` where the demo is busy.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        hosts: Hosts,
+        inputs: Mapping[int, int],
+        names: Mapping[str, int],
+        admit: Callable[[str], None],
+    ) -> None:
+        self._app, self._hosts, self._inputs, self._names, self._admit = app, hosts, inputs, names, admit
+        self._streams = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            if not begun and message.get("status") == FAILED:
+                raise _FailedError
+            begun = True
+            await send(message)
+
+        try:
+            await self._pass_on(scope, _Body(receive), noting)
+        except Refused as refused:
+            if not begun:
+                await refusal(refused)(scope, receive, send)
+        except ConnectionError:
+            pass
+        except Exception as error:  # whatever a request led Gradio to
+            warn(f"A request to {scope['path']!r:.80} failed: {type(error).__name__}.")
+            if not begun:
+                broken = Refused(FAILED, "The demo could not answer this. Reload the page and try again.")
+                await refusal(broken)(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, body: _Body, send: Send) -> None:
+        self._check_sender(_headers(scope))
+        path, method = scope["path"], scope["method"]
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if not _DROPPED.fullmatch(name)]
+        if not _QUERIES.fullmatch(path):
+            scope["query_string"] = b""  # Gradio looks for stored pages in it
+        if (method == "GET" and _SHOWN.fullmatch(path)) or (method == "HEAD" and path == "/"):
+            await self._app(scope, body.nothing, send)
+        elif method == "GET" and _STREAMS.fullmatch(path):
+            await self._stream(scope, body, send)
+        elif method == "POST" and (called := _CALLS.fullmatch(path)):
+            number = self._number(called["name"])
+            call = _read_call(await body.whole(), self._inputs, number)
+            self._admit(call.session)
+            _rewrite(scope, body, call.body)
+            await self._app(scope, body.receive, send)
+        elif method == "POST" and _UPLOAD.fullmatch(path):
+            body.limit = MAX_UPLOAD_BYTES + _MULTIPART_BYTES
+            await self._app(scope, body.receive, send)
+        elif method == "POST" and _CANCEL.fullmatch(path):
+            # Gradio would take the next picture while the model still works on this one.
+            await JSONResponse({"success": True})(scope, body.nothing, send)
+        else:
+            raise Refused(404, "There is nothing at this address. Open the page, or see its API.")
+
+    async def _stream(self, scope: Scope, body: _Body, send: Send) -> None:
+        if self._streams >= MAX_STREAMS:
+            raise Refused(503, "The demo serves as many visitors at once as it can. Try again in 5 seconds.", 5)
+        self._streams += 1
+        try:
+            await self._app(scope, body.nothing, send)
+        finally:
+            self._streams -= 1
+
+    def _number(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        if name not in self._names:
+            raise Refused(404, f"There is no such function. Those that there are: {', '.join(sorted(self._names))}.")
+        return self._names[name]
+
+    def _check_sender(self, headers: Mapping[str, list[str]]) -> None:
+        hosts = headers.get("host", [])
+        for name in [*hosts, *headers.get("x-forwarded-host", [])]:
+            if not self._hosts.answers(name.partition(",")[0].strip()):
+                raise Refused(403, _unknown_name(name))
+        if len(hosts) != 1:
+            raise Refused(400, "The request does not say which host it is for.")
+        for origin in headers.get("origin", []):
+            if not self._hosts.trusts(origin, hosts[0]):
+                raise Refused(403, _unknown_name(origin))
+
+
+class _Body:
+    """What arrives with a request, within a limit of bytes and seconds."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._begun = asyncio.get_running_loop().time()
+        self._replaced: bytes | None = None
+        self._complete = False
+        self._size = 0
+        self.limit = MAX_CALL_BYTES
+
+    async def receive(self) -> Message:
+        if self._replaced is not None:
+            given, self._replaced = self._replaced, None
+            return {"type": "http.request", "body": given, "more_body": False}
+        return await self._next()
+
+    async def nothing(self) -> Message:
+        """Of a request that needs no body: only its end."""
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            if not message.get("more_body"):
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def whole(self) -> bytes:
+        parts = bytearray()
+        while True:
+            message = await self._next()
+            if message["type"] != "http.request":
+                raise ConnectionError
+            parts += message.get("body", b"")
+            if not message.get("more_body"):
+                return bytes(parts)
+
+    def replace(self, body: bytes) -> None:
+        self._replaced = body
+
+    async def _next(self) -> Message:
+        if self._complete:  # what comes now is the news that the visitor has left
+            return await self._receive()
+        deadline = self._begun + min(BODY_SECONDS, _GRACE_SECONDS + self._size / BODY_RATE)
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, deadline - asyncio.get_running_loop().time()))
+        except TimeoutError:
+            raise Refused(408, "The request took too long to arrive. Try again, over a faster connection.") from None
+        self._complete = not message.get("more_body")
+        self._size += len(message.get("body", b""))
+        if self._size > self.limit:
+            raise Refused(413, f"The request has more than {self.limit / 1e6:.2g} MB. Send less.")
+        return message
+
+
+def _read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Call:
+    try:
+        return read_call(body, inputs, number)
+    except UsageError as error:
+        raise Refused(400, str(error)) from None
+
+
+def _rewrite(scope: Scope, body: _Body, text: bytes) -> None:
+    """Gives a request another body, and the time at which it came."""
+    body.replace(text)
+    changed = {b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"}
+    kept = [(name, value) for name, value in scope["headers"] if name not in changed]
+    own = {"content-type": "application/json", "content-length": str(len(text)), ARRIVED: str(time.monotonic())}
+    scope["headers"] = [*kept, *((name.encode(), value.encode()) for name, value in own.items())]
+
+
+def _headers(scope: Scope) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    return found
+
+
+def _unknown_name(name: str) -> str:
+    shown = "".join(character if character.isascii() and character.isprintable() else "?" for character in name)[:100]
+    return (
+        f"The demo does not answer to '{shown}'. If that is its own address, start it with --allow-host and that name."
+    )
+
+
+def refusal(refused: Refused) -> Response:
+    """An answer as JSON, under the names that the page and Gradio's clients look for."""
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if refused.retry_s is not None:
+        headers["Retry-After"] = str(refused.retry_s)
+    if refused.status in UNREAD:
+        headers["Connection"] = "close"
+    return JSONResponse({"detail": refused.detail, "error": refused.detail}, refused.status, headers)

@@ -1,0 +1,213 @@
+"""Uploads: taken and shown again by routes of the page's own, in place of Gradio's.
+
+Gradio's have no limit of all files together, leave behind what an interrupted upload had written, name a folder by its
+content (which tells whether somebody uploaded a known picture), and fetch addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from zoo.errors import DataError, UsageError, ZooError
+from zoo_demo.guard import API, Refused, refusal
+from zoo_demo.limits import BODY_SECONDS, MAX_UPLOAD_BYTES, MAX_UPLOADING
+from zoo_demo.uploads import FullError, Uploads, too_large
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+# What a browser shows and does not run; anything else is a file to save.
+_SHOWN = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+    ".avif": "image/avif",
+}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+_MAX_HEADER_BYTES = 4096
+_PROGRESS_SECONDS = 0.1  # between two looks at an upload
+_UNKNOWN_TURNS = 30  # looks for one that may still begin
+_Arrived = dict[str, tuple[str, int]]  # of each upload that a page watches: its name, and the bytes so far
+BUSY = "The demo takes as many uploads at once as it can. Try again in a few seconds."
+
+
+def add_routes(app: FastAPI, uploads: Uploads) -> None:
+    """Gives an application the routes for uploads, under the addresses that Gradio's page and clients use."""
+    arrived: _Arrived = {}
+    uploading = asyncio.Semaphore(MAX_UPLOADING)
+
+    @app.post(f"{API}/upload")
+    async def upload(request: Request, upload_id: str = "") -> Response:
+        if uploading.locked():
+            return refusal(Refused(503, BUSY, 3))
+        async with uploading:
+            try:
+                return JSONResponse([str(await _received(request, uploads, upload_id[:64], arrived))])
+            except (ZooError, Refused) as error:
+                return refusal(_as_refused(error))
+            except ClientDisconnect:  # nobody reads the answer
+                return Response(status_code=400)
+            finally:
+                arrived.pop(upload_id[:64], None)
+
+    @app.get(f"{API}/upload_progress")
+    async def progress(upload_id: str) -> Response:
+        return StreamingResponse(_progress(arrived, upload_id[:64]), media_type="text/event-stream")
+
+    @app.get(f"{API}/file={{path:path}}")
+    def file(path: str) -> Response:
+        try:
+            own = uploads.find(path)
+        except ZooError as error:
+            return refusal(Refused(404, str(error)))
+        kind = _SHOWN.get(own.suffix.lower())
+        name = None if kind else own.name
+        return FileResponse(own, media_type=kind or "application/octet-stream", headers=_HEADERS, filename=name)
+
+
+def _as_refused(error: ZooError | Refused) -> Refused:
+    match error:
+        case Refused():
+            return error
+        case FullError():
+            return Refused(503, str(error), 60)
+        case DataError():
+            return Refused(413, str(error))
+        case _:
+            return Refused(400, str(error))
+
+
+async def _received(request: Request, uploads: Uploads, upload_id: str, arrived: _Arrived) -> Path:
+    """Writes the one file of a form. Raises `FullError`, `DataError`, `UsageError`."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise UsageError("An upload is a form with one file.", "Send it as multipart/form-data, in a field `files`.")
+    sink = _Sink(uploads)
+    try:
+        parser = MultipartParser(boundary, sink.callbacks())
+        async for chunk in request.stream():
+            parser.write(chunk)
+            if upload_id:
+                arrived[upload_id] = (sink.name, sink.num_bytes)
+        parser.finalize()
+        return sink.finished()
+    except FormParserError:
+        sink.discard()
+        raise UsageError("The form is damaged.", "Send the file again.") from None
+    except BaseException:
+        sink.discard()
+        raise
+
+
+class _Sink:
+    """Writes the file of a form to its place while the form is read."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+        self._header = b""
+        self._value = b""
+        self._disposition = b""
+        self._file: IO[bytes] | None = None
+        self._path: Path | None = None
+        self._whole = False
+        self.name = ""
+        self.num_bytes = 0
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._part,
+            "on_header_field": self._field,
+            "on_header_value": self._text,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._begin,
+            "on_part_data": self._data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def finished(self) -> Path:
+        if not self._whole or self._path is None:
+            raise UsageError("There is no file in the form, or not all of it.", "Send it again, in a field `files`.")
+        return self._path
+
+    def discard(self) -> None:
+        self._part_end()
+        if self._path:
+            self._uploads.discard(self._path)
+
+    def _part(self) -> None:
+        self._disposition = b""
+
+    def _field(self, data: bytes, start: int, end: int) -> None:
+        self._header = self._bounded(self._header + data[start:end])
+
+    def _text(self, data: bytes, start: int, end: int) -> None:
+        self._value = self._bounded(self._value + data[start:end])
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _begin(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"filename" not in options:
+            return  # a field beside the file is passed over
+        if self._path:
+            raise UsageError("There are several files in the form.", "Send one at a time.")
+        self.name = options[b"filename"].decode("utf-8", "replace")
+        self._path = self._uploads.new(self.name)
+        self._file = self._path.open("xb")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if not self._file:
+            return
+        assert self._path
+        self.num_bytes += end - start
+        if self.num_bytes > MAX_UPLOAD_BYTES:
+            raise too_large()
+        self._uploads.grown(self._path, self.num_bytes)
+        self._file.write(data[start:end])
+
+    def _part_end(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _end(self) -> None:
+        self._whole = True
+
+    def _bounded(self, text: bytes) -> bytes:
+        if len(text) > _MAX_HEADER_BYTES:
+            raise UsageError("The form is damaged.", "Send the file again.")
+        return text
+
+
+async def _progress(arrived: _Arrived, upload_id: str) -> AsyncIterator[str]:
+    """What Gradio's page shows while it uploads: the bytes that came since the last line."""
+    seen = 0
+    begun = False
+    for turn in range(int(BODY_SECONDS / _PROGRESS_SECONDS)):
+        await asyncio.sleep(_PROGRESS_SECONDS)
+        if upload_id in arrived:
+            begun = True
+            name, size = arrived[upload_id]
+            yield f"data: {json.dumps({'msg': 'update', 'orig_name': name, 'chunk_size': size - seen})}\n\n"
+            seen = size
+        elif begun or turn > _UNKNOWN_TURNS:
+            break
+    yield f"data: {json.dumps({'msg': 'done'})}\n\n"

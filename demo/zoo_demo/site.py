@@ -1,0 +1,175 @@
+"""The page's application, and the server that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from zoo.errors import ZooError
+from zoo_demo import app
+from zoo_demo.guard import Guard, Refused
+from zoo_demo.hosts import Hosts
+from zoo_demo.limits import (
+    MAX_CONNECTIONS,
+    MAX_OF_SESSION,
+    MAX_SESSIONS,
+    MAX_UPLOAD_BYTES,
+    MAX_WAIT_SECONDS,
+    MAX_WAITING,
+    SILENT_SECONDS,
+)
+from zoo_demo.models import Model
+from zoo_demo.routes import add_routes
+from zoo_demo.sessions import Sessions
+from zoo_demo.uploads import Uploads
+
+START_SECONDS = 30.0
+SWEEP_SECONDS = 5.0
+HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8')}</script>"
+
+
+@contextmanager
+def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) -> Iterator[None]:
+    """Serves the page at `hosts.bound` until the block ends. Raises `ZooError` where the server does not start."""
+    _one_line_each()
+    page = app.build(models, uploads)
+    config = uvicorn.Config(
+        _application(page, models, uploads, hosts),
+        hosts.bound,
+        port,
+        http=_ImpatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise ZooError(f"The server cannot start at {hosts.bound}, port {port}.", "Name another --host or --port.")
+        time.sleep(0.01)
+    sweeper = _Sweeper(uploads)
+    sweeper.start()
+    try:
+        yield
+    finally:
+        sweeper.stop()
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hosts: Hosts) -> Guard:
+    parent = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    add_routes(parent, uploads)
+    page.state_session_capacity = MAX_SESSIONS
+    gr.mount_gradio_app(
+        parent,
+        page,
+        "/",
+        root_path=os.environ.get("GRADIO_ROOT_PATH", ""),
+        show_error=False,
+        max_file_size=MAX_UPLOAD_BYTES,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        run_history=False,
+        footer_links=["api"],
+        theme=app.theme(),
+        css_paths=app.STYLE,
+        head=HEAD,
+    )
+    sessions = Sessions(page._queue)
+    functions = {number: function for number, function in page.fns.items() if function.fn is not None}
+    names = {
+        str(function.api_name): number for number, function in functions.items() if function.api_visibility == "public"
+    }
+    inputs = {number: len(function.inputs) for number, function in functions.items()}
+
+    def admit(session: str) -> None:
+        waiting = len(page._queue)
+        seconds = waiting * max(model.service.expected_seconds for model in models)
+        room = sessions.make_room() and sessions.count(session) < MAX_OF_SESSION
+        if not room or waiting >= MAX_WAITING or seconds > MAX_WAIT_SECONDS:
+            retry = max(1, math.ceil(min(seconds, MAX_WAIT_SECONDS) / 2))
+            raise Refused(
+                503, f"The demo is busy: {waiting} pictures wait for the model. Try again in {retry} seconds.", retry
+            )
+
+    return Guard(parent, hosts, inputs, names, admit)
+
+
+class _ImpatientProtocol(H11Protocol):
+    """Closes connections that send no request, or only the beginning of one."""
+
+    _seen: object = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(SILENT_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self.transport.is_closing():
+            return
+        # After an answer uvicorn sets a timer, and takes it back at the first byte of the next request.
+        cycle: RequestResponseCycle | None = self.cycle
+        unfinished = cycle is None or (cycle.response_complete and self.timeout_keep_alive_task is None)
+        if cycle is self._seen and unfinished:
+            self.transport.close()
+            return
+        self._seen = cycle
+        self.loop.call_later(SILENT_SECONDS, self._look)
+
+
+class _Sweeper:
+    """Removes uploads that are too old while the page is served."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._ended.wait(SWEEP_SECONDS):
+            self._uploads.sweep()
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.name}: {(record.getMessage().splitlines() or [''])[0]:.200}"
+
+
+def _one_line_each() -> None:
+    """What libraries log while strangers send them anything goes to the terminal as lines, without tracebacks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    handler.setLevel(logging.ERROR)
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "gradio", "httpx"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False

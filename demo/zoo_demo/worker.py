@@ -1,0 +1,96 @@
+"""One model in a process of its own: what strangers send is decoded and answered here, where it can be ended.
+
+`python -m zoo_demo.worker ARTIFACT DEVICE` says when it is ready, and then answers one message after the other, as
+`zoo.parity.process` writes them: a picture's file or a drawing's strokes in, what the model says, and what it saw, out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from zoo.artifact import Predictor, load
+from zoo.bench.worker import resident_bytes
+from zoo.children import guard, limit_memory
+from zoo.errors import ZooError
+from zoo.images import read_picture
+from zoo.parity.process import exactly, receive, send
+from zoo_demo.drawing import digit_from_strokes, parse_strokes
+from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES
+from zoo_demo.view import model_view
+
+TOP_CLASSES = 5
+SHOWN_SIDE = 224
+PIXELATED_BELOW = 112
+WEIGHTS = 8  # times the size of its file that a model may take: runtimes copy, pack and fold weights
+
+
+def answer(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """What the model says of one picture, and what it saw, as a file. Raises `ZooError`."""
+    if kind == "strokes":
+        picture = digit_from_strokes(parse_strokes(body.decode()))
+    else:
+        picture = read_picture(body, max_pixels=MAX_PIXELS)
+    start = time.perf_counter()
+    (prediction,) = predictor.predict([picture], TOP_CLASSES)
+    latency_ms = 1000 * (time.perf_counter() - start)
+    view = model_view(picture, predictor.card.preprocess)
+    height, width = picture.shape[:2]
+    said = {"top": prediction.top, "width": width, "height": height, "latency_ms": latency_ms}
+    return said | {"side": len(view)}, _file_of(view)
+
+
+def _file_of(view: np.ndarray) -> bytes:
+    """A picture, uint8 `[S, S, 3]`, no larger than the page shows it: a PNG where every pixel counts, else a JPEG."""
+    image = Image.fromarray(view)
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    file = BytesIO()
+    if len(view) < PIXELATED_BELOW:
+        image.save(file, "PNG")
+    else:
+        image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
+    predictor = load(path, device)
+    send(answers, {"loaded": True})
+    size = predictor.card.preprocess.image_size
+    predictor.predict([np.zeros((size, size, 3), np.uint8)])  # the first visitor does not wait for it
+    send(answers, {"resident_bytes": resident_bytes()})
+    while True:
+        head = receive(sys.stdin.buffer)
+        body = exactly(sys.stdin.buffer, head["bytes"])
+        try:
+            said, view = answer(predictor, head["kind"], body)
+        except ZooError as error:
+            said, view = {"error": [error.cause, error.remedy]}, b""
+        except Exception as error:  # what nobody thought of ends this answer, and not the demo
+            said, view = {"error": [f"The model failed: {type(error).__name__}.", "Try another picture."]}, b""
+        send(answers, said | {"bytes": len(view), "resident_bytes": resident_bytes()}, view)
+
+
+def _main() -> None:
+    guard()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a runtime prints must not get between the answers
+    path, device = Path(sys.argv[1]), sys.argv[2]
+    try:
+        if device == "cpu":  # CUDA maps all of the GPU's memory
+            limit_memory(MODEL_BYTES + WEIGHTS * path.stat().st_size)
+        _serve(path, device, answers)
+    except ZooError as error:
+        send(answers, {"error": [error.cause, error.remedy]})
+    except (EOFError, KeyboardInterrupt):  # the demo has ended
+        pass
+
+
+if __name__ == "__main__":
+    _main()
