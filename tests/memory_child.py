@@ -12,6 +12,7 @@ import resource
 import sys
 from pathlib import Path
 
+from zoo.bench.worker import resident_bytes
 from zoo.data import stream
 
 
@@ -36,7 +37,8 @@ def main() -> None:
     try:
         run()
     finally:
-        Path(file).write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        # Not ru_maxrss: that begins with what the process which started this one held.
+        Path(file).write_text(str(resident_bytes(peak=True)))
 
 
 if __name__ == "__main__":

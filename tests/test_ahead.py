@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from zoo.bands import BYTES_PER_PIXEL
-from zoo.data import stream
+from zoo.data import reading, stream
 from zoo.data.budget import MemoryBudget
 from zoo.data.stream import decode_ahead
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
@@ -26,6 +26,7 @@ LIMIT = 1000 * BYTES_PER_PIXEL
 def eight_cores(monkeypatch):
     monkeypatch.setattr(stream, "DECODE_BUDGET", LIMIT)
     monkeypatch.setattr(stream, "count_cores", lambda: 8)
+    monkeypatch.setattr(reading, "UNCOUNTED_PIXELS", 0)
 
 
 class Decoder:

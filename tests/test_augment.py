@@ -214,6 +214,14 @@ def test_the_samples_of_a_batch_differ_and_stay_pixels(name):
     assert all(not torch.equal(first, view) for i, first in enumerate(views) for view in views[i + 1 :])
 
 
+@pytest.mark.parametrize("policy", [POLICIES["strong"], Policy(jitter=0.4), EVERYTHING])
+def test_a_network_that_computes_in_bf16_sees_the_same_pictures(policy):
+    images, draws = noise(12, 24), draw(policy, 12, generator())
+    exact = augment(images, draws, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images, draws, 24), exact)
+
+
 def glyph() -> torch.Tensor:
     """Like an F: a picture that is not its own mirror image, uint8 `[1, 28, 28, 3]`."""
     image = torch.zeros(1, 28, 28, 3, dtype=torch.uint8)

@@ -50,7 +50,9 @@ def augment(
     step = max(1, CACHED_PIXELS // size**2 * torch.get_num_threads()) if on_cpu else len(images)
     for begin in range(0, len(images), step):
         part = slice(begin, begin + step)
-        views[part] = finish(_render(images[part], draws.rows(part), cuts[part], size, fill))
+        with torch.autocast(images.device.type, enabled=False):  # which would mix colours in bf16
+            rendered = _render(images[part], draws.rows(part), cuts[part], size, fill)
+        views[part] = finish(rendered)
     return views
 
 
