@@ -1,7 +1,8 @@
 """The ceiling of `throughput.py`: training steps over pictures that lie in memory as tensors, and nothing else.
 
 The network is torchvision's; precision, layout, augmentation, optimiser, batch size and the allocator's setting
-(`zoo.memory`) are those of `zoo train`. Prints one line of JSON: the seconds of each epoch, and its pictures.
+(`zoo.processes.allocator`) are those of `zoo train`. Prints one line of JSON: the seconds and the
+pictures of each epoch.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from zoo.augment import POLICIES, Policy, augment, draw
 from zoo.data.prepare import load_dataset, training_splits
-from zoo.memory import keep_freed_memory
-from zoo.recipe import Recipe
-from zoo.trim import trimmed
+from zoo.models.conv_trim import trimmed
+from zoo.processes.allocator import keep_freed_memory
+from zoo.recipes.recipe import Recipe
+from zoo.transforms.augment import POLICIES, Policy, augment, draw
 
 MARGIN = 8 / 7  # crops are cut from pictures this much larger, as zoo's are
 
@@ -45,7 +46,7 @@ def photos(folder: str, size: int) -> tuple[Tensor, Tensor, int]:
 
 
 def view(images: Tensor, policy: Policy, size: int, chance: torch.Generator) -> Tensor:
-    """The augmentation that `zoo.views` applies."""
+    """The augmentation that `zoo.training.batches` applies."""
     return augment(images, draw(policy, len(images), chance), size)
 
 

@@ -20,13 +20,13 @@ def zoo_batches(options: argparse.Namespace) -> Epochs:
     """The batches that `zoo train` feeds its network."""
     import torch
 
-    from zoo.augment import make_policy
-    from zoo.job import decode_splits, prepare
-    from zoo.memory import keep_freed_memory
+    from zoo.processes.allocator import keep_freed_memory
     from zoo.progress import Reporter
-    from zoo.recipe import Recipe
+    from zoo.recipes.recipe import Recipe
     from zoo.registry import registry
-    from zoo.views import Views, chunks
+    from zoo.training.batches import Views, chunks
+    from zoo.training.setup import decode_splits, prepare
+    from zoo.transforms.augment import make_policy
 
     keep_freed_memory()
     recipe = Recipe.make(

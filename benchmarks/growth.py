@@ -42,7 +42,7 @@ def write_pictures(mnist: Path, folder: Path, sizes: tuple[int, ...]) -> None:
     from PIL import Image
 
     from zoo.data.prepare import load_dataset
-    from zoo.recipe import Recipe
+    from zoo.recipes.recipe import Recipe
 
     dataset = load_dataset(Recipe.make(backbone="resnet18", dataset="mnist", data_root=str(mnist)))[1]
     if len(dataset.train) < max(sizes):

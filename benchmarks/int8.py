@@ -29,12 +29,12 @@ from typing import Any
 import numpy as np
 from measure import Results, machine, measured, median, parser
 
-from zoo.calibration import calibration
-from zoo.classifier import Classifier
-from zoo.data.stream import batches_by_size
-from zoo.exporting import reference_of
+from zoo.data.prefetch import batches_by_size
+from zoo.exporting.int8_calibration import calibration
+from zoo.exporting.pipeline import reference_of
+from zoo.models.classifier import Classifier
 from zoo.registry import registry
-from zoo.runs import Run
+from zoo.runs.run import Run
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, Runtime, WriteOptions
 
 SIZE = 224

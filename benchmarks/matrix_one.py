@@ -26,9 +26,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.classifier import Classifier
 from zoo.errors import UnreadablePictureError, ZooError
 from zoo.images import read_picture
+from zoo.models.classifier import Classifier
 from zoo.registry import registry
 from zoo.specs import ExporterSpec, LoadOptions, PreprocessSpec, WriteOptions
 

@@ -1,4 +1,4 @@
-"""What it costs to give memory back: training steps with glibc's defaults and with `zoo.memory.keep_freed_memory`.
+"""What it costs to give memory back: training steps with glibc's defaults and with `keep_freed_memory`.
 
     python benchmarks/memory.py [--pairs 3]
 
@@ -17,7 +17,7 @@ CASES = (("resnet18", 224, 32), ("efficientnet_b0", 224, 32), ("mobilenet_v3_sma
 STEP = """
 import json, resource, statistics, sys, time, torch
 from torch.nn import functional as F
-from zoo.memory import keep_freed_memory
+from zoo.processes.allocator import keep_freed_memory
 from zoo.registry import registry
 
 name, size, batch, keep = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "keep"

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from measure import Results, machine, median, parser
 
-from zoo.artifact import BATCH_SIZE, load
+from zoo.artifacts.predictor import BATCH_SIZE, load
 from zoo.cli.predict import _classify, _workers
-from zoo.data.stream import batches_by_size, decode
+from zoo.data.prefetch import batches_by_size, decode
 from zoo.data.types import FilePictures
 from zoo.images import find_pictures
 

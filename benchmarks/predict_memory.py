@@ -26,7 +26,7 @@ import numpy as np
 from measure import measured, median
 from PIL import Image
 
-from zoo.artifact import load
+from zoo.artifacts.predictor import load
 from zoo.cli.predict import _classify, _workers
 from zoo.images import find_pictures
 
@@ -37,9 +37,9 @@ CLAIMED_BYTES, CLAIMED_SPEED = 1.5e9, 0.9
 NO_LIMIT = 2**60
 COMMAND = """
 import sys
-from zoo.data import stream
+from zoo.data import prefetch
 cores = int(sys.argv.pop(1))
-stream.count_cores = lambda: cores
+prefetch.count_cores = lambda: cores
 from zoo.cli import main
 main()
 """
@@ -70,9 +70,9 @@ def speed(model: Path, folder: Path, pairs: int) -> None:
         for limited in sorted(seconds, reverse=pair % 2 == 1):
             with ExitStack() as stack:
                 if not limited:
-                    stack.enter_context(mock.patch("zoo.data.stream.DECODE_BUDGET", NO_LIMIT))
-                    stack.enter_context(mock.patch("zoo.data.stream.MAX_BATCH_PIXELS", 16 * 2**20))
-                    stack.enter_context(mock.patch("zoo.artifact.BATCHES_BUDGET", NO_LIMIT))
+                    stack.enter_context(mock.patch("zoo.data.prefetch.DECODE_BUDGET", NO_LIMIT))
+                    stack.enter_context(mock.patch("zoo.data.prefetch.MAX_BATCH_PIXELS", 16 * 2**20))
+                    stack.enter_context(mock.patch("zoo.artifacts.predictor.BATCHES_BUDGET", NO_LIMIT))
                 started = time.perf_counter()
                 rows = list(_classify(predictor, files, 3))
                 if pair >= 0:

@@ -4,7 +4,7 @@
 
 (a) The ceiling: the same steps over tensors in memory in plain PyTorch (bare_loop.py), of the same precision, layout,
 augmentation, optimiser and allocator; digits at 28 pixels, photos at 224. At 28 pixels zoo leaves out convolution taps
-that see padding only (`zoo.trim`), so the bare loop is measured without and with that, and the faster one counts.
+that see padding only (`zoo.models.conv_trim`), so the bare loop is measured with and without: the faster one counts.
 (b) The same photos, network, size and batch size in the loops of timm and fastai (timm_loop.py, fastai_loop.py), at
 their defaults and with bf16 and channels last.
 

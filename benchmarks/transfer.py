@@ -20,10 +20,10 @@ from measure import HERE, measured
 
 PASS = """
 import json, sys, time, torch
-from zoo.memory import keep_freed_memory
-from zoo.plan import computes_bf16
+from zoo.processes.allocator import keep_freed_memory
+from zoo.training.plan import computes_bf16
 from zoo.registry import registry
-from zoo.split import without_batchnorm
+from zoo.models.split import without_batchnorm
 
 keep_freed_memory()
 network = registry().backbone(sys.argv[1]).spec.build(10).eval().to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Training steps with and without the convolution taps that only see padding (`zoo.trim`).
+"""Training steps with and without the convolution taps that only see padding (`zoo.models.conv_trim`).
 
     python benchmarks/trim.py
 
@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
-from zoo.trim import trimmed
+from zoo.models.conv_trim import trimmed
 
 CASES = (("resnet18", 28), ("mobilenet_v2", 32), ("efficientnet_b0", 32), ("shufflenet_v2_x1_0", 32), ("resnet18", 96))
 BATCH_SIZE = 64

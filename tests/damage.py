@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.card import SCHEMA_VERSION
+from zoo.artifacts.card import SCHEMA_VERSION
 from zoo.specs import MAX_CARD_BYTES
 
 NEWER = (SCHEMA_VERSION + 1, 10**9, 2**70)

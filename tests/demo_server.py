@@ -13,8 +13,8 @@ import sys
 
 import numpy as np
 
-from zoo.artifact import Predictor
-from zoo.card import Card, DatasetCard
+from zoo.artifacts.card import Card, DatasetCard
+from zoo.artifacts.predictor import Predictor
 from zoo.specs import PreprocessSpec
 
 NASTY = "<img src=x onerror=alert(1)>${alert(2)}{{alert}}`</script><script>alert(3)</script>"

@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from zoo.card import Card, DatasetCard, ReferenceOutputs
+from zoo.artifacts.card import Card, DatasetCard, ReferenceOutputs
+from zoo.parity.synthetic import VERSION
 from zoo.specs import PreprocessSpec
-from zoo.synthetic import VERSION
 
 FOR_EVER = 2**62
 CLASSES = ("bar", "line", "slope")

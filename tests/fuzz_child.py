@@ -27,7 +27,7 @@ def main() -> None:
     import torch._inductor.cpp_builder  # noqa: F401
     from torch.export.passes import move_to_device_pass  # noqa: F401
 
-    from zoo.artifact import load, read_card
+    from zoo.artifacts.predictor import load, read_card
     from zoo.errors import ZooError
 
     def info(path: Path) -> None:

@@ -12,22 +12,22 @@ import resource
 import sys
 from pathlib import Path
 
-from zoo.bench.worker import resident_bytes
-from zoo.data import stream
+from zoo.benchmarking.worker import resident_bytes
+from zoo.data import prefetch
 
 
 def main() -> None:
     cores, mebibytes, file, *command = sys.argv[1:]
-    stream.count_cores = lambda: int(cores)
-    import zoo.artifact
-    import zoo.check
+    prefetch.count_cores = lambda: int(cores)
+    import zoo.artifacts.predictor
+    import zoo.audit
     from zoo.cli import main as run
 
     if command[0] == "train":
         import torch._dynamo  # noqa: F401  (what is imported later would count)
         import torchvision  # noqa: F401
 
-        import zoo.training  # noqa: F401
+        import zoo.training.train  # noqa: F401
     else:
         import onnxruntime  # noqa: F401
     if int(mebibytes):

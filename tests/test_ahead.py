@@ -13,19 +13,19 @@ from functools import partial
 import numpy as np
 import pytest
 
-from zoo.bands import BYTES_PER_PIXEL
-from zoo.data import reading, stream
+from zoo.data import prefetch, reading
 from zoo.data.budget import MemoryBudget
-from zoo.data.stream import decode_ahead
+from zoo.data.prefetch import decode_ahead
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
+from zoo.images.bands import BYTES_PER_PIXEL
 
 LIMIT = 1000 * BYTES_PER_PIXEL
 
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch):
-    monkeypatch.setattr(stream, "DECODE_BUDGET", LIMIT)
-    monkeypatch.setattr(stream, "count_cores", lambda: 8)
+    monkeypatch.setattr(prefetch, "DECODE_BUDGET", LIMIT)
+    monkeypatch.setattr(prefetch, "count_cores", lambda: 8)
     monkeypatch.setattr(reading, "UNCOUNTED_PIXELS", 0)
 
 

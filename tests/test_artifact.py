@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.artifact import Predictor, load, read_card
-from zoo.card import Card
+from zoo.artifacts.card import Card
+from zoo.artifacts.predictor import Predictor, load, read_card
 from zoo.errors import ArtifactError, UnreadablePictureError, UsageError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from zoo.augment import POLICIES, Draws, Policy, augment, describe, draw, make_policy
-from zoo.augment.trivial import LEVELS, NAMES
 from zoo.errors import UsageError
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
 from zoo.registry.validation import spec_fault
 from zoo.specs import DatasetSpec
+from zoo.transforms.augment import POLICIES, Draws, Policy, augment, describe, draw, make_policy
+from zoo.transforms.augment.trivial import LEVELS, NAMES
 
 MANY = 20_000
 NAMED = [name for name, policy in POLICIES.items() if policy]

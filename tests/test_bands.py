@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import bands
-from zoo.bands import upright_pixels
+from zoo.images import bands
+from zoo.images.bands import upright_pixels
 
 WIDTH, ROWS = 7, 5  # of a band
 HEIGHTS = (1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 1)

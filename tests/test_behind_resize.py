@@ -16,13 +16,13 @@ from PIL import Image
 from torch import nn
 
 import zoo
-from zoo import preprocess_numpy
-from zoo.artifact import Predictor
-from zoo.card import Card, DatasetCard
-from zoo.classifier import Classifier
-from zoo.large_pictures import BehindResize
-from zoo.preprocess import Preprocess
+from zoo.artifacts.card import Card, DatasetCard
+from zoo.artifacts.large_pictures import BehindResize
+from zoo.artifacts.predictor import Predictor
+from zoo.models.classifier import Classifier
 from zoo.specs import Calibration, EnterableRuntime, LoadOptions, PreprocessSpec, WriteOptions
+from zoo.transforms import preprocess_numpy
+from zoo.transforms.preprocess import Preprocess
 from zoo_exporters.plugin import zoo_exporters
 
 FORMATS = {spec.name: spec for spec in zoo_exporters()}
@@ -384,7 +384,7 @@ KEPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from zoo.bench.worker import resident_bytes
+from zoo.benchmarking.worker import resident_bytes
 from zoo.specs import LoadOptions
 from zoo_exporters import onnx
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.bench.rounds import ROUNDS, measure, settings
+from zoo.benchmarking.rounds import ROUNDS, measure, settings
 from zoo.cli import app
 from zoo.errors import MissingExtraError, UsageError
-from zoo.exporting import export, reference_of
+from zoo.exporting.pipeline import export, reference_of
 
 QUICK = ("--seconds", 0.1, "--batch-sizes", "4,1", "--threads", 1)
 
@@ -76,7 +76,7 @@ def test_every_setting_is_measured_in_every_round_and_the_warm_up_thrown_away(mo
 def test_a_worker_of_an_onnx_file_imports_nothing_heavy(models):
     code = (
         "import runpy, sys\nsys.argv = ['worker', sys.argv[1], 'cpu', '1']\n"
-        "runpy.run_module('zoo.bench.worker', run_name='__main__')\n"
+        "runpy.run_module('zoo.benchmarking.worker', run_name='__main__')\n"
         "print(sorted({'torch', 'gradio', 'onnx', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
     )
     asked = json.dumps({"batch": 2, "height": 5, "width": 6, "seconds": 0})

@@ -21,12 +21,13 @@ from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.cli import main as zoo_main
-from zoo.data import FilePictures, Split, pixel_cache
+from zoo.data import FilePictures, Split
+from zoo.data import cache as pixel_cache
+from zoo.data.decoded_split import make_stores
 from zoo.data.decoding import Budgets
-from zoo.data.store import make_stores
-from zoo.features import allocate
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
+from zoo.training.feature_cache import allocate
 
 from .conftest import write_folder
 from .watch import train
@@ -139,7 +140,7 @@ def test_a_store_grows_when_augmentation_wants_more_detail(tmp_path, capsys, mon
     assert np.array_equal(pixels_of(paths), narrow)
     assert np.array_equal(pixels_of(paths, augmented=True), wide)
     assert capsys.readouterr().err.count("from the cache") == 2
-    monkeypatch.setattr("zoo.data.store.MARGIN", 1.5)
+    monkeypatch.setattr("zoo.data.decoded_split.MARGIN", 1.5)
     assert pixels_of(paths, augmented=True).shape[1] == 24
 
 
@@ -287,7 +288,7 @@ def test_a_full_disk_is_no_end(capsys, monkeypatch, small_cache, memory, promise
     expected = pixels_of(paths, Budgets(2**30, 0))
     capsys.readouterr()
     if promised:  # a disk that another process fills
-        monkeypatch.setattr("zoo.data.pixel_cache.shutil.disk_usage", lambda _: Disk(2**30))
+        monkeypatch.setattr("zoo.data.cache.shutil.disk_usage", lambda _: Disk(2**30))
     reporter, bars = Reporter(), []
     bar = reporter.bar
     reporter.bar = lambda *what: bars.append(what) or bar(*what)
@@ -301,7 +302,7 @@ def test_a_full_disk_is_no_end(capsys, monkeypatch, small_cache, memory, promise
 
 @pytest.mark.usefixtures("small_cache")
 def test_features_ask_a_disk_that_fills_up_for_their_room(monkeypatch):
-    monkeypatch.setattr("zoo.features.shutil.disk_usage", lambda _: Disk(2**30))
+    monkeypatch.setattr("zoo.training.feature_cache.shutil.disk_usage", lambda _: Disk(2**30))
     assert allocate((1, 100, 1000), (10, 1000), 1) is None
     found = allocate((1, 1, 1000), (10, 1000), 1)
     found.train.fill_(1)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from torch import nn
 
-from zoo.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card, DatasetCard
-from zoo.card_making import make_card
-from zoo.classifier import Classifier
+from zoo.artifacts.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card, DatasetCard
 from zoo.errors import ArtifactError, ExportError
+from zoo.exporting.card_writing import make_card
+from zoo.models.classifier import Classifier
 from zoo.parity.reference import rounding_on
+from zoo.parity.self_check import reference_outputs
+from zoo.parity.synthetic import synthetic_pictures
 from zoo.registry import registry
-from zoo.runs import Run
-from zoo.self_check import reference_outputs
+from zoo.runs.run import Run
 from zoo.specs import PreprocessSpec, WriteOptions, Written
-from zoo.synthetic import synthetic_pictures
 
 
 def card(**changes) -> Card:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.check import conclude, near, scan
-from zoo.check.doubles import Double, find_doubles
+from zoo.audit import conclude, near, scan
+from zoo.audit.doubles import Double, find_doubles
 from zoo.cli import app
 from zoo.data import ArrayPictures, Dataset, FilePictures, Split
 from zoo.errors import UnknownNameError, UsageError
@@ -385,7 +385,7 @@ def test_the_sheet_shows_each_class_and_then_the_worst_pairs(clean, monkeypatch,
     shutil.copy(clean / "train/cat/1.png", clean / "val/cat/leak.png")
     shutil.copy(clean / "train/cat/2.png", clean / "train/dog/wrong.png")
     shown = []
-    from zoo.check import write
+    from zoo.audit import write
 
     original = write.contact_sheet
     monkeypatch.setattr(
@@ -408,7 +408,7 @@ def test_the_sheet_shows_each_class_and_then_the_worst_pairs(clean, monkeypatch,
 
 def test_an_output_that_cannot_be_written_is_said_before_the_pictures_are_read(clean, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("zoo.check.scan", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("zoo.audit.scan", lambda *_: pytest.fail("decoded"))
     with pytest.raises(UsageError, match="cannot be written"):
         run(clean, "--output", tmp_path / "file")
 

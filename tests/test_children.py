@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import zoo.threads
+import zoo.processes.threads
 from zoo import parity
 from zoo.errors import UsageError
-from zoo.exporting import export, reference_of
+from zoo.exporting.pipeline import export, reference_of
 from zoo.parity.process import fresh_process
 from zoo.parity.refusal import LateError
+from zoo.parity.verify import verify
+from zoo.processes.threads import Threads, aside
 from zoo.registry import registry
 from zoo.specs import PreprocessSpec
-from zoo.threads import Threads, aside
-from zoo.verify import verify
 
 from .endless import ended, members, start, wait_for, write_loop, write_slow_to_open
 
@@ -256,7 +256,7 @@ def test_no_process_of_a_training_is_left(bars, tmp_path, monkeypatch, how):
 
 
 def test_a_child_whose_parent_is_gone_ends_at_its_guard():
-    code = "from zoo.children import guard; guard(); print('it went on')"
+    code = "from zoo.processes.children import guard; guard(); print('it went on')"
     environment = os.environ | {"ZOO_PARENT": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -265,11 +265,11 @@ def test_a_child_whose_parent_is_gone_ends_at_its_guard():
 @linux
 def test_where_the_kernel_does_not_end_it_a_thread_does(tmp_path):
     (tmp_path / "watched.py").write_text(
-        "import time\nimport zoo.children\nzoo.children._ended_by_linux = lambda: False\nzoo.children.guard()\n"
+        "import time\nfrom zoo.processes import children\nchildren._ended_by_linux = lambda: False\nchildren.guard()\n"
         "print('guarded', flush=True)\ntime.sleep(1000)\n"
     )
     code = (
-        "import time\nfrom zoo.children import Child\nchild = Child('watched')\n"
+        "import time\nfrom zoo.processes.children import Child\nchild = Child('watched')\n"
         "print(child.stdout.readline(), flush=True)\ntime.sleep(1000)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
@@ -282,7 +282,7 @@ def test_where_the_kernel_does_not_end_it_a_thread_does(tmp_path):
 
 
 def test_no_torch_is_imported():
-    code = "import sys, zoo.parity.process, zoo.children, zoo.threads; sys.exit('torch' in sys.modules)"
+    code = "import sys, zoo.parity.process, zoo.processes.threads; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -301,19 +301,19 @@ def test_another_thread_computes_for_the_main_one():
 
 
 def test_an_interrupted_wait_leaves_the_thread_behind(monkeypatch):
-    monkeypatch.setattr(zoo.threads, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(zoo.processes.threads, "GRACE_SECONDS", 0.1)
     gate = threading.Event()
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         aside(gate.wait)
-    assert zoo.threads.busy()
+    assert zoo.processes.threads.busy()
     assert aside(lambda: 5) == 5
     gate.set()
-    wait_for(lambda: not zoo.threads.busy())
+    wait_for(lambda: not zoo.processes.threads.busy())
 
 
 def test_a_pool_gives_up_what_does_not_end(monkeypatch):
-    monkeypatch.setattr(zoo.threads, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(zoo.processes.threads, "GRACE_SECONDS", 0.1)
     gate = threading.Event()
     with Threads(2) as pool:
         pool.submit(gate.wait)

@@ -13,7 +13,7 @@ from PIL import Image
 from zoo.cli import main
 from zoo.cli.console import fail, warn
 from zoo.errors import ArtifactError, UnreadablePictureError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 from zoo.images import read_picture
 
 LONG = "a" * 300

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.errors import ArtifactError, DataError, UsageError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 
 from .conftest import write_folder
 
@@ -102,7 +102,7 @@ def test_unknown_classes_are_named(model, tmp_path):
 
 def test_a_validation_split_is_cut_as_the_training_cut_it(trained, tmp_path, bars):
     from zoo.data.prepare import training_splits
-    from zoo.training import train
+    from zoo.training.train import train
 
     data = tmp_path / "data"
     shutil.copytree(bars / "train", data)

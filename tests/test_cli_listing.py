@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from typer.testing import CliRunner
 
-from zoo.card import Card, DatasetCard
+from zoo.artifacts.card import Card, DatasetCard
 from zoo.cli import app
 from zoo.errors import ArtifactError, UnknownNameError, UsageError
 from zoo.hookspecs import hookimpl

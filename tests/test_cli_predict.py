@@ -14,10 +14,10 @@ import pytest
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from zoo.artifact import load
+from zoo.artifacts.predictor import load
 from zoo.cli import app
 from zoo.errors import UsageError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 from zoo.images import read_picture
 
 

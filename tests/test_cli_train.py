@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from zoo.cli import app
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
 
 
 def zoo(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:

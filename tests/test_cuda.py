@@ -126,4 +126,4 @@ def test_two_gpus_share_every_batch(bars, tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert zoo.runs.Run(tmp_path / "run").info["machine"]["processes"] == 2
+    assert zoo.runs.run.Run(tmp_path / "run").info["machine"]["processes"] == 2

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.artifact import Predictor
-from zoo.card import DatasetCard
+from zoo.artifacts.card import DatasetCard
+from zoo.artifacts.predictor import Predictor
 from zoo.errors import DataError, UsageError
 from zoo.specs import PreprocessSpec
 from zoo_demo.facts import describe
@@ -249,7 +249,7 @@ def test_the_card_is_told_in_figures():
 @pytest.mark.parametrize("shape", [(40, 61), (7, 200), (1, 1)])
 def test_the_view_is_what_the_model_sees(resize, channels, shape):
     torch = pytest.importorskip("torch", reason="the train extra is not installed")
-    from zoo.preprocess import Preprocess
+    from zoo.transforms.preprocess import Preprocess
 
     spec = PreprocessSpec(
         image_size=24, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), resize=resize, crop_fraction=0.875, channels=channels

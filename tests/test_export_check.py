@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-import zoo.exporting
+import zoo.exporting.pipeline
 from zoo import parity
-from zoo.artifact import load
+from zoo.artifacts.predictor import load
 from zoo.cli import app
 from zoo.cli.export import _agreement, _quantised
 from zoo.errors import ParityError, UsageError
-from zoo.exporting import export, reference_of
+from zoo.exporting.pipeline import export, reference_of
 from zoo.registry import registry
 
 
@@ -29,7 +29,7 @@ def reference(trained) -> parity.Reference:
 @pytest.fixture
 def no_work(monkeypatch):
     """The classifier does not run over the pictures."""
-    monkeypatch.setattr(zoo.exporting, "reference_of", lambda *_: pytest.fail("it started"))
+    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", lambda *_: pytest.fail("it started"))
 
 
 def run_zoo(*arguments: object):
@@ -163,8 +163,8 @@ def test_an_interrupt_that_a_library_swallows_ends_the_export(trained, place, mo
         pytest.fail("it went on")
 
     before = signal.getsignal(number)
-    monkeypatch.setattr(zoo.exporting, "reference_of", swallows)
-    monkeypatch.setattr(zoo.exporting, "export", never)
+    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", swallows)
+    monkeypatch.setattr(zoo.exporting.pipeline, "export", never)
     done = run_zoo(trained.path, "--onnx", "--output", place / "m")
     assert done.exit_code == 128 + number
     assert done.stderr.endswith("Interrupted.\n")
@@ -178,8 +178,8 @@ def test_what_was_finished_before_a_failure_is_named(trained, place, monkeypatch
             raise end
         return SimpleNamespace(path=Path(f"{output}.{name}"))
 
-    monkeypatch.setattr(zoo.exporting, "reference_of", lambda *_: None)
-    monkeypatch.setattr(zoo.exporting, "export", one_then_none)
+    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", lambda *_: None)
+    monkeypatch.setattr(zoo.exporting.pipeline, "export", one_then_none)
     done = run_zoo(trained.path, "--onnx", "--torchscript", "--pt2", "--output", place / "m")
     assert f"Finished and checked so far: {place / 'm.onnx'}, {place / 'm.torchscript'}\n" in done.stderr
     assert "so far" not in run_zoo(trained.path, "--pt2", "--output", place / "m").stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import ExportError
-from zoo.exporting import export, reference_of
+from zoo.exporting.pipeline import export, reference_of
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
 FILES = ("model.onnx", "model.pt")
@@ -68,7 +68,7 @@ def assert_survives(trained, place: Path, how: signal.Signals, after: float) -> 
     code, said = interrupted(trained, place, how, after)
     assert code != 0, f"it had ended {after} s after its begin"
     assert "Traceback" not in said
-    from zoo.artifact import load
+    from zoo.artifacts.predictor import load
 
     for path in (place / name for name in FILES):
         if path.read_bytes() != BEFORE:

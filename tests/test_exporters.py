@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.classifier import Classifier
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
+from zoo.models.classifier import Classifier
 from zoo.specs import MAX_CARD_BYTES, LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters.plugin import zoo_exporters
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import PluginError
-from zoo.features import SLICE, allocate, compute, fold, head_layer, slices, standardisation, standardise
+from zoo.training.feature_cache import SLICE, allocate, compute, fold, head_layer, slices, standardisation, standardise
 
 HEADS = {
     "linear": (nn.Linear(6, 3), (50, 6)),
@@ -112,7 +112,7 @@ def test_the_budget_says_where_features_live(budget, place):
 
 def test_a_full_disk_stores_nothing(monkeypatch):
     full = shutil.disk_usage("/")._replace(free=50)
-    monkeypatch.setattr("zoo.features.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("zoo.training.feature_cache.shutil.disk_usage", lambda _: full)
     assert allocate((2, 4, 10), (3, 10), 1) is None
     assert allocate((2, 4, 10), (3, 10), 440) is not None
 

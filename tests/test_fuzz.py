@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.artifact import load
-from zoo.card import Card, DatasetCard
-from zoo.classifier import Classifier
+from zoo.artifacts.card import Card, DatasetCard
+from zoo.artifacts.predictor import load
+from zoo.models.classifier import Classifier
 from zoo.specs import PreprocessSpec, WriteOptions
 from zoo_exporters.plugin import zoo_exporters
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo.card import Card, DatasetCard
+from zoo.artifacts.card import Card, DatasetCard
 from zoo.images import read_picture
 from zoo.registry import registry
 from zoo.specs import WriteOptions

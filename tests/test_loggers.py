@@ -11,12 +11,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import zoo
 from zoo.errors import MissingExtraError, PluginError, UnknownNameError
-from zoo.journal import Journal
-from zoo.loggers import CsvLogger, TensorBoardLogger, scalar_name
 from zoo.progress import Reporter
 from zoo.registry import registry
 from zoo.registry.core import Registry
+from zoo.runs.loggers import CsvLogger, TensorBoardLogger, scalar_name
 from zoo.specs import LoggerSpec
+from zoo.training.history import Journal
 
 PLAIN = {"epochs": 2, "image_size": 16, "batch_size": 16, "augment": "none"}
 ROW = {
@@ -88,7 +88,7 @@ def test_a_missing_package_is_said_before_anything_is_written(bars, tmp_path, mo
 
 
 def test_a_run_without_an_epoch_leaves_no_events(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.training.loop.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         zoo.train("tiny", bars, output=tmp_path / "run", loggers="csv,tensorboard", **PLAIN)
     assert not (tmp_path / "run").exists()
@@ -205,7 +205,7 @@ def test_a_logger_that_cannot_start_is_an_error_of_its_plugin(tmp_path):
 def test_listing_loggers_imports_neither_torch_nor_tensorboard():
     code = (
         "import sys; from zoo.registry import registry; registry().loggers()\n"
-        "assert 'zoo.loggers' in sys.modules\n"
+        "assert 'zoo.runs.loggers' in sys.modules\n"
         "assert not {'torch', 'tensorboard', 'numpy'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

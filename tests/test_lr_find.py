@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.errors import TrainingError
-from zoo.learner import Learner
-from zoo.lr_find import SETTLING, lr_find, smooth, suggest
 from zoo.progress import Reporter
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
+from zoo.training.learner import Learner
+from zoo.training.lr_find import SETTLING, lr_find, smooth, suggest
 
 from .conftest import write_folder
 

@@ -20,16 +20,16 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.check import scan
+from zoo.audit import scan
 from zoo.data import workers
 from zoo.data.budget import DECODE_BUDGET, MemoryBudget
-from zoo.data.stream import BATCHES_BUDGET
+from zoo.data.prefetch import BATCHES_BUDGET
 from zoo.data.types import ArrayPictures, Dataset, Split
 from zoo.errors import TooLittleMemoryError
-from zoo.evaluate import classifier_stream
-from zoo.exporting import export
-from zoo.preprocess_numpy import LARGE_PIXELS
+from zoo.evaluation.evaluation import classifier_stream
+from zoo.exporting.pipeline import export
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess_numpy import LARGE_PIXELS
 
 from .conftest import draw
 
@@ -161,7 +161,7 @@ def test_train_goes_on_without_the_giant(folder, tmp_path):
 
 
 def test_a_picture_that_check_has_no_memory_for_is_unreadable(monkeypatch):
-    module = sys.modules["zoo.check.scan"]
+    module = sys.modules["zoo.audit.scan"]
     seen = itertools.count()
     grey_copy = module.grey_copy
 

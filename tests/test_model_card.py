@@ -12,14 +12,14 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.artifact import load
-from zoo.card import Card, DatasetCard
-from zoo.classifier import Classifier
+from zoo.artifacts.card import Card, DatasetCard
+from zoo.artifacts.predictor import load
 from zoo.cli import app
 from zoo.errors import ArtifactError, UsageError
 from zoo.images import read_picture
-from zoo.model_card import model_card, words
+from zoo.models.classifier import Classifier
 from zoo.registry import registry
+from zoo.report.model_card import model_card, words
 from zoo.specs import PreprocessSpec, WriteOptions
 
 NASTY = (

@@ -15,8 +15,8 @@ import torchvision
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from zoo.classifier import Classifier
 from zoo.errors import ArtifactError, ExportError, UsageError
+from zoo.models.classifier import Classifier
 from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters import onnx as format_
 from zoo_exporters import onnx_file, wire

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 
 from tests.networks import Tokens
-from zoo.classifier import Classifier
+from zoo.models.classifier import Classifier
 from zoo.specs import Calibration, PreprocessSpec, WriteOptions
 from zoo_exporters.onnx import write
 from zoo_exporters.onnx_weights import changed_weight, coverage

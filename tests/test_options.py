@@ -14,15 +14,15 @@ from torch.nn import functional as F
 
 from zoo.cli import main
 from zoo.errors import TrainingError, UsageError
-from zoo.fit import Fitter
-from zoo.learner import make_average
 from zoo.metrics import summarise
-from zoo.mixing import make_mixer
-from zoo.recipe import Recipe
-from zoo.recipe_check import class_weights
+from zoo.recipes.parsing import class_weights
+from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
-from zoo.runs import Run
+from zoo.runs.run import Run
 from zoo.specs import WriteOptions
+from zoo.training.learner import make_average
+from zoo.training.loop import Fitter
+from zoo.transforms.mixup import make_mixer
 
 from .conftest import write_folder
 from .networks import Plain
@@ -114,7 +114,7 @@ def test_mixed_batches_train_towards_mixed_labels(learn, monkeypatch, strategy, 
         targets[logits.requires_grad].append(target)
         return real(logits, target, *weights, **more)
 
-    monkeypatch.setattr("zoo.fit.F.cross_entropy", loss)
+    monkeypatch.setattr("zoo.training.loop.F.cross_entropy", loss)
     run = learn(strategy=strategy, epochs=3, **options)
     shares = torch.cat(targets[True])
     assert torch.allclose(shares.sum(1), torch.ones(len(shares)))
@@ -219,7 +219,7 @@ def test_dropout_is_active_in_training_only(learn, monkeypatch, options):
         return real(inputs, share, training)
 
     with monkeypatch.context() as patch:
-        patch.setattr("zoo.fit.F.dropout", dropout)
+        patch.setattr("zoo.training.loop.F.dropout", dropout)
         run = learn(dropout=0.4, epochs=3, **options)
     assert {share for share, _, _ in calls} == {0.4}
     assert {(training, judging) for _, training, judging in calls} >= {(True, False), (False, True)}

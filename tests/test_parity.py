@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from zoo import parity
-from zoo.classifier import Classifier
 from zoo.data import ArrayPictures, FilePictures, Split
 from zoo.errors import ParityError
 from zoo.images import read_picture
+from zoo.models.classifier import Classifier
 from zoo.parity import cases, checking, compare
 from zoo.parity.process import fresh_process
 from zoo.parity.tolerances import TABLE, allowed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import ExportError, UsageError
-from zoo.placing import prepared
+from zoo.exporting.files import prepared
 
 
 def written(target: Path, *names: str, overwrite: bool = True) -> None:

@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.preprocess import Preprocess
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess import Preprocess
 
 NEUTRAL = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 

@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.augment import Policy, make_policy
 from zoo.cli import app, main
 from zoo.errors import DataError
-from zoo.job import decode_splits, prepare
-from zoo.preview import MOST_SIDE, choose, displayed, make_preview
 from zoo.progress import Reporter
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
-from zoo.sheet import GAP, LEADING
-from zoo.views import Views
+from zoo.report.contact_sheet import GAP, LEADING
+from zoo.training.batches import Views
+from zoo.training.preview import MOST_SIDE, choose, displayed, make_preview
+from zoo.training.setup import decode_splits, prepare
+from zoo.transforms.augment import Policy, make_policy
 
 from .conftest import write_folder
 

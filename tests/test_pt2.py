@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.classifier import Classifier
 from zoo.errors import ArtifactError, ExportError
+from zoo.models.classifier import Classifier
 from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters import pt2_check
 from zoo_exporters.plugin import zoo_exporters

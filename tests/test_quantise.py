@@ -13,11 +13,11 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from zoo.artifact import open_runtime
-from zoo.calibration import calibration
-from zoo.classifier import Classifier
+from zoo.artifacts.predictor import open_runtime
 from zoo.errors import ExportError, ParityError, UsageError
-from zoo.exporting import export, reference_of
+from zoo.exporting.int8_calibration import calibration
+from zoo.exporting.pipeline import export, reference_of
+from zoo.models.classifier import Classifier
 from zoo.parity import check_final
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions

@@ -1,8 +1,8 @@
 import pytest
 
 from zoo.errors import UsageError
-from zoo.recipe import Recipe
-from zoo.recipe_check import RANGES, budget_bytes, channels, epochs_of, seconds, zoom_range
+from zoo.recipes.parsing import RANGES, budget_bytes, channels, epochs_of, seconds, zoom_range
+from zoo.recipes.recipe import Recipe
 
 
 def make(**options):

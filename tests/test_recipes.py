@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 import zoo
 from zoo.cli import app
 from zoo.errors import UsageError
-from zoo.recipe import Recipe
-from zoo.recipe_book import BOOK, description, find, recipe_names
+from zoo.recipes.builtin import BOOK, description, find, recipe_names
+from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 
 from . import test_torchvision_datasets as published
@@ -99,7 +99,7 @@ def test_one_argument_beside_a_recipe_is_the_dataset(tmp_path):
     arguments = ["train", "--recipe", "folder-resnet18", data, "--epochs", 1, "--image-size", 32, "--output", output]
     said = CliRunner().invoke(app, list(map(str, arguments)))
     assert said.exit_code == 0, said.output
-    recipe = zoo.runs.Run(output).recipe
+    recipe = zoo.runs.run.Run(output).recipe
     assert (recipe.backbone, recipe.dataset, recipe.epochs) == ("resnet18", str(data), 1)
     assert recipe.step_epochs == 7
 
@@ -109,7 +109,7 @@ def test_two_arguments_win_over_a_recipes_backbone_and_dataset(bars, tmp_path):
     arguments = ["train", "--recipe", "mnist-resnet18-head", "tiny", bars, "--image-size", 16, "--output", output]
     said = CliRunner().invoke(app, list(map(str, arguments)))
     assert said.exit_code == 0, said.output
-    recipe = zoo.runs.Run(output).recipe
+    recipe = zoo.runs.run.Run(output).recipe
     assert (recipe.backbone, recipe.dataset, recipe.strategy) == ("tiny", str(bars), "head")
 
 
@@ -175,7 +175,7 @@ def test_the_command_line_can_say_no_where_a_recipe_says_yes(bars, tmp_path):
     arguments = ["train", "--recipe", file, bars, "--no-nesterov", "--no-deterministic", "--output", output]
     said = CliRunner().invoke(app, list(map(str, arguments)))
     assert said.exit_code == 0, said.output
-    recipe = zoo.runs.Run(output).recipe
+    recipe = zoo.runs.run.Run(output).recipe
     assert (recipe.nesterov, recipe.deterministic) == (False, False)
 
 

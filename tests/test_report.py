@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from zoo.data import ArrayPictures, FilePictures, Split
-from zoo.evaluate import Evaluation
-from zoo.plots import plot_confusion, plot_curves, plot_reliability
-from zoo.report import SHOWN_CLASSES, SHOWN_MISTAKES, write_report
+from zoo.evaluation.evaluation import Evaluation
+from zoo.report.page import SHOWN_CLASSES, SHOWN_MISTAKES, write_report
+from zoo.report.plots import plot_confusion, plot_curves, plot_reliability
 
 NASTY = ("<script>alert(1)</script>", 'a" onerror="x', "$x$ & 漢字", "\udcff\x07")
 ROWS = [
@@ -192,19 +192,19 @@ def test_an_interrupted_report_leaves_the_old_one(tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.report.plot_reliability", interrupt)
+    monkeypatch.setattr("zoo.report.page.plot_reliability", interrupt)
     with pytest.raises(KeyboardInterrupt):
         page_of(tmp_path, evaluation())
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("report.html", "old")]
 
 
 def test_a_report_that_cannot_be_drawn_loses_no_figures(bars, tmp_path, monkeypatch, capsys):
-    from zoo.training import train
+    from zoo.training.train import train
 
     def fail(*_, **__):
         raise ValueError("no ink")
 
-    monkeypatch.setattr("zoo.report.plot_reliability", fail)
+    monkeypatch.setattr("zoo.report.page.plot_reliability", fail)
     options = {"epochs": 1, "image_size": 16, "augment": "none"}
     run = train("tiny", bars, output=tmp_path / "run", progress=True, **options)
     assert "could not be drawn: no ink" in capsys.readouterr().err

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import zoo
-from zoo import checkpoint
 from zoo.errors import DataError, TrainingError, UsageError
-from zoo.fit import Fitter
-from zoo.runs import Run, in_use
+from zoo.runs.run import Run, in_use
+from zoo.training import checkpoint
+from zoo.training.loop import Fitter
 
 from .conftest import write_folder
 from .watch import train, undrawn
@@ -29,7 +29,7 @@ TIMES = ("seconds", "images_per_second")
 def fine(monkeypatch):
     """Checkpoints after every second batch, and no plots."""
     undrawn(monkeypatch)
-    monkeypatch.setattr("zoo.fit.CHECKED_STEPS", 2)
+    monkeypatch.setattr("zoo.training.loop.CHECKED_STEPS", 2)
 
 
 class Killed(BaseException):
@@ -131,7 +131,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(bars, tmp_path
 @pytest.mark.usefixtures("fine")
 def test_a_run_that_ended_in_its_final_figures_only_needs_those(bars, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("zoo.training.final_figures", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr("zoo.training.train.final_figures", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             train(bars, tmp_path, **BASE)
     assert Run(tmp_path / "run").info["status"] == "trained"

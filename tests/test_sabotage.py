@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import parity
-from zoo.classifier import Classifier
 from zoo.data import ArrayPictures, Split
 from zoo.errors import ParityError
 from zoo.images import read_picture
+from zoo.models.classifier import Classifier
 from zoo.parity import checking
 from zoo.parity.refusal import RefusedError
-from zoo.preprocess import Preprocess
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions, Written
+from zoo.transforms.preprocess import Preprocess
 from zoo_exporters.plugin import zoo_exporters
 
 # torch.jit.script reads the annotations of the classes below: no postponed ones here.

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from zoo.recipe import Recipe
-from zoo.schedule import Course, make_optimizer
+from zoo.recipes.recipe import Recipe
+from zoo.training.optim import Course, make_optimizer
 
 EPOCHS, STEPS = 12, 5
 TOTAL = EPOCHS * STEPS

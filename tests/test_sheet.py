@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from zoo.sheet import FONT_SIZE, GAP, LEADING, MOUNT, _shortened, contact_sheet
+from zoo.report.contact_sheet import FONT_SIZE, GAP, LEADING, MOUNT, _shortened, contact_sheet
 
 LINE_HEIGHT = FONT_SIZE + LEADING
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.features import compute, fold, standardisation, standardise
+from zoo.models.split import split_network, without_batchnorm
 from zoo.registry import registry
-from zoo.split import split_network, without_batchnorm
+from zoo.training.feature_cache import compute, fold, standardisation, standardise
 
 from .networks import STAGES, UNSPLITTABLE, AlwaysRandom, Interlude, Shared, Small
 

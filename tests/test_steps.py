@@ -5,12 +5,20 @@ from typing import get_args, get_type_hints
 import pytest
 
 from zoo.errors import UsageError
-from zoo.recipe import Recipe
+from zoo.models.pretrained import WeightsReport
+from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.specs import DatasetSpec, Stage
-from zoo.steps import GRADUAL_EPOCHS, HEAD_EPOCHS, LAYER_DECAY, Step, default_learning_rate, first_stage, make_steps
-from zoo.summary import stage_rows
-from zoo.weights import WeightsReport
+from zoo.training.strategies import (
+    GRADUAL_EPOCHS,
+    HEAD_EPOCHS,
+    LAYER_DECAY,
+    Step,
+    default_learning_rate,
+    first_stage,
+    make_steps,
+)
+from zoo.training.summary import stage_rows
 
 STAGES = tuple(Stage(name, (name,)) for name in ("stem", "low", "high", "head"))
 STEM, LOW, HIGH, HEAD = range(4)
@@ -133,7 +141,7 @@ def test_an_unknown_stage_lists_the_stages():
 
 
 def plan(**options):
-    from zoo.plan import make_plan
+    from zoo.training.plan import make_plan
 
     spec = registry().backbone("tiny").spec
     network = spec.build(3)

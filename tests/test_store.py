@@ -9,17 +9,17 @@ import torch
 from PIL import Image
 
 from zoo.data import FilePictures, Split
-from zoo.data import streamed as streamed_module
+from zoo.data import streaming_rows as streamed_module
+from zoo.data.decoded_split import gather, make_stores
 from zoo.data.decoding import Budgets
-from zoo.data.store import gather, make_stores
-from zoo.data.streamed import StreamedRows
+from zoo.data.streaming_rows import StreamedRows
 from zoo.data.types import ArrayPictures
 from zoo.data.workers import start_workers
 from zoo.errors import DataError
 from zoo.images import read_picture
-from zoo.preprocess import Preprocess
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess import Preprocess
 
 from .conftest import draw, write_folder
 from .watch import train

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.artifact import BATCH_SIZE, Predictor, load
+from zoo.artifacts.predictor import BATCH_SIZE, Predictor, load
 from zoo.cli import app
-from zoo.data.stream import (
+from zoo.data.prefetch import (
     MAX_BATCH_PIXELS,
     MAX_LATER_PICTURES,
     TASK_BYTES,
@@ -29,7 +29,7 @@ from zoo.data.stream import (
 )
 from zoo.data.types import FilePictures
 from zoo.errors import ArtifactError, TooLittleMemoryError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 
 from .conftest import draw
 
@@ -92,7 +92,7 @@ def test_pictures_are_taken_no_faster_than_they_are_classified(model):
 
 
 def test_few_bytes_of_batches_are_in_flight(model, monkeypatch):
-    monkeypatch.setattr("zoo.artifact.BATCHES_BUDGET", 3 * blank(BATCH_SIZE).nbytes)
+    monkeypatch.setattr("zoo.artifacts.predictor.BATCHES_BUDGET", 3 * blank(BATCH_SIZE).nbytes)
     may_end, taken = Event(), []
 
     def runtime(images: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from zoo.cli import app
 from zoo.cli.targets import check_target, writing
 from zoo.errors import UsageError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.artifact import open_runtime
-from zoo.classifier import Classifier
-from zoo.preprocess import Preprocess
-from zoo.preprocess_numpy import preprocess, resize
+from zoo.artifacts.predictor import open_runtime
+from zoo.models.classifier import Classifier
 from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
+from zoo.transforms.preprocess import Preprocess
+from zoo.transforms.preprocess_numpy import preprocess, resize
 from zoo_exporters.plugin import zoo_exporters
 
 FORMATS = {spec.name: spec for spec in zoo_exporters()}

@@ -11,12 +11,12 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ArtifactError, DataError, TrainingError, UnknownNameError, UsageError
-from zoo.job import prepare
 from zoo.metrics import summarise
 from zoo.progress import Reporter
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
-from zoo.runs import Run, create_folder, latest_run, list_runs
+from zoo.runs.run import Run, create_folder, latest_run, list_runs
+from zoo.training.setup import prepare
 
 from .conftest import write_folder
 from .watch import classify, interrupt_after, undrawn
@@ -218,7 +218,7 @@ def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_nothing(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.training.loop.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path)
     assert not (tmp_path / "run").exists()
@@ -311,7 +311,7 @@ def test_names_that_mean_something_to_plots_and_consoles_are_only_names(tmp_path
 
 def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr("zoo.fit.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.training.loop.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         zoo.train("tiny", bars, output=tmp_path / "mine", image_size=16)
     assert not list((tmp_path / "mine").iterdir())
@@ -319,7 +319,7 @@ def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
 
 def test_two_runs_of_one_second_have_two_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.runs.time.strftime", lambda _: "now")
+    monkeypatch.setattr("zoo.runs.run.time.strftime", lambda _: "now")
     recipe = Recipe.make(backbone="tiny", dataset="bars")
     assert create_folder(recipe, None) != create_folder(recipe, None)
 

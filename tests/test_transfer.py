@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from zoo.data.stream import decode
+from zoo.data.prefetch import decode
 from zoo.metrics import summarise
-from zoo.summary import stage_rows
+from zoo.training.summary import stage_rows
 
 from .networks import UNSPLITTABLE, Small
 from .watch import add_backbone, classify, start, train
@@ -210,7 +210,7 @@ def test_the_places_of_features_give_one_result(learn, capsys, monkeypatch, stra
     said, losses = {}, {}
     for place, budget in {**BUDGETS, "full disk": "1KB"}.items():
         if place == "full disk":
-            monkeypatch.setattr("zoo.features.shutil.disk_usage", lambda _: Disk(free=0))
+            monkeypatch.setattr("zoo.training.feature_cache.shutil.disk_usage", lambda _: Disk(free=0))
         options = {"strategy": strategy, "freeze_until": "body", "cache_budget": budget}
         run = learn(name=place, epochs=4, learning_rate=0.01, progress=True, **options)
         said[place] = capsys.readouterr().err

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from zoo.artifact import load, read_card
-from zoo.card import Card
+from zoo.artifacts.card import Card
+from zoo.artifacts.predictor import load, read_card
 from zoo.cli import app
 from zoo.errors import ArtifactError, UsageError
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
+from zoo.parity.synthetic import VERSION, synthetic_pictures
+from zoo.parity.verify import Verification, verify
 from zoo.registry import registry
-from zoo.synthetic import VERSION, synthetic_pictures
-from zoo.verify import Verification, verify
 
 
 @pytest.fixture(scope="module")

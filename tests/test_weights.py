@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from zoo.errors import WeightsError
+from zoo.models.pretrained import load_weights
 from zoo.specs import BackboneSpec, Stage, WeightsSpec
-from zoo.weights import load_weights
 from zoo_torchvision import fetch
 from zoo_torchvision.backbones import specs
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 import zoo
 from zoo.errors import UsageError
-from zoo.recipe import Recipe
-from zoo.runs import Run
-from zoo.world import World, count_processes
+from zoo.recipes.recipe import Recipe
+from zoo.runs.run import Run
+from zoo.training.distributed import World, count_processes
 
 OPTIONS = ("--image-size", "16", "--batch-size", "16", "--precision", "fp32", "--learning-rate", "0.01")
 # Of "tiny", only the stem has BatchNorm, whose statistics differ between one process and two.

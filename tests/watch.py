@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 
 import zoo
-from zoo import checkpoint
-from zoo.evaluate import answers, classifier_stream
-from zoo.fit import Fitter
-from zoo.learner import Learner
-from zoo.phase import PhaseMaker
+from zoo.evaluation.evaluation import answers, classifier_stream
 from zoo.registry import Registry, registry
 from zoo.specs import BackboneSpec
+from zoo.training import checkpoint
+from zoo.training.learner import Learner
+from zoo.training.loop import Fitter
+from zoo.training.phase import PhaseMaker
 
 from .networks import STAGES
 
@@ -135,5 +135,5 @@ def interrupt_after(monkeypatch, epoch):
 
 def undrawn(monkeypatch):
     """Trainings leave no plots, which take longer than they do."""
-    monkeypatch.setattr("zoo.final.draw_run", lambda *_: None)
-    monkeypatch.setattr("zoo.training.plot_curves", lambda _, path: path.touch())
+    monkeypatch.setattr("zoo.training.final_evaluation.draw_run", lambda *_: None)
+    monkeypatch.setattr("zoo.training.train.plot_curves", lambda _, path: path.touch())

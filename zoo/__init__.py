@@ -13,22 +13,22 @@ from zoo._version import __version__
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from zoo.artifact import Predictor, load
-    from zoo.exporting import Artifact, export
+    from zoo.artifacts.predictor import Predictor, load
+    from zoo.exporting.pipeline import Artifact, export
     from zoo.registry import backbones, datasets
-    from zoo.runs import Run
-    from zoo.training import resume, train
+    from zoo.runs.run import Run
+    from zoo.training.train import resume, train
 
 _HOMES = {
-    "Artifact": "zoo.exporting",
-    "Predictor": "zoo.artifact",
-    "Run": "zoo.runs",
+    "Artifact": "zoo.exporting.pipeline",
+    "Predictor": "zoo.artifacts.predictor",
+    "Run": "zoo.runs.run",
     "backbones": "zoo.registry",
     "datasets": "zoo.registry",
-    "export": "zoo.exporting",
-    "load": "zoo.artifact",
-    "resume": "zoo.training",
-    "train": "zoo.training",
+    "export": "zoo.exporting.pipeline",
+    "load": "zoo.artifacts.predictor",
+    "resume": "zoo.training.train",
+    "train": "zoo.training.train",
 }
 
 __all__ = [

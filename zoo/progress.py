@@ -11,6 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 
+def say_nothing(_: str) -> None:
+    """For those who do not want to know."""
+
+
 class Reporter:
     """Prints to stderr, or nowhere.
 

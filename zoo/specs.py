@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from zoo.data import Dataset
+    from zoo.data.types import Dataset
 
 Triple = tuple[float, float, float]
 Augmentation = Literal["none", "light", "digits", "photos", "strong"]
@@ -34,7 +34,7 @@ MAX_CARD_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessSpec:
-    """How raw pixels become a network's input; `zoo.preprocess.Preprocess` executes it.
+    """How raw pixels become a network's input; `zoo.transforms.preprocess.Preprocess` executes it.
 
     Attributes:
         image_size: side S of the square input, in pixels.
@@ -138,7 +138,7 @@ class DatasetSpec:
         load: takes a `DatasetRequest`, returns a `zoo.data.Dataset`. Raises `DataError`.
         native_size: side in pixels where all pictures are equally large squares, None for photos.
         channels: `grey` where colour carries no meaning.
-        augment: the augmentation policy that fits (`zoo.augment.policy`): digits are not mirrored.
+        augment: the augmentation policy that fits (`zoo.transforms.augment.policy`): digits are not mirrored.
         drawable: whether a person can draw a picture of it: white strokes on black, centred.
         licence: one line about who made it and under which terms it may be used.
         num_classes: for listings; None where only loading tells.
@@ -170,8 +170,8 @@ class Runtime(Protocol):
 class EnterableRuntime(Runtime, Protocol):
     """A `Runtime` of pixels that can also be entered behind its resize. An exporter need not offer one.
 
-    A large picture is then resized outside the artifact, by `zoo.preprocess_numpy.resize`, which needs hardly any
-    memory. `zoo.large_pictures` first compares both ways.
+    A large picture is then resized outside the artifact, by `zoo.transforms.preprocess_numpy.resize`, which needs
+    hardly any memory. `zoo.artifacts.large_pictures` first compares both ways.
     """
 
     def from_resized(self, values: np.ndarray) -> np.ndarray | None:
@@ -261,7 +261,7 @@ class ExporterSpec:
 
     Attributes:
         suffix: of its files, with the dot; it is how a file finds its format.
-        write: takes a `zoo.classifier.Classifier` in eval mode on the CPU, a path, and options within
+        write: takes a `zoo.models.classifier.Classifier` in eval mode on the CPU, a path, and options within
             `inputs`, `precisions` and `options`; writes a file without a card.
         write_card: puts the card (JSON text) into the file, which has none yet.
         read_card: returns the card's JSON text, None where there is none; never runs the program in the file.

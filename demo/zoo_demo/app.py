@@ -11,10 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from zoo.card import Card
+from zoo.artifacts.card import Card
 from zoo.cli.console import warn
 from zoo.errors import ZooError
-from zoo.markup import clean
+from zoo.report.html import clean
 from zoo_demo.facts import describe
 from zoo_demo.guard import ARRIVED
 from zoo_demo.limits import MAX_WAIT_SECONDS, MAX_WAITING

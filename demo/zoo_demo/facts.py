@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo import markup
-from zoo.card import Card
+from zoo.artifacts.card import Card
+from zoo.report import html as markup
 
 SHOWN_CLASSES = 12
 SHOWN_CHARACTERS = 120

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from zoo.artifact import read_card
-from zoo.card import Card
+from zoo.artifacts.card import Card
+from zoo.artifacts.predictor import read_card
 from zoo.errors import UsageError
-from zoo.markup import clean
 from zoo.registry import registry
-from zoo.runs import RUNS, list_runs
+from zoo.report.html import clean
+from zoo.runs.run import RUNS, list_runs
 from zoo_demo.limits import PICTURE_SECONDS
 from zoo_demo.service import Answer, Kind, Service
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zoo.children import Child
 from zoo.errors import ArtifactError, DataError
 from zoo.parity.process import exactly, receive, send
+from zoo.processes.children import Child
 
 Kind = Literal["file", "strokes"]
 LOADING, FIRST = 10, 2  # times the limit of a picture

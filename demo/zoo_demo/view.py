@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from zoo.preprocess_numpy import resize
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess_numpy import resize
 
 
 def model_view(picture: np.ndarray, spec: PreprocessSpec) -> np.ndarray:

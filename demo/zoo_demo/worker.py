@@ -16,12 +16,12 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from zoo.artifact import Predictor, load
-from zoo.bench.worker import resident_bytes
-from zoo.children import guard, limit_memory
+from zoo.artifacts.predictor import Predictor, load
+from zoo.benchmarking.worker import resident_bytes
 from zoo.errors import ZooError
 from zoo.images import read_picture
 from zoo.parity.process import exactly, receive, send
+from zoo.processes.children import guard, limit_memory
 from zoo_demo.drawing import digit_from_strokes, parse_strokes
 from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES
 from zoo_demo.view import model_view

@@ -102,7 +102,7 @@ def _listed(values: Iterable[object]) -> str:
 
 
 def _expected(spec: PreprocessSpec) -> str:
-    """The pixels that go into the resize, as `zoo.preprocess.Preprocess` is exported."""
+    """The pixels that go into the resize, as `zoo.transforms.preprocess.Preprocess` is exported."""
     pixels = f"Transpose[0, 3, 1, 2]({_IMAGE})"
     if spec.resize == "crop":
         fraction = Fraction(spec.crop_fraction).limit_denominator(4096)

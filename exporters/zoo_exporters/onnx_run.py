@@ -98,8 +98,8 @@ class _Session:
 
     def _second(self) -> tuple[Any, str] | None:
         """A session of the model behind the resize, and the name of its input."""
-        from zoo.card import Card
-        from zoo.memory import give_back_freed_memory
+        from zoo.artifacts.card import Card
+        from zoo.processes.allocator import give_back_freed_memory
         from zoo_exporters.onnx_behind_resize import behind_resize
 
         text = read_card(self._path) if self._path.stat().st_size <= MAX_SECOND_BYTES else None
@@ -119,7 +119,7 @@ class _Session:
 
     def _run_options(self, images: np.ndarray) -> Any:
         """Has onnxruntime return the memory that large pictures took, which it would keep for the next."""
-        from zoo.preprocess_numpy import LARGE_PIXELS
+        from zoo.transforms.preprocess_numpy import LARGE_PIXELS
 
         if self._session.get_providers()[0] != CPU or images.shape[1] * images.shape[2] <= LARGE_PIXELS:
             return None

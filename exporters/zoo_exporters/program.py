@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ArtifactError
-from zoo.preprocess import Preprocess
 from zoo.specs import Input, LoadOptions
+from zoo.transforms.preprocess import Preprocess
 
 
 class Program(nn.Module):
@@ -57,7 +57,7 @@ class Program(nn.Module):
 
 
 def program(classifier: nn.Module, takes: Input, *, half: bool = False) -> Program:
-    """A copy of a `zoo.classifier.Classifier` that ships: fp32 or half, on the CPU, in eval mode."""
+    """A copy of a `zoo.models.classifier.Classifier` that ships: fp32 or half, on the CPU, in eval mode."""
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
     preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
     if takes == "pixels":
@@ -112,7 +112,7 @@ def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
     """The first parameter or buffer of a file that is not the classifier's.
 
     Args:
-        classifier: a `zoo.classifier.Classifier`.
+        classifier: a `zoo.models.classifier.Classifier`.
         tensors: those of the file by their names; names that the classifier does not know are constants.
     """
     for name, own in (*classifier.named_parameters(), *classifier.named_buffers()):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.stream import batches_by_size
-from zoo.preprocess_numpy import preprocess
+from zoo.data.prefetch import batches_by_size
+from zoo.transforms.preprocess_numpy import preprocess
 
 if TYPE_CHECKING:
     import numpy as np

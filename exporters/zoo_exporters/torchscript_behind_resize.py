@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.card import Card
-from zoo.preprocess import Preprocess
+from zoo.artifacts.card import Card
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess import Preprocess
 from zoo_exporters.archive import Archive
 from zoo_exporters.program import quiet
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from zoo.card import DatasetCard
+from zoo.artifacts.card import DatasetCard
 from zoo.specs import PreprocessSpec
 from zoo_exporters import onnx_file
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.classifier import Classifier
+from zoo.models.classifier import Classifier
 from zoo.specs import PreprocessSpec, WriteOptions
 from zoo_exporters import pt2, torchscript
 from zoo_exporters.archive import Archive

@@ -87,7 +87,7 @@ def artifacts(suffix: str) -> Callable[[Path], None]:
         import torch._inductor.cpp_builder  # noqa: F401
         from torch.export.passes import move_to_device_pass  # noqa: F401
 
-    from zoo.artifact import Predictor, load, read_card
+    from zoo.artifacts.predictor import Predictor, load, read_card
     from zoo.registry import registry
 
     registry()

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
-from zoo.card import Card, DatasetCard, ReferenceOutputs
+from zoo.artifacts.card import Card, DatasetCard, ReferenceOutputs
 from zoo.specs import PreprocessSpec
 from zoo_exporters import onnx_file
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from zoo.exporting import export
+from zoo.exporting.pipeline import export
 
 from .site import answer, demo, upload
 from .uploads import UPLOADS

@@ -8,7 +8,6 @@ import sys
 import typer
 
 from zoo._version import __version__
-from zoo.children import guard
 from zoo.cli import (
     bench,
     cache,
@@ -27,6 +26,7 @@ from zoo.cli import (
 from zoo.cli.console import fail, flush, refused, warn
 from zoo.cli.parsing import Group
 from zoo.errors import ZooError
+from zoo.processes.children import guard
 
 INTERRUPTED = (130, 143)  # exit codes of Ctrl-C and SIGTERM
 
@@ -115,7 +115,7 @@ def _run() -> None:
 
 def _leave(code: int) -> None:
     """Ends the process at once where a runtime is still at work: the interpreter does not end well beside it."""
-    from zoo.threads import busy
+    from zoo.processes.threads import busy
 
     if busy():
         sys.stderr.flush()

@@ -14,7 +14,7 @@ from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.bench.rounds import Measured
+    from zoo.benchmarking.rounds import Measured
 
 LONGEST_S = 120.0  # all in all, unless --seconds is given
 MEBI = 2**20
@@ -51,13 +51,13 @@ def bench(
 
         zoo bench fp32.onnx int8.onnx --batch-sizes 1 --threads 1,2,4 --plot bench.png
     """
-    from zoo.bench.plot import plot as draw
-    from zoo.bench.rounds import ROUNDS, measure, settings
+    from zoo.benchmarking.plot import plot as draw
+    from zoo.benchmarking.rounds import ROUNDS, measure, settings
     from zoo.cli.console import warn
-    from zoo.data.stream import count_cores
-    from zoo.markup import count
+    from zoo.data.prefetch import count_cores
+    from zoo.files import write_atomically
     from zoo.progress import Reporter
-    from zoo.runs import write_atomically
+    from zoo.report.html import count
 
     counts = _numbers("--threads", threads) if threads else sorted({1, count_cores()})
     batches = _numbers("--batch-sizes", batch_sizes)
@@ -118,7 +118,7 @@ def _names(artifacts: Sequence[Path]) -> dict[int, str]:
 
 def _failures(found: Sequence[Measured], names: dict[int, str]) -> list[str]:
     """What fails in the same way with every setting of a file is said once of the file."""
-    from zoo.markup import count
+    from zoo.report.html import count
 
     sentences = []
     for index, name in names.items():

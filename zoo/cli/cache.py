@@ -10,7 +10,7 @@ import typer
 from zoo.errors import DataError, MissingExtraError, reason_of
 
 if TYPE_CHECKING:
-    from zoo.data.pixel_cache import Entry
+    from zoo.data.cache import Entry
 
 
 def cache(
@@ -18,7 +18,7 @@ def cache(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the decoded pictures that trainings share, or remove them."""
-    from zoo.data.pixel_cache import entries, folder
+    from zoo.data.cache import entries, folder
 
     try:
         if clear:
@@ -38,7 +38,7 @@ def _clear(as_json: bool) -> None:
     from zoo.cli.tables import print_json
 
     try:
-        from zoo.data.pixel_cache import clear
+        from zoo.data.cache import clear
 
         freed, busy = clear()
     except ImportError:  # of filelock
@@ -51,7 +51,7 @@ def _clear(as_json: bool) -> None:
 
 def _print_json(found: list[Entry]) -> None:
     from zoo.cli.tables import print_json
-    from zoo.data.pixel_cache import folder
+    from zoo.data.cache import folder
 
     stores = [
         {
@@ -69,7 +69,7 @@ def _print_json(found: list[Entry]) -> None:
 
 def _print_table(found: list[Entry]) -> None:
     from zoo.cli.tables import print_facts, print_table
-    from zoo.data.pixel_cache import folder
+    from zoo.data.cache import folder
 
     rows = []
     for entry in found:

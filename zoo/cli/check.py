@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from zoo.check import Report
-    from zoo.check.problems import Problem
+    from zoo.audit import Report
+    from zoo.audit.problems import Problem
 
 SHOWN_EXAMPLES = 20
 SHOWN_CLASSES = 20
@@ -41,7 +41,7 @@ def check(
 
         zoo check ./photos --output check
     """
-    from zoo.check import conclude, make_folder, scan, write_report
+    from zoo.audit import conclude, make_folder, scan, write_report
     from zoo.cli.console import stderr
     from zoo.data.prepare import find_dataset, load_dataset
     from zoo.progress import Reporter
@@ -58,7 +58,7 @@ def check(
         report = conclude(found, loaded.classes)
     files = write_report(report, found, output) if output else []
     if as_json:
-        from zoo.check import as_json as plain
+        from zoo.audit import as_json as plain
         from zoo.cli.tables import print_json
 
         facts = {"dataset": spec.name, "source": loaded.source, "notes": list(loaded.notes)}
@@ -70,7 +70,7 @@ def check(
 
 
 def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
-    from zoo.check.near import MIN_SIDE
+    from zoo.audit.near import MIN_SIDE
     from zoo.cli.console import printable, warn
     from zoo.cli.tables import print_table
 

@@ -13,10 +13,10 @@ from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from zoo.data.chosen import Chosen
-    from zoo.evaluate import Evaluation
-    from zoo.recipe import Recipe
-    from zoo.subject import Subject
+    from zoo.evaluation.evaluation import Evaluation
+    from zoo.evaluation.pictures import Chosen
+    from zoo.evaluation.target import Subject
+    from zoo.recipes.recipe import Recipe
 
 SHOWN_CLASSES = 20
 SHOWN_UNREADABLE = 20
@@ -64,7 +64,7 @@ def evaluate(
         zoo evaluate model.onnx ./new-photos --report report.html
     """
     from zoo.cli.console import warn
-    from zoo.subject import find_subject, place_of, warnings_of
+    from zoo.evaluation.target import find_subject, place_of, warnings_of
 
     subject = find_subject(model)
     if report:
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def _choose(subject: Subject, place: Recipe, split: SplitName | None, *, own: bool, model: Path, named: bool) -> Chosen:
-    from zoo.data.chosen import choose
+    from zoo.evaluation.pictures import choose
 
     try:
         return choose(place, subject.classes, split, own=own)
@@ -107,7 +107,7 @@ def _choose(subject: Subject, place: Recipe, split: SplitName | None, *, own: bo
 
 
 def _run(subject: Subject, chosen: Chosen, device: str) -> Evaluation:
-    from zoo.evaluate import Evaluation, answers
+    from zoo.evaluation.evaluation import Evaluation, answers
     from zoo.progress import Reporter
 
     stream = subject.load(device)
@@ -135,10 +135,10 @@ def _differences(subject: Subject, chosen: Chosen, found: Evaluation) -> list[st
 
 
 def _write_report(path: Path, subject: Subject, chosen: Chosen, found: Evaluation, notes: list[str]) -> None:
-    from zoo.report import write_report
-    from zoo.report_facts import chosen_section
+    from zoo.report.page import write_report
+    from zoo.report.sections import chosen_section, sections_of
 
-    sections = {**chosen_section(chosen), **subject.sections}
+    sections = {**chosen_section(chosen), **sections_of(subject.source)}
     with writing(path, "--report"):
         write_report(path, found, title=subject.title, sections=sections, notes=notes)
 

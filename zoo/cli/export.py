@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.children import ANSWER_SECONDS
 from zoo.cli.console import stderr, stdout
 from zoo.cli.ending import ending
 from zoo.cli.options import TimeLimit
 from zoo.errors import UsageError
+from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import CalibrationMethod, Depth, Input, Precision
 
 if TYPE_CHECKING:
-    from zoo.exporting import Artifact
+    from zoo.exporting.pipeline import Artifact
 
 
 def export(
@@ -99,9 +99,10 @@ def export(
 def _export(
     folder: Path | None, chosen: list[str], output: str | None, asked: dict[str, Any], *, overwrite: bool
 ) -> list[Artifact]:
-    from zoo.export_check import checked
-    from zoo.exporting import export, reference_of, shown, target_of
-    from zoo.runs import Run, latest_run
+    from zoo.exporting.options import checked
+    from zoo.exporting.pipeline import export, shown, target_of
+    from zoo.parity.reference import reference_of
+    from zoo.runs.run import Run, latest_run
 
     plans = [checked(name, **asked) for name in chosen]
     run = latest_run() if folder is None else Run(folder)

@@ -15,7 +15,7 @@ from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from zoo.card import Card
+    from zoo.artifacts.card import Card
     from zoo.cli.shapes import StageShape
     from zoo.registry import Registered
 
@@ -54,7 +54,7 @@ def info(
 
 
 def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
-    from zoo.artifact import read_card
+    from zoo.artifacts.predictor import read_card
     from zoo.cli.tables import print_facts
 
     if model_card:
@@ -69,8 +69,8 @@ def _artifact(path: Path, as_json: bool, model_card: Path | None) -> None:
 
 
 def _write_model_card(file: Path, card: Card) -> None:
-    from zoo.model_card import model_card
-    from zoo.runs import write_text
+    from zoo.files import write_text
+    from zoo.report.model_card import model_card
 
     with writing(file, "--model-card"):
         write_text(file, model_card(card))

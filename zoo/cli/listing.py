@@ -78,8 +78,8 @@ def _rows(kind: Listing, search: str, sort: Order | None) -> Sequence[Registered
 
 
 def _recipes() -> list[dict[str, Any]]:
-    from zoo.recipe import Recipe
-    from zoo.recipe_book import description, find, recipe_names
+    from zoo.recipes.builtin import description, find, recipe_names
+    from zoo.recipes.recipe import Recipe
 
     rows = []
     for name in recipe_names():

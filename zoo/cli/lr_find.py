@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError
-from zoo.recipe_check import flag
+from zoo.recipes.parsing import flag
 
 
 def lr_find(**options: Any) -> None:
@@ -22,15 +22,15 @@ def lr_find(**options: Any) -> None:
     finetune), and leaves nothing but a plot and a table.
     """
     from zoo.progress import Reporter
-    from zoo.runs import create_folder_at
+    from zoo.runs.run import create_folder_at
 
     output: Path = options.pop("output")
     as_json: bool = options.pop("json")
     given = dict(options)
     recipe = given_recipe(options)
     try:
-        from zoo.lr_find import lr_find as sweep_rates
-        from zoo.lr_find import write_sweep
+        from zoo.training.lr_find import lr_find as sweep_rates
+        from zoo.training.lr_find import write_sweep
     except ImportError:
         raise MissingExtraError("Training", "train") from None
 

@@ -19,7 +19,7 @@ from zoo.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from zoo.artifact import Prediction, Predictor
+    from zoo.artifacts.predictor import Prediction, Predictor
 
 Results = Generator[tuple[Path, "Prediction | str"], None, None]
 FEW = 4  # pictures a core: fewer are classified one batch after the other
@@ -45,7 +45,7 @@ def predict(
     Folders are searched with all their sub-folders. Files that cannot be read are named on stderr; the others
     are classified, and the exit code is 1.
     """
-    from zoo.artifact import load
+    from zoo.artifacts.predictor import load
     from zoo.cli.predictions import CsvWriter, JsonWriter, TableWriter
 
     if as_json and as_csv:
@@ -76,7 +76,7 @@ def predict(
 
 def _workers(pictures: int, device: str) -> int:
     """How many batches run at once: for a few pictures, and on a GPU, all of the machine works on one."""
-    from zoo.data.stream import count_cores
+    from zoo.data.prefetch import count_cores
 
     cores = count_cores()
     return 1 if device != "cpu" or pictures < FEW * cores else min(MAX_WORKERS, cores)
@@ -101,8 +101,8 @@ def _files(given: list[str]) -> list[Path]:
 
 def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
     """Each file in order, with its prediction, or with what is wrong with it."""
-    from zoo.artifact import BATCH_SIZE
-    from zoo.data.stream import decode
+    from zoo.artifacts.predictor import BATCH_SIZE
+    from zoo.data.prefetch import decode
     from zoo.data.types import FilePictures
     from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 

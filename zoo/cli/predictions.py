@@ -14,7 +14,7 @@ import typer
 from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from zoo.artifact import Prediction
+    from zoo.artifacts.predictor import Prediction
 
 
 class Writer:

@@ -10,7 +10,7 @@ import typer
 from zoo.cli.targets import check_target, writing
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError, UsageError
-from zoo.plan import PARTS
+from zoo.training.plan import PARTS
 
 DEFAULT_BACKBONE = "resnet18"
 MOST_PICTURES = 1_000
@@ -34,9 +34,9 @@ def preview(**options: Any) -> None:
 
         zoo preview --recipe folder-resnet18 ./photos
     """
+    from zoo.files import write_atomically
     from zoo.progress import Reporter
     from zoo.registry import registry
-    from zoo.runs import write_atomically
 
     output: Path = options.pop("output")
     count, views, as_json = (options.pop(name) for name in ("count", "views", "json"))
@@ -47,7 +47,7 @@ def preview(**options: Any) -> None:
     recipe = given_recipe(options, "zoo preview", backbone_first=False)
     check_target(output, "--output", "A preview is a PNG file", ".png")
     try:
-        from zoo.preview import make_preview
+        from zoo.training.preview import make_preview
     except ImportError:
         raise MissingExtraError("A preview", "train") from None
     made = make_preview(recipe, registry().backbone(recipe.backbone).spec, Reporter(), count=count, views=views)

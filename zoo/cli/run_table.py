@@ -12,7 +12,7 @@ HEADERS = ("run", "accuracy", "macro F1", "strategy", "epochs", "px", "time", "s
 
 def runs(*, by_accuracy: bool = False) -> list[dict[str, Any]]:
     """The runs under ./runs, newest or most accurate first; a folder whose run.json is damaged is named as such."""
-    from zoo.runs import RUNS
+    from zoo.runs.run import RUNS
 
     found = [_run(file) for file in RUNS.glob("*/run.json")]
     found.sort(key=lambda run: str(run.get("created", "")), reverse=True)

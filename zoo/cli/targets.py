@@ -27,7 +27,7 @@ def check_target(path: Path, option: str, what: str, *suffixes: str) -> None:
             raise UsageError(f"{what}, and '{path}' is not named so.", f"Give {option} NAME{suffixes[0]}")
         if not path.parent.is_dir():
             raise UsageError(f"There is no folder {path.parent}.", f"Make it, or name another one with {option}.")
-        from zoo.runs import temporary_name
+        from zoo.files import temporary_name
 
         probe = temporary_name(path)
         probe.touch()

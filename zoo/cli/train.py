@@ -1,4 +1,4 @@
-"""`zoo train`: its options are the fields of `zoo.recipe.Recipe`."""
+"""`zoo train`: its options are the fields of `zoo.recipes.recipe.Recipe`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import typer
 
 from zoo.cli.console import process_number
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipe import PLACES, Recipe
-from zoo.recipe_check import flag
+from zoo.recipes.parsing import flag
+from zoo.recipes.recipe import PLACES, Recipe
 
 if TYPE_CHECKING:
-    from zoo.runs import Run
+    from zoo.runs.run import Run
 
 
 def train(**options: Any) -> None:
@@ -47,7 +47,7 @@ def train(**options: Any) -> None:
     from zoo.progress import Reporter
 
     try:
-        from zoo.training import resume_run, train_recipe
+        from zoo.training.train import resume_run, train_recipe
     except ImportError:
         raise MissingExtraError("Training", "train") from None
 
@@ -78,7 +78,7 @@ def _print(run: Run, *, as_json: bool) -> None:
 
 def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str, Any]:
     """The options beside --resume. Raises `UsageError` for one that a run cannot change."""
-    from zoo.runs import Run
+    from zoo.runs.run import Run
 
     given = {name: value for name, value in {**options, "output": output}.items() if value is not None}
     strangers = [name for name in given if name not in PLACES]
@@ -100,7 +100,7 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
         backbone_first: whether the backbone stands before the dataset; otherwise it is an option.
     """
     from zoo.data.prepare import find_dataset
-    from zoo.recipe_book import find
+    from zoo.recipes.builtin import find
     from zoo.registry import registry
 
     file: str | None = options.pop("recipe")

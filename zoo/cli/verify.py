@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.children import ANSWER_SECONDS
 from zoo.cli.console import stderr
 from zoo.cli.ending import ending
 from zoo.cli.options import ArtifactDevice, TimeLimit
+from zoo.processes.children import ANSWER_SECONDS
 
 if TYPE_CHECKING:
-    from zoo.verify import Verification
+    from zoo.parity.verify import Verification
 
 TITLES = {
     "hash": "content hash",
@@ -44,7 +44,7 @@ def verify(
     The exit code is 0 only where every check was made and passed. It says nothing of where a file comes from.
     """
     with ending(), stderr().status("loading") as status:
-        from zoo.verify import verify as verify_file
+        from zoo.parity.verify import verify as verify_file
 
         found = verify_file(
             artifact,

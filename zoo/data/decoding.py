@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import ByteSize
 
-from zoo.data import pixel_cache
-from zoo.data.pixel_files import Writer, load, read
+from zoo.data import cache as pixel_cache
+from zoo.data.cache_store import Writer, load, read
 from zoo.data.pixels import Decoded, Wanted
-from zoo.data.stream import in_order
+from zoo.data.prefetch import in_order
 from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
-from zoo.memory import give_back_freed_memory
+from zoo.processes.allocator import give_back_freed_memory
 from zoo.progress import Reporter
 
 Row = tuple[np.ndarray, ...]

@@ -10,7 +10,7 @@ import platformdirs
 
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UnknownNameError, UsageError
-from zoo.recipe import Recipe
+from zoo.recipes.recipe import Recipe
 from zoo.specs import DatasetRequest, DatasetSpec
 
 VALIDATION_SHARE = 0.1

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.bands import BYTES_PER_PIXEL
 from zoo.data.budget import DECODE_BUDGET, MemoryBudget
-from zoo.data.stream import count_workers
+from zoo.data.prefetch import count_workers
 from zoo.errors import TooLittleMemoryError, is_out_of_memory
 from zoo.images import read_picture
-from zoo.preprocess import Preprocess
-from zoo.preprocess_numpy import LARGE_PIXELS, resize
+from zoo.images.bands import BYTES_PER_PIXEL
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess import Preprocess
+from zoo.transforms.preprocess_numpy import LARGE_PIXELS, resize
 
 # What the resize of torch takes for each pixel: 3 bytes of the picture, and 12 as float32.
 RESIZE_BYTES_PER_PIXEL = 16
@@ -50,7 +50,7 @@ def start_workers() -> ThreadPoolExecutor:
 
 
 class Resize:
-    """`zoo.preprocess.Preprocess.resize`; of large pictures, without a copy of them in float32."""
+    """`zoo.transforms.preprocess.Preprocess.resize`; of large pictures, without a copy of them in float32."""
 
     def __init__(self, spec: PreprocessSpec) -> None:
         self.spec, self.module = spec, Preprocess(spec)

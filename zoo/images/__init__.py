@@ -21,9 +21,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from zoo.bands import upright_pixels
-from zoo.bounded_file import BoundedFile, TooCostlyError, bounded
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
+from zoo.images.bands import upright_pixels
+from zoo.images.bounded_file import BoundedFile, TooCostlyError, bounded
 
 # Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")

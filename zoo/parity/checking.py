@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.artifact import read_card
-from zoo.children import ANSWER_SECONDS
+from zoo.artifacts.predictor import read_card
 from zoo.parity.cases import ROWS, Case, fitted
 from zoo.parity.compare import Finding, Said, close, figures, findings, formal
 from zoo.parity.diagnosis import batches_taken, diagnose
@@ -22,6 +21,7 @@ from zoo.parity.process import Answers, fresh_process
 from zoo.parity.reference import Reference
 from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.tolerances import Allowed, allowed
+from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import ExporterSpec, Input, Precision, WriteOptions, Written
 
 QUICK_SECONDS = 10.0

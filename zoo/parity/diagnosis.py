@@ -16,7 +16,7 @@ from zoo.parity.refusal import LateError, RefusedError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from zoo.classifier import Classifier
+    from zoo.models.classifier import Classifier
 
 MAX_EVIDENCE = 4  # cases of a kind
 MAX_FROZEN = 8

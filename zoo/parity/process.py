@@ -15,9 +15,9 @@ from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
 
-from zoo.children import ANSWER_SECONDS, OPENING_SECONDS, Child
 from zoo.errors import ArtifactError
 from zoo.parity.refusal import LateError, RefusedError
+from zoo.processes.children import ANSWER_SECONDS, OPENING_SECONDS, Child
 from zoo.specs import Input, PreprocessSpec
 
 LENGTH = struct.Struct("<I")
@@ -53,8 +53,8 @@ class Process(Child):
     """A process with an artifact, which one thread at a time may ask.
 
     Args:
-        spec: what `zoo.artifact.open_runtime` needs to know; None opens the file as a user does, by its card,
-            content hash included.
+        spec: what `zoo.artifacts.predictor.open_runtime` needs to know; None opens the file as a user does,
+            by its card, content hash included.
         time_limit: seconds for each answer.
         opening_limit: seconds for starting the process and opening the file.
     """

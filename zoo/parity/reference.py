@@ -14,11 +14,13 @@ import numpy as np
 from zoo.data.types import FilePictures, Split
 from zoo.errors import ParityError
 from zoo.parity.cases import Case, Kind, core, edges, readable, real
+from zoo.progress import say_nothing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo.classifier import Classifier
+    from zoo.models.classifier import Classifier
+    from zoo.runs.run import Run
 
 Depth = Literal["quick", "full"]
 
@@ -184,4 +186,20 @@ def rounding_on(classifier: Classifier, *batches: np.ndarray) -> float:
         torch.set_default_dtype(default)
     return max(
         float(np.abs(answers(classifier, images) - right).max()) for images, right in zip(batches, exact, strict=True)
+    )
+
+
+def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], None] = say_nothing) -> Reference:
+    """What the run's classifier says of the cases of its parity check. Raises `ParityError`, `DataError`."""
+    progress("loading the run and its pictures")
+    classifier = run.classifier()
+    name, split = run.evaluation_split()
+    what = "running the classifier on the pictures of the parity check"
+    progress(what)
+    return reference(
+        classifier,
+        name,
+        split,
+        depth=depth,
+        progress=lambda done, total: progress(f"{what} ({done:,} of {total:,} {name})"),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.children import more_time
 from zoo.errors import ParityError
+from zoo.processes.children import more_time
 from zoo.specs import Precision
 
 _REMEDIES: dict[Precision, str] = {

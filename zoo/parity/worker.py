@@ -14,11 +14,11 @@ from typing import IO, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from zoo.artifact import load, open_runtime
-from zoo.children import guard, limit_memory
+from zoo.artifacts.predictor import load, open_runtime
 from zoo.errors import ZooError
 from zoo.images import read_picture
 from zoo.parity.process import read_array, receive, send
+from zoo.processes.children import guard, limit_memory
 from zoo.registry import registry
 from zoo.specs import LoadOptions, PreprocessSpec, Runtime
 

@@ -1,0 +1,94 @@
+"""From a scan to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.audit.doubles import Double, find_doubles
+from zoo.audit.near import MAX_DISTANCE, MIN_SIDE
+from zoo.audit.problems import Problem, class_counts, find_problems
+from zoo.audit.scan import Scan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        splits: facts of each split by name, as JSON holds them; sizes and shares are of its readable pictures.
+        doubles: pictures that are there twice.
+        problems: errors first; empty where all is well.
+    """
+
+    classes: tuple[str, ...]
+    splits: dict[str, dict[str, Any]]
+    doubles: tuple[Double, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether `zoo train` takes the dataset as it is."""
+        return not any(problem.stops for problem in self.problems)
+
+
+def conclude(found: Scan, classes: Sequence[str]) -> Report:
+    """The facts, duplicates and problems of a scanned dataset."""
+    doubles = find_doubles(found)
+    return Report(
+        classes=tuple(classes),
+        splits={split: _facts(found, split, classes) for split in found.splits},
+        doubles=doubles,
+        problems=find_problems(found, doubles, classes),
+    )
+
+
+def as_json(report: Report, found: Scan) -> dict[str, Any]:
+    """The report as plain values, with names in place of numbers."""
+    return {
+        "classes": list(report.classes),
+        "splits": report.splits,
+        "near_duplicates": {"min_side": MIN_SIDE, "max_distance_bits": MAX_DISTANCE, "compared": len(found.thumbs)},
+        "duplicates": [double_row(double, found, report.classes) for double in report.doubles],
+        "problems": [asdict(problem) for problem in report.problems],
+        "usable": report.usable,
+    }
+
+
+def double_row(double: Double, found: Scan, classes: Sequence[str]) -> dict[str, str | int]:
+    """A pair as duplicates.csv and JSON have it."""
+    a, b = double.a, double.b
+    return {
+        "path_a": found.name(a),
+        "path_b": found.name(b),
+        "kind": double.kind,
+        "distance": double.distance,
+        "split_a": found.split_of(a),
+        "split_b": found.split_of(b),
+        "label_a": classes[found.labels[a]],
+        "label_b": classes[found.labels[b]],
+    }
+
+
+def _facts(found: Scan, split: str, classes: Sequence[str]) -> dict[str, Any]:
+    numbers = found.numbers(split)
+    readable = numbers[found.readable[numbers]]
+    facts: dict[str, Any] = {
+        "pictures": len(numbers),
+        "unreadable": len(numbers) - len(readable),
+        "classes": dict(zip(classes, class_counts(found, split, len(classes)).tolist(), strict=True)),
+        "grey": int(found.grey[readable].sum()),
+        "blank": int(found.blank[readable].sum()),
+    }
+    if len(readable):
+        sizes = found.sizes[readable]
+        by_area = sizes[np.argsort(sizes.prod(axis=1), kind="stable")]
+        for name, place in (("smallest", 0), ("median", (len(sizes) - 1) // 2), ("largest", -1)):
+            height, width = by_area[place].tolist()
+            facts[name] = {"width": width, "height": height}
+        ratios = np.quantile(sizes[:, 1] / sizes[:, 0], (0, 0.5, 1))
+        facts["width_to_height"] = dict(zip(("least", "median", "most"), ratios.round(3).tolist(), strict=True))
+    return facts

@@ -1,0 +1,88 @@
+"""One artifact with one number of threads, in a process of its own: PyTorch's threads and all memory are a process'.
+
+`python -m zoo.benchmarking.worker PATH DEVICE THREADS` loads the artifact and answers each line of stdin (JSON:
+`batch`, `height`, `width`, `seconds`) with a line of JSON: the seconds of each call, or an error. Nothing that an
+artifact does not need is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.specs import Runtime
+
+
+def resident_bytes(*, peak: bool = False) -> int:
+    """Of this process, now or at most so far. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    try:
+        found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    import resource  # elsewhere only the peak is known
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _serve(path: Path, device: str, threads: int, answers: IO[str]) -> None:
+    bare = resident_bytes()
+    from time import perf_counter
+
+    from zoo.artifacts.predictor import open_artifact
+    from zoo.specs import LoadOptions
+
+    started = perf_counter()
+    card, runtime = open_artifact(path, LoadOptions(device=device, threads=threads, spinning=False))
+    loaded = {"seconds": perf_counter() - started, "bytes": resident_bytes() - bare}
+    _say(answers, {**loaded, "image_size": card.preprocess.image_size})
+    for line in sys.stdin:
+        _say(answers, _measure(runtime, json.loads(line)) | {"peak_bytes": resident_bytes(peak=True) - bare})
+
+
+def _measure(runtime: Runtime, asked: dict[str, Any]) -> dict[str, Any]:
+    from time import perf_counter
+
+    import numpy as np
+
+    try:
+        shape = (asked["batch"], asked["height"], asked["width"], 3)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        calls: list[float] = []
+        begun = now = perf_counter()
+        while not calls or now - begun < asked["seconds"]:
+            runtime(pixels)
+            calls.append(perf_counter() - now)
+            now += calls[-1]
+    except Exception as error:  # runtimes raise classes of their own
+        return {"error": (str(error).strip() or type(error).__name__).splitlines()[0]}
+    return {"calls": calls}
+
+
+def _say(answers: IO[str], found: dict[str, Any]) -> None:
+    print(json.dumps(found), file=answers, flush=True)
+
+
+def _main() -> None:
+    from zoo.processes.children import guard
+
+    guard()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a runtime prints must not get between the answers
+    from zoo.errors import ZooError
+
+    try:
+        _serve(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), answers)
+    except ZooError as error:
+        _say(answers, {"error": str(error)})
+
+
+if __name__ == "__main__":
+    _main()

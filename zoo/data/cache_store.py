@@ -1,0 +1,126 @@
+"""One store on the disk: written row by row under a temporary name, read as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from zoo.data.cache import FACTS, folder, is_temporary, remove
+from zoo.data.pixels import Decoded, Wanted
+from zoo.errors import UnreadablePictureError
+from zoo.images import read_picture
+from zoo.specs import PreprocessSpec
+
+ARRAYS = ("pixels.npy", "wide.npy")
+
+
+def read(wanted: Wanted, *, in_memory: bool) -> Decoded | None:
+    """The finished store of wanted pictures, in memory or mapped; None where there is none that can be used."""
+    path = folder() / wanted.key
+    try:
+        unreadable = json.loads((path / FACTS).read_text(encoding="utf-8"))["unreadable"]
+        found = Decoded(
+            load(path, wanted, in_memory=in_memory), {int(index): unreadable[index] for index in unreadable}
+        )
+    except (OSError, ValueError, EOFError, KeyError, TypeError):  # absent, or damaged
+        return None
+    count = len(wanted.paths) - len(found.unreadable)
+    sides = [spec.image_size for spec in wanted.specs]
+    if [array.shape for array in found.arrays] != [(count, side, side, 3) for side in sides]:
+        return None
+    if any(_can_be_read(wanted.paths[index]) for index in found.unreadable):  # permissions are mended without a trace
+        return None
+    with suppress(OSError):
+        os.utime(path / FACTS)
+    return found
+
+
+def load(path: Path, wanted: Wanted, *, in_memory: bool) -> tuple[np.ndarray, ...]:
+    """The arrays of a store, finished or not; mapped ones outlive its files on POSIX."""
+    mode: Literal["r"] | None = None if in_memory else "r"
+    return tuple(np.asarray(np.load(path / name, mmap_mode=mode)) for name in ARRAYS[: len(wanted.specs)])
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        read_picture(path)
+    except UnreadablePictureError:
+        return False
+    return True
+
+
+class Writer:
+    """Writes a store under a temporary name; its lock must be held.
+
+    Args:
+        wanted: the pictures to come.
+
+    Raises:
+        OSError: from all methods but `discard`, where the folder cannot be written or the disk is full.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted, self.count = wanted, 0
+        self.path = Path(tempfile.mkdtemp(prefix=f".{wanted.key}-", dir=folder()))
+        self.files: list[BinaryIO] = []
+        for name, spec in zip(ARRAYS, wanted.specs, strict=False):
+            self.files.append((self.path / name).open("wb", buffering=2**20))
+            _write_header(self.files[-1], spec, len(wanted.paths))
+
+    def add(self, rows: tuple[np.ndarray, ...]) -> None:
+        """One picture at each size, uint8 `[R, R, 3]`."""
+        for file, row in zip(self.files, rows, strict=True):
+            file.write(row.data)
+        self.count += 1
+
+    def finish(self, unreadable: dict[int, str]) -> None:
+        """Writes what is left to write, down to the disk."""
+        for file, spec in zip(self.files, self.wanted.specs, strict=True):
+            file.seek(0)
+            _write_header(file, spec, self.count)
+            _close(file)
+        facts = {
+            "source": self.wanted.source,
+            "num_pictures": self.count,
+            "image_size": self.wanted.specs[0].image_size,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "unreadable": unreadable,
+        }
+        with (self.path / FACTS).open("wb") as file:
+            file.write(json.dumps(facts, indent=2).encode())
+            _close(file)
+
+    def publish(self) -> None:
+        """Gives the finished store its name, in place of one that could not be used."""
+        final = folder() / self.wanted.key
+        remove(final)
+        self.path = self.path.rename(final)
+        self.files.clear()
+
+    def discard(self) -> None:
+        """Removes what was not published."""
+        for file in self.files:
+            with suppress(OSError):  # a full disk, again
+                file.close()
+        if is_temporary(self.path):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _write_header(file: BinaryIO, spec: PreprocessSpec, count: int) -> None:
+    # numpy leaves room for the first dimension to grow, so that a header can be written again.
+    shape = (count, spec.image_size, spec.image_size, 3)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _close(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()

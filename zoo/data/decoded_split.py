@@ -1,0 +1,108 @@
+"""Pictures as training wants them: decoded once, at the sizes that it takes them in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.decoding import Budgets, decode_wanted
+from zoo.data.pixels import Decoded, Rows, StoredRows, Wanted, stamps
+from zoo.data.streaming_rows import StreamedRows
+from zoo.data.types import ArrayPictures, FilePictures, Split
+from zoo.data.workers import start_workers
+from zoo.errors import DataError
+from zoo.progress import Reporter
+from zoo.specs import PreprocessSpec
+from zoo.transforms.augment.policy import MARGIN
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One split, decoded.
+
+    Attributes:
+        pixels: uint8 `[N, R, R]` or `[N, R, R, 3]`: what validation and features see.
+        wide: the same pictures with more detail, for augmented crops; the same rows where there is no more.
+        labels: int64 `[N]`.
+        preprocess: what remains to be done to `pixels`.
+        unreadable: the pictures that were left out, each with the reason.
+    """
+
+    pixels: Rows
+    wide: Rows
+    labels: np.ndarray
+    preprocess: PreprocessSpec
+    unreadable: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def make_stores(
+    splits: Sequence[Split],
+    spec: PreprocessSpec,
+    *,
+    augmented: bool,
+    budgets: Budgets,
+    source: str,
+    reporter: Reporter,
+) -> list[Store]:
+    """Decodes the pictures of splits, all of them together: another seed divides the same ones differently.
+
+    Args:
+        spec: the classifier's preprocessing. Pictures in files are stored as its resized output, rounded to
+            uint8, at the network's size.
+        augmented: whether a wider size is needed too.
+        source: whose pictures they are, for `zoo cache`.
+    """
+    files = [split.pictures for split in splits if isinstance(split.pictures, FilePictures)]
+    paths = tuple(sorted({path for pictures in files for path in pictures.paths}))
+    wide = replace(spec, image_size=round(spec.image_size * MARGIN), crop_fraction=1.0)
+    wanted = Wanted(paths, stamps(paths), (spec, wide) if augmented else (spec,), source)
+    decoded = decode_wanted(wanted, budgets, reporter) if paths else Decoded((), {})
+    pool = start_workers() if paths and not decoded.arrays else None
+    places = {path: index for index, path in enumerate(paths)}
+    stores = []
+    for split in splits:
+        if isinstance(split.pictures, ArrayPictures):
+            rows: Rows = StoredRows(split.pictures.array)
+            stores.append(Store(rows, rows, split.labels, spec))
+            continue
+        wishes = np.array([places[path] for path in split.pictures.paths], dtype=np.int64)
+        readable = np.array([index not in decoded.unreadable for index in wishes], dtype=np.bool_)
+        sizes = _rows(wanted, decoded, wishes[readable], pool)
+        unreadable = tuple(decoded.unreadable[index] for index in wishes[~readable])
+        stores.append(Store(sizes[0], sizes[-1], split.labels[readable], replace(spec, crop_fraction=1.0), unreadable))
+    return stores
+
+
+def _rows(wanted: Wanted, decoded: Decoded, indices: np.ndarray, pool: Executor | None) -> list[Rows]:
+    """The wanted pictures at `indices`, all of them readable, at each size."""
+    if pool:
+        paths, marks = [wanted.paths[index] for index in indices], [wanted.stamps[index] for index in indices]
+        return [StreamedRows(paths, marks, spec, pool) for spec in wanted.specs]
+    gone = np.array(sorted(decoded.unreadable), dtype=np.int64)
+    numbers = indices - np.searchsorted(gone, indices)  # arrays have no row for an unreadable picture
+    return [StoredRows(array, numbers) for array in decoded.arrays]
+
+
+def check_unreadable(unreadable: Sequence[str], total: int, share: float) -> None:
+    """Raises `DataError` where more than `share` of `total` pictures are unreadable."""
+    if len(unreadable) > share * total:
+        enough = math.ceil(100 * len(unreadable) / total) / 100
+        raise DataError(
+            f"{len(unreadable)} of {total} pictures cannot be read, the first: {unreadable[0]}",
+            f"Mend or remove them, or allow more with --max-unreadable {enough:.2f}",
+        )
+
+
+def gather(rows: Rows, indices: Tensor, device: torch.device) -> Tensor:
+    """The pictures at `indices` as uint8 `[n, R, R, 3]` on the device."""
+    batch = torch.from_numpy(rows.take(indices.numpy())).to(device)
+    return batch if batch.ndim == 4 else batch[..., None].expand(-1, -1, -1, 3)  # noqa: PLR2004

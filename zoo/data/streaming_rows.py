@@ -1,0 +1,80 @@
+"""Pictures that are decoded whenever they are taken, for datasets that neither memory nor disk hold."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.pixels import Stamp, stamp
+from zoo.data.prefetch import count_workers
+from zoo.data.workers import Resize, read_resized
+from zoo.errors import DataError, TooLittleMemoryError, UnreadablePictureError
+from zoo.specs import PreprocessSpec
+
+AHEAD_BYTES = 128 * 2**20  # of decoded pictures that wait to be taken
+AHEAD_PICTURES = 1024  # of small ones a future weighs more than the pixels
+
+
+class StreamedRows:
+    """Rows that worker threads decode, in the announced order and not far ahead.
+
+    Args:
+        paths: of M readable pictures.
+        stamps: of each, from when it was found readable.
+        spec: what they are resized to.
+        pool: from `zoo.data.workers.start_workers`.
+    """
+
+    def __init__(self, paths: list[Path], stamps: list[Stamp], spec: PreprocessSpec, pool: Executor) -> None:
+        self.paths, self.stamps, self.pool = paths, stamps, pool
+        self.resize = Resize(spec)
+        self.most = max(2 * count_workers(), min(AHEAD_PICTURES, AHEAD_BYTES // (3 * spec.image_size**2)))
+        self.coming: deque[int] = deque()
+        self.ahead: deque[tuple[int, Future[np.ndarray]]] = deque()
+
+    def announce(self, indices: np.ndarray) -> None:
+        """Begins to decode, in this order, int64 `[n]`."""
+        for _, future in self.ahead:
+            future.cancel()
+        self.ahead.clear()
+        self.coming = deque(indices.tolist())
+        self._fill()
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Takes int64 `[n]`, announced or not; returns uint8 `[n, R, R, 3]`.
+
+        Raises:
+            DataError: a picture is not what it was.
+        """
+        futures = [self._claim(index) for index in indices.tolist()]
+        self._fill()
+        return np.stack([future.result() for future in futures])
+
+    def _claim(self, index: int) -> Future[np.ndarray]:
+        self._fill()
+        if self.ahead and self.ahead[0][0] == index:
+            return self.ahead.popleft()[1]
+        return self.pool.submit(self._read, index)
+
+    def _fill(self) -> None:
+        while self.coming and len(self.ahead) < self.most:
+            index = self.coming.popleft()
+            self.ahead.append((index, self.pool.submit(self._read, index)))
+
+    def _read(self, index: int) -> np.ndarray:
+        path = self.paths[index]
+        try:
+            (row,) = read_resized(path, (self.resize,))
+            if stamp(path) == self.stamps[index]:  # looked at last: it may have changed under the decoder
+                return row
+        except TooLittleMemoryError:
+            raise
+        except UnreadablePictureError:
+            pass
+        raise DataError(
+            f"'{path}' {'changed' if path.exists() else 'vanished'} during the training.",
+            "Restore it, then continue with: zoo train --resume RUN",
+        )

@@ -1,0 +1,161 @@
+"""Which pictures a trained model is evaluated on, with their labels in the order of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.folder import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, read_folder, subfolders
+from zoo.data.listing import Listing, quoted, some, sort_labels
+from zoo.data.lists import read_list
+from zoo.data.location import dataset_at
+from zoo.data.prepare import final_split, load_dataset, registered_dataset, training_splits
+from zoo.data.types import Dataset, FilePictures, Split
+from zoo.errors import DataError, UsageError, nearest, reason_of
+from zoo.recipes.recipe import Recipe
+
+NAMES = {"test": "test", "val": "validation", "train": "train"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Pictures to evaluate on.
+
+    Attributes:
+        dataset, source: the dataset's name, and where it lies.
+        split_name: `test`, `validation`, `train`, or `all` where there are no splits.
+        split: the pictures; labels count in the model's classes.
+        licence: of the pictures, empty where nobody knows.
+        notes: what the reader of the figures must know, one sentence each.
+    """
+
+    dataset: str
+    source: str
+    split_name: str
+    split: Split
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> Chosen:
+    """Finds the pictures.
+
+    Where there is no test and no validation split, the validation pictures are the tenth of the training pictures
+    that a training with this seed set aside. A folder of classes without splits, or a list file, is evaluated as a
+    whole, unless the model was trained on it.
+
+    Args:
+        place: its `dataset`, `val`, `test`, `encoding`, `data_root` and `seed` say where the pictures are, and how a
+            validation split is cut.
+        classes: the model's.
+        wanted: `test`, `val` or `train`; None takes test, else val.
+        own: whether the model was trained on this dataset.
+
+    Raises:
+        UsageError: there is no such dataset or split.
+        DataError: there are no pictures, or pictures of classes that the model does not know.
+    """
+    path = None if own or registered_dataset(place.dataset) else Path(place.dataset).expanduser()
+    try:
+        if path is None:
+            return _from_dataset(place, classes, wanted, own=own)
+        dataset_at(path)  # refuses what is neither a folder nor a list file
+        return _from_path(path, place, classes, wanted)
+    except OSError as error:
+        raise DataError(f"'{error.filename}' cannot be read: {reason_of(error)}.", "Check its permissions.") from None
+
+
+def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> Chosen:
+    spec, dataset = load_dataset(place)
+    name, split = _split_of(dataset, place.seed, wanted)
+    notes = list(dataset.notes)
+    if own and name == "train":
+        notes.append("These pictures were trained on: the figures are too good.")
+    if name == "validation" and dataset.val is None:
+        notes.append(f"The validation pictures are a tenth of the training pictures, cut with seed {place.seed}.")
+    return Chosen(
+        dataset=spec.name,
+        source=dataset.source,
+        split_name=name,
+        split=_in_classes(split, dataset.classes, classes, spec.name),
+        licence=spec.licence,
+        notes=tuple(notes),
+    )
+
+
+def _split_of(dataset: Dataset, seed: int, wanted: str | None) -> tuple[str, Split]:
+    if wanted is None:
+        return final_split(dataset, seed)
+    if wanted == "test":
+        if dataset.test is None:
+            raise UsageError("This dataset has no test split.", "Leave out --split, or give --split val.")
+        return "test", dataset.test
+    train, val = training_splits(dataset, seed)
+    return NAMES[wanted], train if wanted == "train" else val
+
+
+def _from_path(path: Path, place: Recipe, classes: Sequence[str], wanted: str | None) -> Chosen:
+    folders = _split_folders(path) if path.is_dir() else {}
+    name = wanted or next((name for name in ("test", "val", "train") if name in folders), None)
+    if folders and (name == "train" or name not in folders) and "val" not in folders:
+        return _from_dataset(replace(place, val=None, test=None), classes, wanted, own=False)
+    if name is None:
+        return _from_listing(_listing(path, place.encoding), path, "all", classes)
+    if name not in folders:
+        what = f"has no split '{name}', but {some(quoted(folders))}" if folders else "has no splits"
+        raise UsageError(f"'{path}' {what}.", "Leave out --split.")
+    return _from_listing(read_folder(folders[name], training=False), path, NAMES[name], classes)
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """The folders `test`, `val` and `train` that hold folders; a class may have such a name, and holds pictures."""
+    kinds = {"test": TEST_NAMES, "val": VAL_NAMES, "train": TRAIN_NAMES}
+    inside = [path for path in subfolders(folder) if subfolders(path)]
+    return {kind: path for kind, names in kinds.items() for path in inside if path.name.lower() in names}
+
+
+def _listing(path: Path, encoding: str) -> Listing:
+    return read_folder(path, training=False) if path.is_dir() else read_list(path, encoding)
+
+
+def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequence[str]) -> Chosen:
+    names = sort_labels(set(listing.labels))
+    index = {name: i for i, name in enumerate(names)}
+    labels = np.array([index[name] for name in listing.labels], dtype=np.int64)
+    return Chosen(
+        dataset=path.resolve().name,
+        source=str(path),
+        split_name=split_name,
+        split=_in_classes(Split(FilePictures(listing.files), labels), names, classes, str(path)),
+        notes=listing.notes,
+    )
+
+
+def _in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin: str) -> Split:
+    """Renumbers labels from `own` to `classes`, by name."""
+    if not len(split):
+        raise DataError(f"'{origin}' holds no pictures to evaluate on.", "Name another dataset or --split.")
+    index = {name: number for number, name in enumerate(classes)}
+    present = [own[label] for label in np.unique(split.labels)]
+    strangers = [name for name in present if name not in index]
+    if strangers:
+        near = nearest(strangers[0], classes, most=1)
+        hint = f" (is '{strangers[0]}' its '{near[0]}'?)" if near else ""
+        raise DataError(
+            f"'{origin}' has pictures of {some(quoted(strangers), most=10)}, which the model does not know.",
+            f"Its classes are {some(quoted(classes), most=10)}{hint}; rename or leave out those pictures.",
+        )
+    numbers = np.array([index.get(name, -1) for name in own], dtype=np.int64)
+    return Split(split.pictures, numbers[split.labels])
+
+
+def trained_on(chosen: Split, dataset: Dataset, seed: int) -> int:
+    """How many of the chosen picture files a training on `dataset` with `seed` learns from."""
+    train = training_splits(dataset, seed)[0].pictures
+    if not isinstance(train, FilePictures) or not isinstance(chosen.pictures, FilePictures):
+        return 0
+    known = {path.resolve() for path in train.paths}
+    return sum(path.resolve() in known for path in chosen.pictures.paths)

@@ -1,0 +1,181 @@
+"""What can be evaluated: a run, or an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import MissingExtraError, UsageError
+from zoo.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from zoo.artifacts.card import Card
+    from zoo.evaluation.evaluation import Stream
+    from zoo.evaluation.pictures import Chosen
+    from zoo.runs.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A trained model, not loaded yet.
+
+    Attributes:
+        title: for people.
+        classes: its K classes, in the order of its logits.
+        seed: of its training, which tells how a validation split was cut.
+        home: where the pictures of its training are, None where nobody knows.
+        trained_on: the name of those pictures, for comparison.
+        source: what it was found as.
+        load: takes `auto`, `cpu` or `cuda`; returns the model as `zoo.evaluation.evaluation.answers` takes it.
+        recorded: the figures that it came with, and the split that they are of.
+        run: whether it is a run, and not a file.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    seed: int
+    home: Recipe | None
+    trained_on: str
+    source: Run | Card
+    load: Callable[[str], Stream]
+    recorded: tuple[dict[str, Any], str]
+    run: bool
+
+
+def find_subject(path: Path) -> Subject:
+    """The run in a folder, or the artifact in a file.
+
+    Raises:
+        UsageError: there is neither.
+        ArtifactError: the file is damaged or foreign.
+    """
+    if path.is_dir():
+        from zoo.runs.run import Run
+
+        return _of_run(Run(path))
+    if not path.exists():
+        raise UsageError(f"There is no run and no file at {path}.", "See `zoo list runs`, or name an exported file.")
+    from zoo.artifacts.predictor import read_card
+
+    return _of_artifact(path, read_card(path))
+
+
+def _of_run(run: Run) -> Subject:
+    def load(device: str) -> Stream:
+        try:
+            import torch
+
+            from zoo.evaluation.evaluation import classifier_stream
+        except ImportError:
+            raise MissingExtraError("Evaluating a run", "train") from None
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("PyTorch finds no CUDA GPU on this machine.", "Leave out --device, or give --device cpu.")
+        chosen = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
+        return classifier_stream(run.classifier(), torch.device(chosen))
+
+    try:
+        return Subject(
+            title=f"{run.info['backbone']} on {run.info['dataset']['name']}",
+            classes=run.classes,
+            seed=run.recipe.seed,
+            home=run.recipe,
+            trained_on=run.recipe.dataset,
+            source=run,
+            load=load,
+            recorded=(run.metrics, run.info.get("metrics_split", "")),
+            run=True,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
+
+
+def _of_artifact(path: Path, card: Card) -> Subject:
+    def load(device: str) -> Stream:
+        from zoo.artifacts.predictor import load as load_artifact
+
+        return load_artifact(path, "cpu" if device == "auto" else device).stream
+
+    seed = card.recipe.get("seed", 0)
+    seed = seed if isinstance(seed, int) and 0 <= seed < 2**32 else 0
+    return Subject(
+        title=f"{path.name}: {card.backbone} on {card.dataset.name}",
+        classes=card.classes,
+        seed=seed,
+        home=_home(card, seed),
+        trained_on=card.dataset.name,
+        source=card,
+        load=load,
+        recorded=(card.metrics, card.metrics_split),
+        run=False,
+    )
+
+
+def _home(card: Card, seed: int) -> Recipe | None:
+    """A card names no folder of the machine that trained: only a registered dataset can be found again."""
+    from zoo.registry import registry
+
+    name = card.dataset.name
+    # A folder `mnist` leaves its name as the source too.
+    is_folder = card.recipe.get("dataset") != name or card.dataset.source == name
+    known = name in {entry.name for entry in registry().datasets()}
+    return Recipe.make(backbone=card.backbone, dataset=name, seed=seed) if known and not is_folder else None
+
+
+def place_of(
+    subject: Subject, dataset: str | None, *, encoding: str | None, data_root: str | None
+) -> tuple[Recipe, bool]:
+    """Where the pictures of an evaluation are, and whether the model was trained on that dataset.
+
+    Raises:
+        UsageError: no dataset was named, and the model's own cannot be found.
+    """
+    home = subject.home
+    if dataset is None and home is None:
+        raise UsageError(
+            f"The pictures that this model was trained on ('{subject.trained_on}') are not a registered dataset.",
+            "Name the pictures to evaluate on: zoo evaluate ARTIFACT DATASET",
+        )
+    if home is not None and (dataset is None or _same(dataset, home.dataset)):
+        return replace(home, data_root=data_root or home.data_root), True
+    place = {"dataset": dataset, "seed": subject.seed, "encoding": encoding or "utf-8", "data_root": data_root}
+    return Recipe.make(backbone="any", **place), False
+
+
+def _same(dataset: str, own: str) -> bool:
+    """Whether two places of recipes are one: the same name, or the same path."""
+    from zoo.data.prepare import registered_dataset
+
+    registered = [registered_dataset(name) for name in (dataset, own)]
+    if any(registered):
+        return all(registered) and registered[0].name == registered[1].name  # type: ignore[union-attr]
+    return Path(dataset).expanduser().resolve() == Path(own).expanduser().resolve()
+
+
+def warnings_of(subject: Subject, chosen: Chosen, *, own: bool) -> list[str]:
+    """What makes the figures on the chosen pictures too good, as far as it can be known."""
+    if own:
+        return []
+    if subject.run and subject.home is not None:
+        found = _count_trained(subject.home, chosen)
+        total = len(chosen.split)
+        return [f"{found} of these {total} pictures were trained on: the figures are too good."] if found else []
+    if chosen.dataset == subject.trained_on and chosen.split_name in ("all", "train"):
+        return [
+            f"The model was trained on '{chosen.dataset}': if these are the same pictures, the figures are too good."
+        ]
+    return []
+
+
+def _count_trained(home: Recipe, chosen: Chosen) -> int:
+    from zoo.data.prepare import load_dataset, registered_dataset
+    from zoo.errors import ZooError
+    from zoo.evaluation.pictures import trained_on
+
+    try:
+        if registered_dataset(home.dataset):
+            return 0  # its files are not where a user would name them
+        return trained_on(chosen.split, load_dataset(home)[1], home.seed)
+    except ZooError:  # the pictures of the training are gone: nothing can be compared
+        return 0

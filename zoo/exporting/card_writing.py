@@ -1,0 +1,104 @@
+"""What goes into a card: from a run, and from what its export found."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from zoo.artifacts.card import MAX_CURVE_ROWS, Card, Confusion, DatasetCard, Plugin, ReferenceOutputs, first_problem
+from zoo.errors import ExportError
+
+if TYPE_CHECKING:
+    from zoo.runs.run import Run
+    from zoo.specs import ExporterSpec, WriteOptions, Written
+
+_RECORDED = ("visionzoo", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
+
+
+def make_card(
+    run: Run,
+    exporter: ExporterSpec,
+    options: WriteOptions,
+    written: Written,
+    *,
+    parity: dict[str, Any],
+    reference: ReferenceOutputs,
+    content_hash: str,
+) -> Card:
+    """The card of a file. Raises `ExportError` where the run says what no card may say."""
+    info = run.info
+    confusion = info.get("confusion")
+    try:
+        return Card(
+            name=run.name,
+            format=exporter.name,
+            created=info["created"],
+            input=options.input,
+            precision=options.precision,
+            exported=dict(written.facts),
+            classes=run.classes,
+            preprocess=run.preprocess,
+            backbone=info["backbone"],
+            backbone_plugin=Plugin.of(info["backbone_plugin"]),
+            weights=info["weights"]["name"],
+            weights_licence=info["weights"]["licence"],
+            dataset=DatasetCard(**info["dataset"] | {"source": _last_name(info["dataset"]["source"])}),
+            recipe=_shareable(run.recipe.options()),
+            metrics=run.metrics,
+            metrics_split=info.get("metrics_split", ""),
+            curves=_curves(run),
+            confusion=None if confusion is None else Confusion(**confusion),
+            parity=parity,
+            reference=reference,
+            versions=info["versions"] | _versions(),
+            content_hash=content_hash,
+        )
+    except ValidationError as error:
+        raise ExportError(
+            f"The run {run.name} cannot be described in a card: {first_problem(error)}.",
+            "Mend that in its run.json, or train again without it.",
+        ) from None
+
+
+def _curves(run: Run) -> tuple[dict[str, Any], ...]:
+    rows = run.rows()
+    # Evenly, with the first and the last epoch.
+    shown = np.unique(np.linspace(0, len(rows) - 1, MAX_CURVE_ROWS).round().astype(int)) if rows else ()
+    return tuple({name: _value(text) for name, text in rows[index].items()} for index in shown)
+
+
+def _value(text: str | None) -> float | int | str | None:
+    """A cell of metrics.csv; None where it is empty or a number that JSON does not have."""
+    for kind in (int, float):
+        try:
+            number = kind(text or "nan")
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else None
+    return text
+
+
+def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without the folders of the machine that trained: a card goes where the file goes."""
+    places = {name: _last_name(options[name]) for name in ("dataset", "val", "test", "weights") if name in options}
+    return {name: value for name, value in {**options, **places}.items() if name != "data_root"}
+
+
+def _last_name(place: str) -> str:
+    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,191 @@
+"""Pretrained weights into a network, and a sentence about what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import WeightsError
+from zoo.models.state_dict import load_state
+from zoo.specs import BackboneSpec, PreprocessSpec, WeightsSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NAMED = 3  # how many entries of a file that does not fit an error names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsReport:
+    """What a network starts from.
+
+    Attributes:
+        name: of the weights (`IMAGENET1K_V1`), of the file, or `none`.
+        pretrained: False where the network is as `BackboneSpec.build` left it.
+        note: what the user must know, empty where all went as asked.
+        licence: one line, empty where nobody knows.
+        spec: whose mean, std and size the network should see; None where it is not pretrained.
+    """
+
+    name: str
+    pretrained: bool
+    note: str = ""
+    licence: str = ""
+    spec: WeightsSpec | None = None
+
+
+def load_weights(
+    network: nn.Module, spec: BackboneSpec, policy: str, seen: PreprocessSpec | None = None
+) -> WeightsReport:
+    """Loads weights into `network` in place.
+
+    Args:
+        network: what `spec.build` returned.
+        policy: `auto` (pretrained weights, random ones where they cannot be had), `pretrained`, `none`, or
+            the path of a state dict: `.safetensors`, or a pickle of tensors alone (`.pt`, `.pth`).
+        seen: the preprocessing that the weights of that path were trained with, where it is known.
+
+    Raises:
+        WeightsError: the policy is `pretrained` and there are none to be had; a file cannot be read; or
+            entries outside the head do not fit.
+    """
+    if policy == "none":
+        return WeightsReport(name="none", pretrained=False)
+    if policy not in ("auto", "pretrained"):
+        return _load_file(network, spec, Path(policy).expanduser(), seen)
+    try:
+        return _load_published(network, spec)
+    except _UnavailableError as error:
+        if policy == "pretrained":
+            remedy = "Use --weights none to start from random weights, or --weights PATH for your own file."
+            raise WeightsError(error.cause, remedy) from error
+        note = f"{error.cause} The network starts from random weights."
+        return WeightsReport(name="none", pretrained=False, note=note)
+
+
+class _UnavailableError(WeightsError):
+    """There are no published weights, or they are out of reach."""
+
+
+def _load_published(network: nn.Module, spec: BackboneSpec) -> WeightsReport:
+    weights = spec.weights
+    if weights is None:
+        raise _UnavailableError(f"{spec.name} has no pretrained weights.", "")
+    try:
+        state = weights.load()
+    except OSError as error:
+        cause = f"The weights {weights.name} of {spec.name} cannot be had: {_reason(error)}."
+        raise _UnavailableError(cause, "") from error
+    _fit(network, spec, state, source=f"The weights {weights.name}", keep_head=False)
+    return WeightsReport(name=weights.name, pretrained=True, licence=weights.licence, spec=weights)
+
+
+def _load_file(network: nn.Module, spec: BackboneSpec, path: Path, seen: PreprocessSpec | None) -> WeightsReport:
+    state = read_state_dict(path)
+    kept = _fit(network, spec, state, source=f"The file {path}", keep_head=True)
+    note = "" if kept else f"The head starts from random weights: {path.name} has none of this shape."
+    return WeightsReport(name=path.name, pretrained=True, note=note, spec=_own(path, seen) if seen else spec.weights)
+
+
+def _own(path: Path, seen: PreprocessSpec) -> WeightsSpec:
+    return WeightsSpec(
+        name=path.name,
+        load=lambda: read_state_dict(path),
+        image_size=seen.image_size,
+        mean=seen.mean,
+        std=seen.std,
+        crop_fraction=seen.crop_fraction,
+    )
+
+
+def read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    """Reads a state dict without running code from the file.
+
+    Wrappers (`model`, `state_dict`) and the prefix `module.` of data-parallel training are taken off.
+    Raises `WeightsError`.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no weights file '{path}'.",
+            "Give auto, pretrained, none, or the path of a .safetensors, .pt or .pth file.",
+        )
+    state = _read(path)
+    while isinstance(state, Mapping):
+        inner = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), Mapping)), None)
+        if inner is None:
+            break
+        state = inner
+    if not _is_state_dict(state):
+        raise WeightsError(
+            f"The file {path} holds no state dict.", "Save one with torch.save(network.state_dict(), path)."
+        )
+    entries: Mapping[str, Tensor] = state
+    if all(key.startswith("module.") for key in entries):
+        entries = {key.removeprefix("module."): value for key, value in entries.items()}
+    return entries
+
+
+def _read(path: Path) -> Any:
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles raise anything, KeyError included
+        raise WeightsError(
+            f"The file {path} cannot be read as a state dict: {_reason(error)}.",
+            "Give a .safetensors file, or one that torch.save(network.state_dict(), path) wrote.",
+        ) from error
+
+
+def _is_state_dict(state: Any) -> bool:
+    from torch import Tensor
+
+    return (
+        isinstance(state, Mapping)
+        and len(state) > 0
+        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())
+    )
+
+
+def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *, source: str, keep_head: bool) -> bool:
+    """Copies `state` into `network`, strictly outside the head; returns whether it filled the head too."""
+    own = network.state_dict()
+    inside = f"{spec.head}."
+    ignored = spec.weights.ignore if spec.weights else ()
+    head = {key: value for key, value in own.items() if key.startswith(inside)}
+    kept = keep_head and all(key in state and state[key].shape == value.shape for key, value in head.items())
+    chosen = {
+        key: value
+        for key, value in state.items()
+        if not key.startswith(ignored) and (kept or not key.startswith(inside))
+    }
+    shapes = [key for key, value in chosen.items() if key in own and own[key].shape != value.shape]
+    if shapes:
+        raise _misfit(source, spec, "entries of another shape", shapes)
+    missing, unexpected = load_state(network, chosen, strict=False, origin=state)
+    missing = [key for key in missing if key not in head]
+    if missing:
+        raise _misfit(source, spec, "entries of the network are missing", missing)
+    if unexpected:
+        raise _misfit(source, spec, "entries that the network does not have", unexpected)
+    return kept
+
+
+def _misfit(source: str, spec: BackboneSpec, fault: str, keys: Iterable[str]) -> WeightsError:
+    names = list(keys)
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return WeightsError(
+        f"{source} does not fit {spec.name}: {fault} ({shown}).",
+        f"Give a state dict that was saved from a {spec.name}.",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library said, without its full stop."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

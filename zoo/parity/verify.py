@@ -1,0 +1,244 @@
+"""An artifact proves itself: its content by a hash, its numbers by its answers to pictures that every machine makes.
+
+Each finding stands on its own. A file whose hash is wrong is run for its numbers all the same: who changes a file can
+change the hash in its card too, so that a right hash makes no program safer, and of a file that another tool rewrote
+the numbers are what one wants to know. What `data` and `against` would say is about the file that was shipped: they
+wait for a right hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.artifacts.card import Card
+from zoo.artifacts.predictor import Predictor, read_card
+from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
+from zoo.parity.process import fresh_process
+from zoo.parity.refusal import LateError, RefusedError
+from zoo.parity.self_check import Finding, elsewhere, not_made, self_check
+from zoo.processes.children import ANSWER_SECONDS, check_time_limit
+from zoo.progress import say_nothing
+from zoo.registry import registry
+from zoo.specs import BUDGET, Precision, WriteOptions
+
+if TYPE_CHECKING:
+    from zoo.evaluation.evaluation import Evaluation
+    from zoo.evaluation.pictures import Chosen
+    from zoo.runs.run import Run
+    from zoo.specs import ExporterSpec
+
+# Shares of the pictures that may be classified otherwise than recorded; one picture always may.
+FLIPS: dict[Precision, float] = {
+    "fp32": 1e-3,  # versions of the JPEG decoder differ by a grey level
+    "fp16": 2e-3,
+    "int8": 1e-2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What was found about a file.
+
+    Attributes:
+        findings: `hash` and `numbers`, and `data` and `against` where they were asked for.
+    """
+
+    path: Path
+    card: Card
+    findings: dict[str, Finding]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was made and passed."""
+        return all(finding.passed is True for finding in self.findings.values())
+
+
+def verify(
+    path: Path | str,
+    *,
+    data: str | None = None,
+    against: Path | str | None = None,
+    device: str = "cpu",
+    data_root: str | None = None,
+    time_limit: float = ANSWER_SECONDS,
+    progress: Callable[[str], None] = say_nothing,
+) -> Verification:
+    """Checks a file against its card, and where asked against pictures and the run that it came from.
+
+    Args:
+        data: the dataset whose figures the card records: a name, a folder or a list file.
+        against: the folder of the run; its classifier needs torch.
+        device: `cpu` or `cuda`.
+        data_root: folder that holds the named datasets.
+        time_limit: seconds for each answer of the file to one batch; opening it has a minute at least.
+        progress: called with what is being done.
+
+    Raises:
+        ArtifactError: the file is foreign, or its card is not valid.
+        UsageError: there is no such file, dataset or run.
+        DataError: the pictures cannot be had.
+        MissingExtraError: `against` without torch.
+    """
+    check_time_limit(time_limit)
+    path = Path(path)
+    card, exporter = read_card(path), registry().exporter_for(path).spec
+    # What cannot be found is said before anything takes its time.
+    chosen = None if data is None else _pictures(path, card, data, data_root)
+    run = None if against is None else _run_at(Path(against))
+    progress("checking its content")
+    findings = {"hash": _hash(exporter, path, card)}
+    progress("checking its numbers")
+    findings["numbers"] = self_check(path, card, device, time_limit)
+    shipped = findings["hash"].passed
+    if chosen:
+
+        def figures() -> Finding:
+            try:
+                with fresh_process(path, device=device, time_limit=time_limit) as runtime:
+                    return _figures(Predictor(card, runtime), chosen, progress)
+            except LateError:
+                raise
+            except RefusedError as error:
+                if device != "cpu":
+                    return elsewhere(error.reason)
+                return Finding(passed=False, summary=f"The artifact does not run: {error.reason}.")
+
+        findings["data"] = _made(figures, shipped)
+    if run:
+        agreement = partial(_agreement, run, exporter, path, card, time_limit=time_limit, progress=progress)
+        findings["against"] = _made(agreement, shipped)
+    return Verification(path=path, card=card, findings=findings)
+
+
+def _made(check: Callable[[], Finding], shipped: bool | None) -> Finding:
+    if not shipped:
+        return not_made("the file is not the one that was shipped")
+    try:
+        return check()
+    except (ArtifactError, ParityError) as error:
+        return Finding(passed=False, summary=str(error))
+
+
+def _hash(exporter: ExporterSpec, path: Path, card: Card) -> Finding:
+    found = exporter.content_hash(path)
+    figures = {"found": found, "recorded": card.content_hash}
+    if found == card.content_hash:
+        return Finding(passed=True, summary=f"The content is what the card describes: {found}", figures=figures)
+    summary = f"The content was changed after the export: its hash is {found}, the card says {card.content_hash}"
+    return Finding(passed=False, summary=summary, figures=figures)
+
+
+def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> Chosen:
+    from zoo.evaluation.pictures import choose
+    from zoo.evaluation.target import find_subject, place_of
+
+    encoding = card.recipe.get("encoding")
+    place, own = place_of(
+        find_subject(path), data, encoding=encoding if isinstance(encoding, str) else None, data_root=data_root
+    )
+    # A card names no folder, but the last part of its name: the validation pictures may have been cut from it.
+    own = own or Path(data).resolve().name == card.dataset.source
+    return choose(place, card.classes, None, own=own)
+
+
+def _figures(predictor: Predictor, chosen: Chosen, progress: Callable[[str], None]) -> Finding:
+    from zoo.evaluation.evaluation import Evaluation, answers
+
+    card = predictor.card
+    done, total = 0, len(chosen.split)
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress(f"evaluating {chosen.split_name} pictures ({done:,} of {total:,})")
+
+    advance(0)
+    logits, indices, unreadable = answers(predictor.stream, chosen.split, len(card.classes), advance)
+    if not len(indices):
+        raise DataError(f"None of the {total} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+    return _judged(
+        Evaluation(
+            classes=card.classes,
+            split_name=chosen.split_name,
+            split=chosen.split,
+            logits=logits,
+            indices=indices,
+            unreadable=unreadable,
+        ),
+        card,
+    )
+
+
+def _judged(found: Evaluation, card: Card) -> Finding:
+    figures, recorded = found.figures, card.metrics
+    number, accuracy = figures["num_pictures"], recorded.get("top1")
+    here = f"{figures['top1']:.2%} of {number:,} {found.split_name} pictures"
+    report = {"split": found.split_name, "found": figures, "recorded": recorded, "recorded_split": card.metrics_split}
+    same = found.split_name in (card.metrics_split, "all") and recorded.get("num_pictures") == number
+    if not same or not isinstance(accuracy, float | int):
+        summary = (
+            f"Not comparable: the accuracy is {here}, and the card's figures are of {_count(recorded)} "
+            f"{card.metrics_split} pictures. For figures on other pictures: zoo evaluate"
+        )
+        return Finding(passed=None, summary=summary, figures=report)
+    # The recorded figures are the classifier's, of which a file in lower precision may have lost its budget.
+    share = 0.0 if card.precision == "fp32" else _budget(card) / 100
+    allowed = max(1.0, FLIPS[card.precision] * number, share * number)
+    flips = abs(figures["top1"] - accuracy) * number
+    return Finding(
+        passed=flips <= allowed + 1e-6,  # shares have been rounded
+        summary=f"The accuracy is {here}, the card says {accuracy:.2%} of {card.metrics_split} pictures "
+        f"(pictures that may differ: {allowed:.0f}).",
+        figures=report | {"allowed_pictures": allowed},
+    )
+
+
+def _budget(card: Card) -> float:
+    """The points of accuracy that the file was allowed to lose at its export."""
+    checks = card.parity.get("checks")
+    given = [check for check in checks if isinstance(check, dict)] if isinstance(checks, list) else []
+    budgets = [check.get("allowed") for check in given if check.get("name") == "accuracy"]
+    return next((float(one) for one in budgets if isinstance(one, int | float)), BUDGET)
+
+
+def _count(recorded: dict[str, Any]) -> str:
+    number = recorded.get("num_pictures")
+    return f"{number:,}" if type(number) is int else "an unknown number of"
+
+
+def _run_at(folder: Path) -> Run:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("Comparing with a run", "train") from None
+    from zoo.runs.run import Run
+
+    return Run(folder)
+
+
+def _agreement(
+    run: Run, exporter: ExporterSpec, path: Path, card: Card, *, time_limit: float, progress: Callable[[str], None]
+) -> Finding:
+    from zoo import parity
+    from zoo.parity.reference import reference_of
+
+    if run.classes != card.classes or run.preprocess != card.preprocess:
+        return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")
+    report = parity.check(
+        reference_of(run, progress=progress),
+        exporter,
+        path,
+        options=WriteOptions(input=card.input, precision=card.precision),
+        budget=_budget(card),
+        time_limit=time_limit,
+        progress=lambda done, total: progress(f"comparing it with the run ({done} of {total} batches)"),
+    )
+    aside = len(report["rough_pictures"])
+    summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread" + (
+        f" ({aside} picture{'s' * (aside > 1)} aside, on which the classifier itself rounds more)." if aside else "."
+    )
+    return Finding(passed=True, summary=summary, figures=report)

@@ -1,0 +1,210 @@
+"""A card as a Markdown page, for people who decide whether to use a model.
+
+Everything in a card is a stranger's text: here it becomes words of one line, every mark of Markdown and HTML escaped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo import metrics
+from zoo.artifacts.card import Card, Confusion
+from zoo.report.html import clean
+from zoo.report.usage_snippets import usage
+
+MAX_MATRIX_CLASSES = 20
+SHOWN_CLASSES = 50
+SHOWN_MISTAKES = 20
+SHOWN_EPOCHS = 12
+SHOWN_CHARACTERS = 500
+
+FIGURES = {"top1": "accuracy", "top5": "top-5 accuracy", "macro_f1": "macro F1", "macro_recall": "macro recall"}
+CURVES = ("epoch", "phase", "train_loss", "val_loss", "train_top1", "val_top1", "learning_rate")
+
+# What has a meaning inside a line, for GitHub too: https://spec.commonmark.org/0.31.2/#backslash-escapes
+_MARKS = re.compile(r"([\\`*_\[\]<>&|~#$@!]|:(?=[/a-z])|(?<=www)\.)", re.IGNORECASE)
+
+
+def words(value: object, most: int = SHOWN_CHARACTERS) -> str:
+    """Text on one line that Markdown shows as it is, in a table too; not for the beginning of a line."""
+    line = clean(" ".join(str(value).split()))
+    return _MARKS.sub(r"\\\1", line if len(line) <= most else line[: most - 1] + "…")
+
+
+def model_card(card: Card) -> str:
+    """The page."""
+    sections = {
+        "What it is": _table(("", ""), _facts(card)),
+        "How to use it": usage(card),
+        "Figures": _figures(card),
+        "Classes": _classes(card),
+        "Confusion": _confusion(card),
+        "Training": _training(card),
+        "Parity": _parity(card),
+        "Data and licences": _table(("", ""), _data(card)),
+        "Made with": _table(("", ""), card.versions.items()),
+        "Integrity": _integrity(card),
+        "Limits": _limits(card),
+    }
+    parts = [f"# {words(card.name)}", _summary(card)]
+    parts += [f"## {title}\n\n{content}" for title, content in sections.items() if content]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(card: Card) -> str:
+    shown = ", ".join(words(name, 60) for name in card.classes[:10])
+    rest = len(card.classes) - 10
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return f"An image classifier that tells {len(card.classes):,} classes apart: {shown}{more}."
+
+
+def _facts(card: Card) -> list[tuple[str, object]]:
+    spec = card.preprocess
+    crop = f"its centred square, {spec.crop_fraction:g} of the shorter side," if spec.resize == "crop" else "all of it"
+    colours = "" if spec.channels == "rgb" else ", as grey in three channels"
+    triples = (", ".join(f"{value:g}" for value in triple) for triple in (spec.mean, spec.std))
+    takes = "RGB pictures of any size, uint8 [N, H, W, 3]; the preprocessing is inside the file"
+    if card.input == "tensor":
+        takes = f"preprocessed pictures, float32 [N, 3, {spec.image_size}, {spec.image_size}]"
+    return [
+        ("backbone", f"{card.backbone} ({card.backbone_plugin})"),
+        ("weights at the start", card.weights),
+        ("made", card.created),
+        ("format", f"{card.format}, {card.precision}"),
+        *((f"export: {name}", value) for name, value in card.exported.items() if not isinstance(value, dict | list)),
+        ("input", takes),
+        ("preprocessing", f"{crop} resized to {spec.image_size} x {spec.image_size} pixels, antialiased{colours}"),
+        ("normalisation", "mean ({}), std ({}), of pixels scaled to 0..1".format(*triples)),
+        ("output", f"logits, float32 [N, {len(card.classes)}]"),
+    ]
+
+
+def _figures(card: Card) -> str:
+    found = card.metrics
+    rows = [(title, number(found[name], ".2%")) for name, title in FIGURES.items() if name in found]
+    rows += [("loss (nats)", number(found["loss"], ".4f"))] if "loss" in found else []
+    rows += [("calibration error", number(found["ece"], ".2%"))] if "ece" in found else []
+    if not rows:
+        return ""
+    pictures = number(found.get("num_pictures"), ",")
+    of = f"Of the trained classifier in fp32, on {pictures} pictures of the {words(card.metrics_split)} split."
+    return f"{of}\n\n{_table(('figure', 'value'), rows)}"
+
+
+def _classes(card: Card) -> str:
+    if card.confusion is None:
+        return ""
+    found, order = _by_class(card.confusion)
+    columns = (found.f1, found.precision, found.recall)
+    rows = [
+        (card.classes[label], *(f"{values[label]:.1%}" for values in columns), f"{found.support[label]:,}")
+        for label in order[:SHOWN_CLASSES]
+    ]
+    more = len(order) - len(rows)
+    rest = f"\n\nAnd {more:,} more classes with a higher F1." if more else ""
+    return "The lowest F1 first.\n\n" + _table(("class", "F1", "precision", "recall", "pictures"), rows) + rest
+
+
+def _by_class(confusion: Confusion) -> tuple[metrics.ClassFigures, list[int]]:
+    """Figures of each class, and the classes that have pictures by ascending F1."""
+    right, support, answers = (
+        np.array(counts, np.int64) for counts in (confusion.right, confusion.support, confusion.answers)
+    )
+    found = metrics.figures_of_sums(right, support, answers)
+    present = np.flatnonzero(support)
+    order: list[int] = present[np.argsort(found.f1[present], kind="stable")].tolist()
+    return found, order
+
+
+def _confusion(card: Card) -> str:
+    confusion = card.confusion
+    if confusion is None:
+        return ""
+    if len(card.classes) > MAX_MATRIX_CLASSES:
+        rows = [
+            (card.classes[true], card.classes[guess], f"{count:,}")
+            for true, guess, count in confusion.mistakes[:SHOWN_MISTAKES]
+        ]
+        table = _table(("true class", "taken for", "pictures"), rows)
+        return f"The most frequent mistakes.\n\n{table}" if rows else "No picture was taken for another class."
+    counts = np.diag(np.array(confusion.right, np.int64))
+    for true, guess, count in confusion.mistakes:
+        counts[true, guess] = count
+    cells = ((name, *(f"{count:,}" for count in row)) for name, row in zip(card.classes, counts.tolist(), strict=True))
+    return "A row for each true class, a column for each answer.\n\n" + _table(("", *card.classes), cells)
+
+
+def _training(card: Card) -> str:
+    recipe = _table(("option", "value"), ((name, value) for name, value in card.recipe.items() if value is not None))
+    names = [name for name in CURVES if any(name in row for row in card.curves)]
+    if not names:
+        return recipe
+    shown = np.unique(np.linspace(0, len(card.curves) - 1, SHOWN_EPOCHS).round().astype(int))
+    rows = ([_cell(card.curves[index].get(name)) for name in names] for index in shown)
+    return f"{recipe}\n\n{_table([name.replace('_', ' ') for name in names], rows)}"
+
+
+def _parity(card: Card) -> str:
+    about = (
+        "The file was compared with the trained classifier in fp32 before it was given its name. Differences of logits "
+        "are relative to their spread from picture to picture."
+    )
+    rows = [(name.replace("_", " "), _cell(v)) for name, v in card.parity.items() if not isinstance(v, dict | list)]
+    accuracy = card.parity.get("accuracy")
+    if isinstance(accuracy, dict):
+        rows += [(f"accuracy: {side}", _cell(value)) for side, value in accuracy.items()]
+    return f"{about}\n\n{_table(('', ''), rows)}" if rows else ""
+
+
+def _data(card: Card) -> list[tuple[str, object]]:
+    data = card.dataset
+    return [
+        ("trained on", data.name),
+        ("source", data.source),
+        ("licence of the pictures", data.licence or "not recorded: ask whoever made the model"),
+        ("licence of the weights at the start", card.weights_licence),
+        *(("note", note) for note in data.notes),
+    ]
+
+
+def _integrity(card: Card) -> str:
+    proof = "its answers to synthetic pictures are in the card" if card.reference else "the card holds no answers"
+    return (
+        f"Content hash {words(card.content_hash)}; {proof}. `zoo verify` checks both. The card has a hash of its own. "
+        "Hashes show damage and careless changes, not where a file comes from."
+    )
+
+
+def _limits(card: Card) -> str:
+    limits = [
+        f"It answers every picture with one of its {len(card.classes):,} classes, whatever the picture shows.",
+        "Its figures hold for pictures like those it was evaluated on; on others they are usually lower.",
+        "Its probabilities are no better calibrated than the figures above say.",
+    ]
+    if card.metrics_split == "validation":
+        limits.append("There was no test split: the figures are of pictures that training chose its best epoch on.")
+    if card.precision != "fp32":
+        limits.append("The figures are the classifier's in fp32; what the file's precision costs is under Parity.")
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def number(value: Any, form: str) -> str:
+    """A stranger's number, or `unknown` where it is none."""
+    known = type(value) in (int, float) and math.isfinite(value) and abs(value) < 2**63
+    return format(value, form) if known else "unknown"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if type(value) is float else "" if value is None else str(value)
+
+
+def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table of strangers' texts; rows whose only value is empty are left out."""
+    lines = [[words(cell) for cell in row] for row in (header, *rows)]
+    kept = [line for line in lines[1:] if any(line[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(header), *kept))

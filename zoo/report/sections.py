@@ -1,0 +1,111 @@
+"""What a report says besides figures: where the model, its pictures and its weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.artifacts.card import Card
+    from zoo.evaluation.pictures import Chosen
+    from zoo.runs.run import Run
+
+# Titles, and under each of them names and values; empty values are not shown.
+Sections = Mapping[str, Mapping[str, str]]
+
+
+def sections_of(source: Run | Card) -> Sections:
+    """Of a run, or of an artifact by its card."""
+    from zoo.artifacts.card import Card
+
+    return card_sections(source) if isinstance(source, Card) else run_sections(source)
+
+
+def run_sections(run: Run) -> Sections:
+    """Of a run, finished or not; what an older version did not record is left out."""
+    info = run.info
+    weights, dataset, machine = (info.get(name) or {} for name in ("weights", "dataset", "machine"))
+    seconds = info.get("training_seconds")
+    return {
+        "Model": {
+            "backbone": _joined(info.get("backbone"), info.get("backbone_plugin")),
+            "weights": _text(weights.get("name")),
+            "about the weights": _text(weights.get("note")),
+            "weights licence": _text(weights.get("licence")),
+            **_preprocessing(info.get("preprocess") or {}),
+        },
+        "Trained on": _data(dataset),
+        "Training": {
+            "status": _text(info.get("status")),
+            "begun": _text(info.get("created")),
+            "took": "" if seconds is None else f"{seconds:,.0f} s",
+            "epoch kept": _text(info.get("best_epoch")),
+            **_plan(info.get("plan") or {}),
+        },
+        "Recipe": {name.replace("_", " "): _text(value) for name, value in run.recipe.options().items()},
+        "Made with": {**_texts(info.get("versions") or {}), **_texts(machine)},
+    }
+
+
+def card_sections(card: Card) -> Sections:
+    """Of an artifact."""
+    return {
+        "Model": {
+            "artifact": f"{card.name} ({card.format}, {card.precision}, takes {card.input})",
+            "backbone": _joined(card.backbone, card.backbone_plugin),
+            "weights": card.weights,
+            "weights licence": card.weights_licence,
+            **_preprocessing({"image_size": card.preprocess.image_size, "resize": card.preprocess.resize}),
+        },
+        "Trained on": _data(card.dataset.model_dump()),
+        f"Figures in its card ({card.metrics_split})": _texts(card.metrics),
+        "Recipe": {name.replace("_", " "): _text(value) for name, value in card.recipe.items()},
+        "Made with": {"created": card.created, **_texts(card.exported), **card.versions},
+    }
+
+
+def chosen_section(chosen: Chosen) -> Sections:
+    """Of the pictures of an evaluation."""
+    return {
+        "Evaluated on": {
+            "dataset": chosen.dataset,
+            "source": chosen.source,
+            "split": chosen.split_name,
+            "licence": chosen.licence,
+        }
+    }
+
+
+def _data(dataset: Mapping[str, Any]) -> dict[str, str]:
+    facts = {name: _text(dataset.get(name)) for name in ("name", "source", "licence")}
+    return {**facts, "notes": " ".join(_text(note) for note in dataset.get("notes") or ())}
+
+
+def _preprocessing(fields: Mapping[str, Any]) -> dict[str, str]:
+    return (
+        {"image size": f"{fields['image_size']} pixels, {fields.get('resize', '')}"} if "image_size" in fields else {}
+    )
+
+
+def _plan(plan: Mapping[str, Any]) -> dict[str, str]:
+    reasons = plan.get("reasons") or {}
+    facts = {}
+    for name, value in plan.items():
+        title = name.replace("_", " ")
+        if name != "reasons":
+            facts[title] = _text(value) + (f" ({reasons[title]})" if title in reasons else "")
+    return facts
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name.replace("_", " "): _text(value) for name, value in values.items()}
+
+
+def _joined(name: object, plugin: object) -> str:
+    return f"{_text(name)} ({_text(plugin)})" if plugin else _text(name)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,231 @@
+"""The run folder: what one training leaves, and how to find it again.
+
+::
+
+    runs/<backbone>-<dataset>-<time>/
+        recipe.toml          the options, as given; `zoo train --recipe` takes it
+        run.json             what was chosen, found and measured
+        metrics.csv          one row per epoch
+        best.safetensors     the network's weights with the lowest validation loss
+        last.ckpt            what `zoo train --resume` needs: weights, optimiser, schedule, random states
+        curves.png           loss, accuracy and learning rate
+        confusion.png        the confusion matrix of the final evaluation
+        report.html          all of it on one page, with the most confident mistakes
+        export/              artifacts
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ArtifactError, UsageError, reason_of
+from zoo.files import write_text
+from zoo.models.state_dict import load_state
+from zoo.recipes.recipe import Recipe
+from zoo.specs import PreprocessSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.data import Dataset, Split
+    from zoo.models.classifier import Classifier
+
+RUNS = Path("runs")
+
+
+class Run:
+    """A finished or interrupted training.
+
+    Args:
+        path: its folder. Raises `UsageError` where it holds no run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            self.info: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UsageError(
+                f"There is no run at {self.path}.", "See `zoo list runs`, or make one with `zoo train`."
+            ) from None
+        self.recipe = Recipe.make(**Recipe.read(self.path / "recipe.toml"))
+
+    @classmethod
+    def at(cls, path: Path, recipe: Recipe, info: dict[str, Any]) -> Run:
+        """A run whose folder holds nothing yet."""
+        run = cls.__new__(cls)
+        run.path, run.recipe, run.info = path, recipe, info
+        return run
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.info["classes"])
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        fields = self.info["preprocess"]
+        return PreprocessSpec(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final figures on the split that `info["metrics_split"]` names; empty where it was interrupted."""
+        return dict(self.info.get("metrics", {}))
+
+    def rows(self) -> list[dict[str, str]]:
+        """Of metrics.csv, one per epoch; none where the run logs to other places alone."""
+        try:
+            with (self.path / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        except FileNotFoundError:
+            return []
+
+    def weights(self) -> dict[str, Tensor]:
+        """The best checkpoint's state dict, on the CPU. Raises `ArtifactError`."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(self.path / "best.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise self._unreadable(error) from None
+
+    def classifier(self, weights: Mapping[str, Tensor] | None = None) -> Classifier:
+        """The best checkpoint, or other weights: fp32, in eval mode, on the CPU. Raises `ArtifactError`."""
+        from zoo.models.classifier import Classifier
+        from zoo.registry import registry
+
+        network = registry().backbone(self.info["backbone"]).spec.build(len(self.classes))
+        try:
+            load_state(network, self.weights() if weights is None else weights)
+        except RuntimeError as error:
+            raise self._unreadable(error) from None
+        return Classifier(self.preprocess, network, self.classes).eval()
+
+    def _unreadable(self, error: Exception) -> ArtifactError:
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        return ArtifactError(
+            f"The weights of the run {self.name} cannot be read: {reason}.", "Train again with `zoo train`."
+        )
+
+    def dataset(self) -> Dataset:
+        """The pictures that it was trained on, loaded again."""
+        from zoo.data.prepare import load_dataset
+
+        return load_dataset(self.recipe)[1]
+
+    def evaluation_split(self) -> tuple[str, Split]:
+        """`("test", …)`, or `("validation", …)` where there is no test split."""
+        from zoo.data.prepare import final_split
+
+        return final_split(self.dataset(), self.recipe.seed)
+
+    def save(self) -> None:
+        """Writes recipe.toml and run.json."""
+        write_text(self.path / "recipe.toml", self.recipe.toml())
+        write_text(self.path / "run.json", json.dumps(self.info, indent=2, ensure_ascii=False) + "\n")
+
+
+def list_runs(folder: Path = RUNS) -> list[Run]:
+    """The runs in a folder, newest first."""
+    found = []
+    for file in folder.glob("*/run.json"):
+        with suppress(UsageError):  # a damaged one must not hide the others
+            found.append(Run(file.parent))
+    return sorted(found, key=lambda run: str(run.info.get("created", "")), reverse=True)
+
+
+def latest_run(folder: Path = RUNS) -> Run:
+    """The newest run that has a checkpoint. Raises `UsageError` where there is none."""
+    for run in list_runs(folder):
+        if (run.path / "best.safetensors").exists():
+            return run
+    raise UsageError(f"There is no run under {folder}/.", "Make one, for example: zoo train resnet18 mnist")
+
+
+def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, int]:
+    """Finds the folder of a new run, and says how many folders had to be made: it and those around it.
+
+    Raises `UsageError` where it holds files already or cannot be written.
+    """
+    if output is None:
+        dataset = re.sub(r"[^\w.-]+", "-", Path(recipe.dataset).stem).strip("-.") or "pictures"
+        name = re.sub(r"[^\w.-]+", "-", f"{recipe.backbone}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}")
+        made = _missing(RUNS / name)
+        return _make(RUNS / name, exist_ok=False), made
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise UsageError(f"The folder {output} is not empty.", "Name another one with --output.")
+    made = _missing(output)
+    return _make(output, exist_ok=True), made
+
+
+def _missing(folder: Path) -> int:
+    return sum(not each.exists() for each in (folder, *folder.parents))
+
+
+def create_folder_at(folder: Path) -> Path:
+    """Makes a folder that may exist. Raises `UsageError` where it cannot be written."""
+    return _make(folder, exist_ok=True)
+
+
+def _make(folder: Path, *, exist_ok: bool) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError:  # another run began in the same second
+        if exist_ok:
+            raise UsageError(f"{folder} is a file.", "Name another one with --output.") from None
+        return _make(folder.with_name(folder.name + "x"), exist_ok=exist_ok)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} cannot be written: {reason_of(error)}.", "Name another one with --output."
+        ) from None
+    return folder
+
+
+@contextmanager
+def in_use(folder: Path, *, here: bool = True) -> Iterator[None]:
+    """Keeps other trainings out of a run folder while the context is open.
+
+    Args:
+        here: False in processes of the same training that write nothing.
+
+    Raises:
+        UsageError: a training is at work in it.
+    """
+    from filelock import FileLock, Timeout
+
+    if not here:
+        yield
+        return
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"A training is at work in {folder}.", "Wait until it has ended.") from None
+    try:
+        yield
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        lock.release()
+
+
+def remove_unfinished(folder: Path, *, made: int) -> None:
+    """Removes what a run wrote that ended before its first epoch, and as many folders as the run had made."""
+    with suppress(OSError):  # an error is on its way already
+        for name in ("recipe.toml", "run.json", "metrics.csv", "curves.png"):
+            (folder / name).unlink(missing_ok=True)
+        for each in (folder, *folder.parents)[:made]:
+            each.rmdir()

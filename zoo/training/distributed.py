@@ -1,0 +1,199 @@
+"""The processes of a training: one, or several that share every batch. Lightning Fabric starts and connects them."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar, cast
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
+
+from zoo.errors import UsageError, ZooError
+from zoo.processes.children import announced, guard
+from zoo.recipes.recipe import Recipe
+
+T = TypeVar("T")
+
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+def count_processes(recipe: Recipe, device: str) -> tuple[int, int]:
+    """Processes per machine, and machines. Raises `UsageError` where there are fewer devices, or no way to meet."""
+    started = TorchElasticEnvironment.detect()
+    devices, nodes = _started_by_torchrun(recipe) if started else _asked_for(recipe, device)
+    smallest = 2 * devices * nodes
+    if recipe.batch_size < smallest:
+        raise UsageError(
+            f"A batch of {recipe.batch_size} cannot be shared by {devices * nodes} processes.",
+            f"Give --batch-size {smallest} or more: it counts the pictures of all processes.",
+        )
+    return devices, nodes
+
+
+def _asked_for(recipe: Recipe, device: str) -> tuple[int, int]:
+    devices, nodes = recipe.devices or 1, recipe.nodes or 1
+    what, there = ("GPU", torch.cuda.device_count()) if device == "cuda" else ("CPU core", os.cpu_count() or 1)
+    if devices > there:
+        plural = "" if there == 1 else "s"
+        raise UsageError(
+            f"This machine has {there} {what}{plural}, not {devices}.", f"Give --devices {there} or fewer."
+        )
+    if nodes > 1 and "MASTER_ADDR" not in os.environ and not SLURMEnvironment.detect():
+        raise UsageError(
+            f"Nothing says where the first of the {nodes} machines is.",
+            "Start with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK: see docs/scaling.md.",
+        )
+    return devices, nodes
+
+
+def _started_by_torchrun(recipe: Recipe) -> tuple[int, int]:
+    local, whole = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    found = (local, whole // local)
+    if (recipe.devices or local, recipe.nodes or found[1]) != found:
+        raise UsageError(
+            f"torchrun started {found[1]} x {local} processes, which --devices and --nodes contradict.",
+            "Leave both out under torchrun.",
+        )
+    return found
+
+
+def _join(fabric: Fabric) -> None:
+    """Starts the processes and connects them until this one exits."""
+    connected = torch.distributed.is_initialized()
+    guard()
+    with announced():
+        fabric.launch()
+    if not connected:
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Ends the threads of the process group.
+
+    One that still holds a tensor while the interpreter shuts down aborts the process:
+    https://github.com/pytorch/pytorch/issues/190489. Lightning Fabric ends the group for NCCL alone.
+    """
+    gc.collect()  # networks, in cycles, that hold the group
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+class World:
+    """The processes of one training, seen from one of them.
+
+    Args:
+        device: `cpu` or `cuda`.
+        devices, nodes: as `count_processes` returns them. The first use of a further process starts it.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: how many there are.
+    """
+
+    def __init__(self, device: str = "cpu", devices: int = 1, nodes: int = 1) -> None:
+        self._device, self.devices, self._nodes = device, devices, nodes
+        # Fabric announces processes and precisions, which the summary says.
+        logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+        logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+        self._fabric = self.fabric("fp32")
+        self.rank, self.size = self._fabric.global_rank, self._fabric.world_size
+        self.device = self._fabric.device
+
+    def fabric(self, precision: str) -> Fabric:
+        """Fabric on these processes, in `fp32`, `bf16` or `fp16`."""
+        several = self.devices * self._nodes > 1
+        fabric = Fabric(
+            accelerator=self._device,
+            devices=self.devices,
+            num_nodes=self._nodes,
+            # Each process keeps its own BatchNorm statistics in an epoch: `average_buffers` unites them.
+            strategy=DDPStrategy(forward_sync_buffers=False) if several else "auto",
+            precision=PRECISIONS[precision],
+        )
+        if several:
+            _join(fabric)
+        return fabric
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def share(self) -> slice:
+        """Which rows of a batch are this process's."""
+        return slice(self.rank, None, self.size)
+
+    def parts(self, count: int, size: int) -> Iterator[Tensor]:
+        """The indices from 0 to `count`, int64, in batches of about equal length: at most `size` for each process."""
+        yield from torch.tensor_split(torch.arange(count), -(-count // (size * self.size)))
+
+    def gather(self, rows: Tensor, count: int) -> Tensor:
+        """The rows of a whole batch, `[count, ...]`, from every process's share of it, `[n, ...]`."""
+        if self.size == 1:
+            return rows
+        most = -(-count // self.size)
+        padded = rows.new_zeros((most, *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        mine = padded.to(self.device)
+        everyones = [torch.empty_like(mine) for _ in range(self.size)]
+        torch.distributed.all_gather(everyones, mine)
+        return torch.stack(everyones, 1).flatten(0, 1)[:count]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Elementwise, over all processes."""
+        return cast(Tensor, self._fabric.all_reduce(values, reduce_op="sum"))
+
+    def agreed(self, value: T) -> T:
+        """The first process's value, in all."""
+        return self._fabric.broadcast(value)
+
+    def once(self, make: Callable[[], T]) -> T:
+        """What `make` returns or raises in the first process, in all."""
+        result: T | ZooError | None = None
+        if self.first:
+            try:
+                result = make()
+            except ZooError as error:
+                result = error
+        result = self.agreed(result)
+        if isinstance(result, ZooError):
+            raise result
+        return cast(T, result)
+
+    def everyones(self, sentences: Sequence[str]) -> tuple[str, ...]:
+        """The sentences of all processes."""
+        if self.size == 1:
+            return tuple(sentences)
+        found: list[Sequence[str]] = [()] * self.size
+        torch.distributed.all_gather_object(found, sentences)
+        return tuple(sentence for each in found for sentence in each)
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Every process does the work, the first of each machine before the others: they find what it downloaded."""
+        if self._fabric.local_rank:
+            self._fabric.barrier()
+        try:
+            return work()
+        finally:
+            if not self._fabric.local_rank:
+                self._fabric.barrier()
+
+    def average_buffers(self, module: nn.Module) -> None:
+        """Gives running statistics (of BatchNorm) their mean over all processes, in place."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(cast(Tensor, self._fabric.all_reduce(buffer.clone(), reduce_op="mean")))

@@ -1,0 +1,78 @@
+"""The final figures: the deployable classifier with the best weights, in fp32, on the raw pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from zoo.artifacts.card import MAX_MISTAKES
+from zoo.data import Dataset, Split
+from zoo.data.decoded_split import check_unreadable
+from zoo.data.prepare import final_split
+from zoo.errors import TrainingError
+from zoo.evaluation.evaluation import Evaluation, answers, classifier_stream
+from zoo.models.classifier import Classifier
+from zoo.progress import Reporter
+from zoo.report.page import draw_run
+from zoo.runs.run import Run
+from zoo.training.distributed import World
+
+
+def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) -> Run:
+    """Evaluates a trained run, every process its share of the pictures, and writes what it found."""
+    name, split = final_split(dataset, run.recipe.seed)
+    classifier = run.classifier(world.once(run.weights))  # the run's folder may be out of reach for other machines
+    found = _evaluate(classifier, name, split, world, reporter)
+    if name == "test":
+        for sentence in found.unreadable:
+            reporter.warn(f"Left out: {sentence}")
+        run.info["unreadable"] += found.unreadable
+        check_unreadable(found.unreadable, len(split), run.recipe.max_unreadable)
+    if not len(found.indices):
+        raise TrainingError(f"No {name} picture can be read.", "Mend the pictures; the checkpoint is kept.")
+    run.info |= {
+        "status": "finished",
+        "metrics_split": name,
+        "metrics": found.figures,
+        "confusion": _confusion(found),
+    }
+    if world.first:
+        run.save()
+        try:
+            draw_run(run, found)
+        except Exception as error:  # whatever drawing libraries raise, the figures are safe
+            reporter.warn(f"The final figures could not be drawn: {str(error) or type(error).__name__}")
+    return run
+
+
+def _confusion(found: Evaluation) -> dict[str, Any]:
+    """As `zoo.artifacts.card.Confusion` describes it."""
+    counts = found.counts
+    return {
+        "right": counts.diagonal().tolist(),
+        "support": counts.sum(axis=1).tolist(),
+        "answers": counts.sum(axis=0).tolist(),
+        "mistakes": found.confusions()[:MAX_MISTAKES],
+    }
+
+
+def _evaluate(classifier: Classifier, name: str, split: Split, world: World, reporter: Reporter) -> Evaluation:
+    own = np.arange(len(split))[world.share]
+    stream = classifier_stream(classifier, world.device)
+    with reporter.bar(f"Final {name} figures", len(own)) as advance:
+        logits, kept, unreadable = answers(stream, split.subset(own), len(classifier.classes), advance)
+    # Rows of unreadable pictures are NaN: shares of one length are what can be gathered.
+    whole = torch.full((len(own), len(classifier.classes)), torch.nan)
+    whole[torch.from_numpy(kept)] = torch.from_numpy(logits)
+    rows = world.gather(whole, len(split)).cpu().numpy()
+    readable = np.flatnonzero(~np.isnan(rows).all(1))
+    return Evaluation(
+        classes=classifier.classes,
+        split_name=name,
+        split=split,
+        logits=rows[readable],
+        indices=readable,
+        unreadable=world.everyones(unreadable),
+    )

@@ -1,0 +1,151 @@
+"""The learning-rate range test: a sweep from far too small to far too large, and the rate in it to begin with.
+
+L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", https://arxiv.org/abs/1506.01186.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from zoo.data.prepare import anchored
+from zoo.errors import TrainingError
+from zoo.files import write_atomically
+from zoo.processes.allocator import keep_freed_memory
+from zoo.progress import Reporter
+from zoo.recipes.recipe import Recipe
+from zoo.registry import registry
+from zoo.report.plots import plot_sweep
+from zoo.training.batches import chunks
+from zoo.training.distributed import World
+from zoo.training.history import Journal
+from zoo.training.learner import Learner, check_compiler
+from zoo.training.loop import Fitter
+from zoo.training.phase import Phase
+from zoo.training.setup import decode_splits, prepare
+from zoo.training.time_budget import TimeBudget
+
+LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
+SMOOTHING = 0.9  # of the loss, per step
+DIVERGED = 4.0  # times the lowest smoothed loss
+SETTLING = 10  # steps whose average is still noise
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One loss per learning rate.
+
+    Attributes:
+        rates: of the head, rising, float64 `[n]`.
+        losses: smoothed, float64 `[n]`.
+        suggestion: the rate of the steepest descent.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    suggestion: float
+
+
+def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
+    """Sweeps the learning rate of the last step of the recipe's strategy; what comes before it trains as it would.
+
+    Raises `TrainingError` where no rate lowers the loss, or the loss is no number.
+    """
+    keep_freed_memory()
+    recipe = anchored(recipe)
+    if recipe.compile:
+        check_compiler()
+    job = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
+    with tempfile.TemporaryDirectory() as folder:
+        journal, world = Journal(Path(folder), reporter, recipe.monitor, writes=False), World(job.plan.device)
+        fitter = Fitter(job, decode_splits(job, reporter), journal, world, TimeBudget(None, world))
+        fitter.fit(job.plan.steps[:-1])
+    with fitter.ready(job.plan.steps[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
+        learner = Learner(recipe, phase, job.plan.weight_decay, fitter.batches_per_epoch())
+        rates = np.geomspace(LOWEST, HIGHEST, STEPS)
+        losses = []
+        for rate, loss in zip(rates, _losses(fitter, learner, phase, rates), strict=False):
+            if not math.isfinite(loss):
+                break
+            losses.append(loss)
+            advance(1)
+            smoothed = smooth(losses)
+            if smoothed[-1] > DIVERGED * smoothed.min() and rate > rates[SETTLING]:
+                break
+    if not losses:
+        raise TrainingError(
+            "The loss is infinite or undefined before the first step.",
+            "Look at --mean, --std and the weights, or give --precision fp32.",
+        )
+    return Sweep(rates[: len(losses)], smoothed, suggest(rates[: len(losses)], smoothed))
+
+
+def _losses(fitter: Fitter, learner: Learner, phase: Phase, rates: np.ndarray) -> Iterator[float]:
+    """The loss at each rate, before the step that is taken with it. Groups keep their ratio to the head's rate."""
+    groups = learner.optimizer.param_groups
+    peaks = [group["initial_lr"] for group in groups]
+    ratios = [peak / peaks[-1] for peak in peaks]
+    share = 1 / learner.recipe.accumulate
+    batches = _batches(fitter)
+    learner.train()
+    for rate in rates:
+        for group, ratio in zip(groups, ratios, strict=True):
+            group["lr"] = rate * ratio
+        before = 0.0
+        for _ in range(learner.recipe.accumulate - 1):
+            part = share * fitter.loss(phase, learner, *next(batches))[0]
+            before += float(part.detach())
+            phase.fabric.backward(part)
+        last = share * fitter.loss(phase, learner, *next(batches))[0]
+        yield before + float(last.detach())
+        learner.descend(last)
+
+
+def _batches(fitter: Fitter) -> Iterator[tuple[Tensor, int]]:
+    for epoch in itertools.count(1):
+        batches = chunks(fitter.drawn(), fitter.recipe.batch_size)
+        yield from ((indices, epoch) for indices in itertools.islice(batches, fitter.batches_per_epoch()))
+
+
+def smooth(losses: list[float]) -> np.ndarray:
+    """The exponential average with the bias of its start taken out, float64 `[n]`."""
+    average, smoothed = 0.0, np.empty(len(losses))
+    for index, loss in enumerate(losses):
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        smoothed[index] = average / (1 - SMOOTHING ** (index + 1))
+    return smoothed
+
+
+def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
+    """The rate at which the loss falls fastest over the logarithm of the rate, in front of its lowest point."""
+    lowest = int(losses[SETTLING:].argmin()) + SETTLING if len(losses) > SETTLING else 0
+    if lowest < SETTLING + 2:
+        raise TrainingError(
+            "No learning rate lowered the loss.",
+            "Look at the labels with `zoo check`, or give a larger --batch-size.",
+        )
+    slopes = np.gradient(losses[SETTLING : lowest + 1], np.log(rates[SETTLING : lowest + 1]))
+    return float(rates[SETTLING + slopes.argmin()])
+
+
+def write_sweep(sweep: Sweep, folder: Path) -> tuple[Path, Path]:
+    """Writes lr-find.png and lr-find.csv into a folder that exists."""
+    plot, table = folder / "lr-find.png", folder / "lr-find.csv"
+    write_atomically(plot, lambda path: plot_sweep(sweep.rates, sweep.losses, sweep.suggestion, path))
+    write_atomically(table, lambda path: _write_rows(sweep, path))
+    return plot, table
+
+
+def _write_rows(sweep: Sweep, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("learning_rate", "loss"))
+        writer.writerows(zip(sweep.rates.tolist(), sweep.losses.tolist(), strict=True))

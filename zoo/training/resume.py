@@ -1,0 +1,66 @@
+"""Whether a run that goes on finds what it began with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from typing import Any
+
+import torch
+
+from zoo.data import FilePictures, Split
+from zoo.errors import DataError
+from zoo.runs.run import Run
+from zoo.training.distributed import World
+from zoo.training.setup import Job
+
+
+def fingerprint(splits: tuple[Split, ...]) -> str:
+    """Of the names or pixels of pictures, their order and their labels; the same for a copy elsewhere."""
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(split.labels.tobytes())
+        if isinstance(split.pictures, FilePictures):
+            paths = [str(path) for path in split.pictures.paths]
+            root = len(os.path.commonpath([os.path.dirname(path) for path in paths]))  # noqa: PTH120
+            digest.update("\0".join(path[root:] for path in paths).encode())
+        else:
+            digest.update(split.pictures.array.data)
+    return digest.hexdigest()
+
+
+def same_pictures(run: Run, job: Job) -> None:
+    """Raises `DataError` where the dataset has other pictures, or other labels, than when the run began."""
+    if run.info["dataset"].get("fingerprint") != fingerprint(job.splits):
+        raise DataError(
+            f"The pictures of {job.data.name} are not those that the run {run.name} began with.",
+            f"Restore them, or train anew: zoo train --recipe {run.path / 'recipe.toml'}",
+        )
+
+
+def changes(run: Run, job: Job, world: World) -> list[str]:
+    """Takes the recorded thread count where it can; one sentence for what makes the result differ in its last bits."""
+    recorded, now = run.info["machine"], machine(world)
+    if world.size == 1 and recorded["threads"] != now["threads"] and recorded["threads"] <= (os.cpu_count() or 1):
+        torch.set_num_threads(recorded["threads"])
+        now = machine(world)
+    differing = [name for name in now if name != "platform" and recorded.get(name) != now[name]]
+    if run.info["plan"]["precision"] != job.plan.precision:
+        differing.append("precision")
+    if run.info["versions"]["torch"] != torch.__version__:
+        differing.append("PyTorch")
+    if not differing:
+        return []
+    return [f"Not what the run began with: {', '.join(differing)}. The result will differ in its last digits."]
+
+
+def machine(world: World) -> dict[str, Any]:
+    """What run.json records of the machine."""
+    cuda = world.device.type == "cuda"
+    return {
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "processes": world.size,
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
+    }

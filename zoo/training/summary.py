@@ -1,0 +1,84 @@
+"""What a training says before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zoo.data.prepare import final_split
+from zoo.transforms.augment import describe, make_policy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.recipes.recipe import Recipe
+    from zoo.specs import Stage
+    from zoo.training.distributed import World
+    from zoo.training.plan import Plan
+    from zoo.training.setup import Job
+
+SHOWN_CLASSES = 8
+STAGE_HEADERS = ("stage", "parameters", "trains in", "learning rate")
+
+
+def summary(job: Job, world: World) -> dict[str, str]:
+    """Named facts: what was chosen, and why where the user left it open."""
+
+    recipe, plan, data, dataset, splits = job.recipe, job.plan, job.data, job.dataset, job.splits
+
+    def because(choice: str) -> str:
+        return f" ({plan.reasons[choice]})" if choice in plan.reasons else ""
+
+    final_name, final = final_split(dataset, recipe.seed)
+    validation = "the dataset's own" if dataset.val is not None else "a tenth of the training pictures"
+    tested = f"{len(final):,} test" if final_name == "test" else "no test split: final figures on validation"
+    total = sum(parameter.numel() for parameter in job.network.parameters())
+    more = ", …" if len(dataset.classes) > SHOWN_CLASSES else ""
+    return {
+        "backbone": f"{recipe.backbone}, weights: {job.weights.name}",
+        "data": f"{data.name}: {dataset.source}",
+        "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
+        "pictures": f"{len(splits[0]):,} training, {len(splits[1]):,} validation ({validation}), {tested}",
+        "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
+        "strategy": f"{plan.strategy}{because('strategy')}",
+        "parameters": f"{total:,}",
+        "epochs": f"{plan.epochs}, {recipe.batch_size * recipe.accumulate} pictures a step",
+        "augmentation": _augmentation(recipe, plan),
+        "optimizer": f"{recipe.optimizer}, learning rate {plan.learning_rate:g}, {recipe.schedule}",
+        "device": f"{plan.device}{because('device')}{_processes(recipe, world)}",
+        "precision": f"{plan.precision}{because('precision')}",
+    }
+
+
+def _processes(recipe: Recipe, world: World) -> str:
+    return f", {world.size} processes, each with its part of {recipe.batch_size} pictures" if world.size > 1 else ""
+
+
+def _augmentation(recipe: Recipe, plan: Plan) -> str:
+    policy = make_policy(recipe, plan.augment) if plan.varied else None
+    mixed = [f"{name} {getattr(recipe, name)}" for name in ("mixup", "cutmix") if getattr(recipe, name)]
+    return ", ".join([f"{plan.augment}: {describe(policy)}" if policy else "none", *mixed])
+
+
+def stage_rows(plan: Plan, stages: Sequence[Stage], network: nn.Module) -> list[tuple[str, str, str, str]]:
+    """For each stage its name, parameters, the epochs in which it trains, and its learning rate."""
+    rows = []
+    for index, stage in enumerate(stages):
+        count = sum(parameter.numel() for parameter in stage.parameters(network))
+        rows.append((stage.name, f"{count:,}", *_course(plan, index)))
+    return rows
+
+
+def _course(plan: Plan, stage: int) -> tuple[str, str]:
+    """When a stage trains, and how fast."""
+    begin, spans, rates = 1, list[tuple[int, int]](), list[str]()
+    for step in plan.steps:
+        end = begin + step.epochs - 1
+        if stage >= step.first:
+            spans.append((spans.pop()[0] if spans and spans[-1][1] == begin - 1 else begin, end))
+            rates.append(f"{step.learning_rates[stage - step.first]:.2g}")
+        begin = end + 1
+    if not spans:
+        return "frozen", "-"
+    words = ", ".join(f"epochs {first} to {last}" if first < last else f"epoch {first}" for first, last in spans)
+    return words, ", then ".join(dict.fromkeys(rates))

@@ -1,0 +1,241 @@
+"""Training, from a recipe to a run folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.data.prepare import anchored
+from zoo.errors import TrainingError, UsageError
+from zoo.files import write_atomically
+from zoo.processes.allocator import keep_freed_memory
+from zoo.progress import Reporter
+from zoo.recipes.parsing import seconds
+from zoo.recipes.recipe import PLACES, Recipe
+from zoo.registry import Registered, registry
+from zoo.report.plots import plot_curves
+from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
+from zoo.specs import BackboneSpec
+from zoo.training import checkpoint
+from zoo.training.distributed import World, count_processes
+from zoo.training.final_evaluation import final_figures
+from zoo.training.history import Journal
+from zoo.training.learner import check_compiler
+from zoo.training.loop import Fitter
+from zoo.training.plan import check_size, choose_machine
+from zoo.training.resume import changes, fingerprint, machine, same_pictures
+from zoo.training.setup import Job, decode_splits, prepare
+from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
+from zoo.training.time_budget import TimeBudget
+
+RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
+
+
+def train(
+    backbone: str, dataset: str | Path, *, output: Path | str | None = None, progress: bool = False, **options: Any
+) -> Run:
+    """Fine-tunes a backbone on a dataset.
+
+    Args:
+        backbone: a registered name.
+        dataset: a registered name, or the path of a folder or a list file.
+        output: the run folder to make; by default one under `runs/`.
+        progress: whether to print what `zoo train` prints.
+        options: the other fields of `zoo.recipes.recipe.Recipe`.
+
+    Raises:
+        ZooError: with a cause and a remedy.
+    """
+    given = {"backbone": backbone, "dataset": dataset, **options}
+    recipe = Recipe.make(**{name: str(value) if isinstance(value, Path) else value for name, value in given.items()})
+    return train_recipe(recipe, Path(output) if output else None, Reporter(quiet=not progress))
+
+
+def resume(run: Path | str, *, progress: bool = False, **places: Any) -> Run:
+    """Goes on with a training that was interrupted, from its last checkpoint.
+
+    Args:
+        run: its folder.
+        progress: whether to print what `zoo train` prints.
+        places: options of `zoo.recipes.recipe.PLACES` that are to differ from the recorded ones.
+
+    Raises:
+        ZooError: with a cause and a remedy.
+    """
+    return resume_run(Path(run), places, Reporter(quiet=not progress))
+
+
+def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run:
+    """Runs a recipe; what `train` does behind its arguments."""
+    recipe = anchored(recipe)
+    world, reporter = _start(recipe, reporter)
+    folder, made = world.once(lambda: create_folder(recipe, output))
+    try:
+        return _guarded(recipe, Run.at(folder, recipe, {}), world, reporter)
+    finally:
+        if world.first and not any((folder / name).exists() for name in ("best.safetensors", checkpoint.NAME)):
+            remove_unfinished(folder, made=made)
+
+
+def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter) -> Run:
+    """What `resume` does behind its arguments."""
+    run = Run(folder)
+    strangers = [name for name in places if name not in PLACES]
+    if strangers:
+        raise UsageError(
+            f"A run goes on with the options that it began with, so {strangers[0]} cannot be given.",
+            f"For other options begin anew: zoo train --recipe {folder / 'recipe.toml'} …",
+        )
+    if run.info.get("status") == "finished":
+        raise UsageError(
+            f"The run {run.name} is finished.", f"Train another one: zoo train --recipe {folder / 'recipe.toml'}"
+        )
+    recipe = anchored(Recipe.make(**{**run.recipe.options(), **places}))
+    world, reporter = _start(recipe, reporter)
+    return _guarded(recipe, run, world, reporter)
+
+
+def _start(recipe: Recipe, reporter: Reporter) -> tuple[World, Reporter]:
+    """Checks what can be checked before anything is written, and starts the processes of the training."""
+    keep_freed_memory()
+    backbone = registry().backbone(recipe.backbone)
+    for name in _loggers(recipe):
+        registry().logger(name)
+    if recipe.image_size is not None:
+        check_size(recipe.image_size, backbone.spec)
+    device = choose_machine(recipe)[0]
+    processes = count_processes(recipe, device)
+    if recipe.compile:
+        check_compiler()
+    world = World(device, *processes)
+    return world, reporter if world.first else Reporter(quiet=True)
+
+
+def _loggers(recipe: Recipe) -> list[str]:
+    return [name.strip() for name in recipe.loggers.split(",") if name.strip()]
+
+
+def _guarded(recipe: Recipe, run: Run, world: World, reporter: Reporter) -> Run:
+    """Trains with what has to be undone afterwards."""
+    journal = Journal(run.path, reporter, recipe.monitor, writes=world.first)
+    try:
+        with in_use(run.path, here=world.first), _deterministic(recipe):
+            for name in _loggers(recipe):
+                logger = registry().logger(name)
+                journal.open(logger.name, logger.spec)
+            return _train(recipe, run, journal, world)
+    except KeyboardInterrupt:
+        best, goes_on = journal.best.epoch, (run.path / checkpoint.NAME).exists()
+        kept = f"{run.path} keeps epoch {best}, the best so far." if best else "No epoch had ended."
+        again = f"Go on with: zoo train --resume {run.path}" if goes_on else "Nothing else is kept."
+        reporter.warn(f"Interrupted. {kept} {again}")
+        raise
+    finally:
+        journal.close()
+
+
+def _train(recipe: Recipe, run: Run, journal: Journal, world: World) -> Run:
+    reporter = journal.reporter
+    saved = checkpoint.load(run.path) if run.info else None
+    budget = TimeBudget(seconds(recipe.time_budget), world, saved["spent"] if saved else 0.0)
+    backbone = registry().backbone(recipe.backbone)
+    job = world.in_turn(lambda: prepare(recipe, backbone.spec, reporter, run if saved else None))
+    if saved:
+        same_pictures(run, job)
+        for sentence in changes(run, job, world):
+            reporter.warn(sentence)
+        run.info.setdefault("resumed", []).append(_now())
+    else:
+        run.info |= _describe(job, backbone, world)
+    run.info["status"] = "running"
+    _write(world, run.save)
+    facts = {**summary(job, world), "writes to": f"{run.path}"}
+    reporter.facts("Training", facts)
+    reporter.table(STAGE_HEADERS, stage_rows(job.plan, job.stages, job.network))
+    stores = decode_splits(job, reporter, processes=world.devices)
+    run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
+    fitter = Fitter(job, stores, journal, world, budget)
+    _fit(fitter, saved, run)
+    return final_figures(run, job.dataset, world, reporter)
+
+
+def _fit(fitter: Fitter, saved: dict[str, Any] | None, run: Run) -> None:
+    started, before = time.perf_counter(), run.info.get("training_seconds", 0.0)
+    journal, run.info["status"] = fitter.journal, "failed"
+    try:
+        fitter.fit(fitter.plan.steps, saved)
+        run.info["status"] = "trained"
+    except KeyboardInterrupt:
+        run.info["status"] = "interrupted"
+        raise
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            "The GPU has too little memory for this training.", "Give a smaller --batch-size or --image-size."
+        ) from None
+    finally:
+        if journal.rows:
+            run.info["best_epoch"] = journal.best.epoch
+            run.info["training_seconds"] = round(before + time.perf_counter() - started, 1)
+            _write(fitter.world, run.save)
+            curves = run.path / "curves.png"
+            _write(fitter.world, lambda: write_atomically(curves, lambda path: plot_curves(journal.rows, path)))
+
+
+def _write(world: World, write: Callable[[], None]) -> None:
+    if world.first:
+        write()
+
+
+@contextmanager
+def _deterministic(recipe: Recipe) -> Iterator[None]:
+    """Reproducible algorithms while the context is open, where the recipe asks for them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if recipe.deterministic:
+        # https://docs.pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _describe(job: Job, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
+    """What run.json says before training begins."""
+    return {
+        "created": _now(),
+        "backbone": backbone.name,
+        "backbone_plugin": f"{backbone.distribution} {backbone.version}",
+        "weights": {
+            "name": job.weights.name,
+            "pretrained": job.weights.pretrained,
+            "note": job.weights.note,
+            "licence": job.weights.licence,
+        },
+        "dataset": {
+            "name": job.data.name,
+            "source": job.dataset.source,
+            "licence": job.data.licence,
+            "drawable": job.data.drawable,
+            "notes": list(job.dataset.notes),
+            "fingerprint": fingerprint(job.splits),
+        },
+        "classes": list(job.dataset.classes),
+        "preprocess": asdict(job.plan.preprocess),
+        "plan": {name: value for name, value in asdict(job.plan).items() if name != "preprocess"},
+        "machine": machine(world),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
+    }

@@ -1,0 +1,104 @@
+"""What varies in training pictures, and how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zoo.recipes.parsing import crop_range, zoom_range
+from zoo.recipes.recipe import Recipe
+
+# Augmented crops are cut from pictures this much larger than the network's input (256 for 224).
+MARGIN = 8 / 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Ranges that each picture's parameters are drawn from, uniformly.
+
+    Attributes:
+        degrees: rotation to either side.
+        translate: shift to either side, as a share of the picture's side.
+        scale: factor on the size of what is in the picture.
+        crop: area of a random crop as a share of the picture's (Inception's, https://arxiv.org/abs/1409.4842); it
+            takes the place of `translate` and `scale`.
+        shear: slant to either side, in degrees.
+        flip: how half of the pictures are mirrored: `none`, `horizontal`, `vertical`, `both` (each on its own).
+        jitter: brightness, contrast and saturation change by a factor within 1 ± jitter.
+        hue: turn of the colours to either side, as a share of the circle.
+        grey: share of the pictures that lose their colours.
+        trivial: whether each picture goes through one operation of TrivialAugment (`zoo.transforms.augment.trivial`).
+        erase: share of the pictures that lose a rectangle (https://arxiv.org/abs/1708.04896).
+    """
+
+    degrees: float = 0.0
+    translate: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    crop: tuple[float, float] | None = None
+    shear: float = 0.0
+    flip: str = "none"
+    jitter: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
+    trivial: bool = False
+    erase: float = 0.0
+
+
+POLICIES: dict[str, Policy | None] = {
+    "none": None,
+    "digits": Policy(degrees=10, translate=0.08, scale=(0.9, 1.1)),
+    "light": Policy(degrees=5, translate=0.12, scale=(0.9, 1.1), flip="horizontal"),
+    "photos": Policy(crop=(0.35, 1.0), flip="horizontal", jitter=0.2),
+    # torchvision's newer reference training: crop, flip, TrivialAugment, a tenth erased, and no jitter (timm turns it
+    # off, too, beside automatic augmentation). Its crops begin at 0.08 of the area, which would enlarge the 256 pixels
+    # of a store threefold.
+    # https://pytorch.org/blog/how-to-train-state-of-the-art-models-using-torchvision-latest-primitives/
+    "strong": Policy(crop=(0.25, 1.0), flip="horizontal", trivial=True, erase=0.1),
+}
+
+
+def make_policy(recipe: Recipe, name: str) -> Policy | None:
+    """The policy of that name with the recipe's single options in place of its own; None where nothing varies."""
+    given = {
+        "degrees": recipe.rotate,
+        "translate": recipe.translate,
+        "scale": zoom_range(recipe),
+        "crop": crop_range(recipe),
+        "shear": recipe.shear,
+        "flip": recipe.flip,
+        "jitter": recipe.jitter,
+        "hue": recipe.hue,
+        "grey": recipe.grey,
+        "trivial": recipe.trivial,
+        "erase": recipe.erase,
+    }
+    chosen: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    policy = POLICIES[name]
+    if not chosen:
+        return policy
+    # A crop draws size and place itself.
+    if "crop" in chosen:
+        chosen |= {"translate": 0.0, "scale": (1.0, 1.0)}
+    elif not {"translate", "scale"}.isdisjoint(chosen):
+        chosen["crop"] = None
+    return replace(policy or Policy(), **chosen)
+
+
+def describe(policy: Policy | None) -> str:
+    """The ranges in words, such as `rotated by up to 5°, half mirrored (horizontal)`."""
+    if policy is None:
+        return "nothing varies"
+    parts = {
+        f"rotated by up to {policy.degrees:g}°": policy.degrees,
+        f"shifted by up to {100 * policy.translate:g}% of the side": policy.translate,
+        "zoomed by {:g} to {:g}".format(*policy.scale): policy.scale != (1, 1),
+        "cropped to {:.0%} to {:.0%} of the area".format(*(policy.crop or (1, 1))): policy.crop,
+        f"sheared by up to {policy.shear:g}°": policy.shear,
+        f"half mirrored ({policy.flip})": policy.flip != "none",
+        f"brightness, contrast, saturation ± {policy.jitter:.0%}": policy.jitter,
+        f"colours turned by up to {360 * policy.hue:g}°": policy.hue,
+        f"{100 * policy.grey:g}% grey": policy.grey,
+        "one operation of TrivialAugment": policy.trivial,
+        f"{100 * policy.erase:g}% with a rectangle erased": policy.erase,
+    }
+    return ", ".join(words for words, present in parts.items() if present) or "nothing varies"

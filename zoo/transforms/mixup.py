@@ -1,0 +1,29 @@
+"""MixUp and CutMix: blends of two pictures, with the labels blended likewise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from zoo.recipes.recipe import Recipe
+
+Mixer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def make_mixer(recipe: Recipe, num_classes: int) -> Mixer | None:
+    """None where the recipe mixes nothing.
+
+    Returns:
+        Takes pictures float32 `[N, 3, S, S]` and labels int64 `[N]`; returns blended pictures of the same
+        shape and the share of each class, float32 `[N, K]`. Where both are asked for, each batch gets one of
+        them. MixUp: https://arxiv.org/abs/1710.09412, CutMix: https://arxiv.org/abs/1905.04899.
+    """
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    from torchvision.transforms import v2
+
+    kinds = ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
+    chosen = [kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha]
+    mixer: Mixer = chosen[0] if len(chosen) == 1 else v2.RandomChoice(chosen)
+    return mixer
