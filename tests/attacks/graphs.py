@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
-from zoo.artifacts.card import Card, DatasetCard, ReferenceOutputs
-from zoo.specs import PreprocessSpec
+from zoo.artifacts.card import Card
 from zoo_exporters import onnx_file
 
+from ..cards import any_card
 from .attack import Artifact
 
 FLOAT, INT64, BOOL, UINT8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.UINT8
@@ -22,26 +23,10 @@ LOGITS = helper.make_tensor_value_info("logits", FLOAT, ["n", 3])
 NOT_PREDICTED = tuple((0.0, 0.0, 0.0) for _ in range(6))  # answers to the synthetic pictures that are wrong
 
 
-def card(**changes: Any) -> Card:
-    fields: dict[str, Any] = {
-        "name": "attack",
-        "format": "onnx",
-        "created": "2026-01-02T03:04:05+0000",
-        "classes": ("red", "green", "blue"),
-        "preprocess": PreprocessSpec(image_size=28),
-        "backbone": "means",
-        "backbone_plugin": "visionzoo 1.0",
-        "weights": "none",
-        "dataset": DatasetCard(name="colours"),
-        "recipe": {},
-        "metrics": {"top1": 0.5},
-        "metrics_split": "test",
-        "parity": {},
-        "reference": ReferenceOutputs(pictures=1, logits=NOT_PREDICTED, spread=1.0, tolerance=0.1),
-        "versions": {},
-        "content_hash": "sha256:0",
-    }
-    return Card(**(fields | changes))
+card = partial(
+    any_card,
+    reference={"pictures": 1, "logits": NOT_PREDICTED, "spread": 1.0, "tolerance": 0.1},
+)
 
 
 def text(model: Card, **changes: Any) -> str:

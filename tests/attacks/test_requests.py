@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ..test_demo import onnx_artifact
+from ..demo.test_demo import onnx_artifact
 from .requests import NOT_OURS, PATHS, REQUESTS
 from .site import answer, demo, upload
 

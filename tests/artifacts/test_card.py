@@ -1,0 +1,236 @@
+"""The card: what it holds, and what of a stranger's card is refused."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from torch import nn
+
+from zoo.artifacts.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card
+from zoo.errors import ArtifactError, ExportError
+from zoo.exporting.card_writing import make_card
+from zoo.models.classifier import Classifier
+from zoo.parity.reference import rounding_on
+from zoo.parity.self_check import reference_outputs
+from zoo.parity.synthetic import synthetic_pictures
+from zoo.registry import registry
+from zoo.runs.run import Run
+from zoo.specs import PreprocessSpec, WriteOptions, Written
+
+from ..cards import any_card
+
+card = partial(
+    any_card,
+    backbone_plugin="zoo-tiny 1.0",
+    recipe={"epochs": 3, "mean": (0.5, 0.5, 0.5)},
+    curves=[{"epoch": 1, "phase": "full", "val_loss": 0.5, "val_top1": None}],
+    confusion={"right": (2, 3, 4), "support": (3, 3, 4), "answers": (2, 4, 4), "mistakes": ((0, 1, 1),)},
+    parity={"max": 1e-6, "checks": [{"name": "logits"}]},
+    reference={"pictures": 1, "logits": [(1.5, -2.0, 0.25)] * 6, "spread": 1.0, "tolerance": 1e-4},
+    versions={"visionzoo": "1"},
+)
+
+
+def fields(**changes) -> dict:
+    return json.loads(card().model_dump_json()) | changes
+
+
+def test_a_card_comes_back_as_it_was_written():
+    assert Card.parse(card().model_dump_json()) == card()
+    assert (card().schema_version, str(card().backbone_plugin)) == (2, "zoo-tiny 1.0")
+
+
+def test_a_sealed_card_is_read_in_any_layout_and_refused_with_any_other_content():
+    sealed = json.loads(card().sealed())
+    assert Card.parse(json.dumps(dict(reversed(sealed.items())), indent=1)) == card(card_hash=sealed["card_hash"])
+    for change in ({"created": "2027-01-02"}, {"metrics": {"top1": 0.99, "num_pictures": 10}}, {"added": 1}):
+        with pytest.raises(ArtifactError, match="was changed after the export"):
+            Card.parse(json.dumps(sealed | change))
+
+
+def test_a_card_of_version_1_is_still_read():
+    old = fields(schema_version=1, backbone_plugin="zoo-tiny 1.0")
+    for name in ("exported", "curves", "confusion", "reference", "precision", "input"):
+        del old[name]
+    found = Card.parse(json.dumps(old))
+    assert (found.backbone_plugin.distribution, found.backbone_plugin.version) == ("zoo-tiny", "1.0")
+    assert (found.reference, found.confusion, found.curves, found.precision) == (None, None, (), "fp32")
+
+
+def deep(levels: int) -> dict:
+    value: dict = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+SPEC = {"image_size": 24}
+REFERENCE = {"pictures": 1, "logits": [[1.0, 2.0, 3.0]], "spread": 1.0, "tolerance": 0.1}
+CONFUSION = {"right": [1, 1, 1], "support": [1, 1, 1], "answers": [1, 1, 1], "mistakes": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"schema_version": 99}, "schema version 99.*pip install -U"),
+        ({"schema_version": 0}, "valid at schema_version"),
+        ({"schema_version": True}, "valid at schema_version"),
+        ({"schema_version": None}, "valid at schema_version"),
+        ({"classes": ["a", "a", "b"]}, "named twice"),
+        ({"classes": ["a", "b", "c\x1b[31m"]}, "control characters"),
+        ({"classes": ["a", "b", "c\n"]}, "control characters"),
+        ({"classes": ["a", "b", "c\u2028"]}, "control characters"),
+        ({"classes": ["a"]}, "valid at classes"),
+        ({"classes": "abc"}, "valid at classes"),
+        ({"input": "bytes"}, "valid at input"),
+        ({"precision": "int4"}, "valid at precision"),
+        ({"preprocess": SPEC | {"image_size": -1}}, "image size"),
+        ({"preprocess": SPEC | {"image_size": 10**9}}, "image size"),
+        ({"preprocess": SPEC | {"image_size": "24"}}, "valid integer"),
+        ({"preprocess": SPEC | {"crop_fraction": 0}}, "crop fraction"),
+        ({"preprocess": SPEC | {"crop_fraction": 5.0}}, "crop fraction"),
+        ({"preprocess": SPEC | {"std": [1, 0, 1]}}, "std"),
+        ({"preprocess": SPEC | {"mean": [1, 1]}}, "preprocess.mean"),
+        ({"preprocess": SPEC | {"resize": "nearest"}}, "preprocess.resize"),
+        ({"recipe": deep(10)}, "nested deeper"),
+        ({"recipe": {"a": list(range(30_000))}}, "more than 20000 values"),
+        ({"recipe": {"a" * 300: 1}}, "at recipe: a name"),
+        ({"metrics": {"top1": "x" * 20_000}}, "at metrics: a value"),
+        ({"metrics": {"top1": 10**30}}, "at metrics: a value"),
+        ({"versions": {"\x1b]0;": 1}}, "versions.\ufffd]0;"),
+        ({"versions": {str(i): "1" for i in range(300)}}, "valid at versions"),
+        ({"curves": [{"epoch": 1}] * 2000}, "valid at curves"),
+        ({"confusion": CONFUSION | {"right": [1, 1]}}, "not of these classes"),
+        ({"confusion": CONFUSION | {"mistakes": [[0, 3, 1]]}}, "not of these classes"),
+        ({"confusion": CONFUSION | {"mistakes": [[0, 1, -1]]}}, "valid at confusion"),
+        ({"reference": REFERENCE | {"logits": [[1.0, 2.0]]}}, "not of these classes"),
+        ({"reference": REFERENCE | {"logits": []}}, "valid at reference"),
+        ({"reference": REFERENCE | {"tolerance": 1e9}}, "valid at reference.tolerance"),
+        ({"reference": REFERENCE | {"spread": 0}}, "valid at reference.spread"),
+        ({"name": "x" * 20_000}, "valid at name"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_strangers_card_is_refused(changes, reason):
+    with pytest.raises(ArtifactError, match=reason) as refused:
+        Card.parse(json.dumps(fields(**changes)))
+    assert refused.value.cause.isprintable()
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("place", "reason", "instead"),
+    [
+        ('"max":1e-6', "finite", '"max":1e999'),
+        ('"max":1e-6', "NaN is no number", '"max":NaN'),
+        ('"max":1e-6', "stands twice", '"max":1,"max":2'),
+        ('"schema_version":2', "stands twice", '"schema_version":2,"schema_version":1'),
+        ('"max":1e-6', "nested too deeply", '"max":' + "[" * 100_000),
+        ('"max":1e-6', "JSON", '"max":' + "9" * 5000),
+        ('"name":"tiny on shapes"', "valid at the whole", '"name":"\\ud800"'),
+    ],
+    ids=["infinite", "nan", "twice", "version twice", "deep", "digits", "surrogate"],
+)
+def test_json_that_readers_take_differently_is_refused(place, reason, instead):
+    text = card().model_dump_json()
+    assert place in text
+    with pytest.raises(ArtifactError, match=reason):
+        Card.parse(text.replace(place, instead))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '"card"', "{"], ids=repr)
+def test_what_is_no_card(text):
+    with pytest.raises(ArtifactError, match="no valid JSON"):
+        Card.parse(text)
+
+
+def made(run: Run, **changes) -> Card:
+    reference = card().reference
+    run.info |= changes
+    return make_card(
+        run,
+        registry().exporter("onnx").spec,
+        WriteOptions(input="tensor", precision="fp16"),
+        Written(facts={"opset": 18}),
+        parity={},
+        reference=reference,
+        content_hash="sha256:0",
+    )
+
+
+def test_a_card_is_made_of_a_run(trained):
+    found = made(Run(trained.path))
+    assert (found.input, found.precision, found.exported) == ("tensor", "fp16", {"opset": 18})
+    assert [row["epoch"] for row in found.curves] == [1, 2, 3, 4, 5, 6]
+    assert found.curves[0]["phase"] == "full"
+    assert all(0 < row["val_loss"] < 5 for row in found.curves)
+    assert sum(found.confusion.right) / sum(found.confusion.support) == trained.metrics["top1"]
+    missed = sum(count for _, _, count in found.confusion.mistakes)
+    assert sum(found.confusion.right) + missed == trained.metrics["num_pictures"] == 18
+    assert Card.parse(found.model_dump_json()) == found
+
+
+def test_a_run_of_an_older_version_has_no_counts(trained):
+    run = Run(trained.path)
+    del run.info["confusion"]
+    assert made(run).confusion is None
+
+
+def test_long_curves_are_thinned_out(trained, monkeypatch):
+    rows = [{"epoch": str(i), "val_loss": "nan", "note": ""} for i in range(2500)]
+    monkeypatch.setattr(Run, "rows", lambda self: rows)
+    found = made(Run(trained.path)).curves
+    assert (len(found), found[0]["epoch"], found[-1]["epoch"]) == (1000, 0, 2499)
+    assert found[0]["val_loss"] is None
+
+
+def test_a_class_that_no_card_may_name_stops_the_export_with_a_sentence(trained):
+    with pytest.raises(ExportError, match="classes: a class has control characters"):
+        made(Run(trained.path), classes=["bar", "line", "slo\npe"])
+
+
+def test_another_machine_may_depart_as_far_as_rounding_does():
+    classifier = Classifier(PreprocessSpec(image_size=8), nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 3)), "abc")
+    answers = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
+
+    def outputs(precision, rewriting=0.0, spread=1.0):
+        runtimes = [lambda images, add=add: answers[images[:, 0, 0, 0]] + np.float32(add) for add in (0.0, rewriting)]
+        return reference_outputs(
+            runtimes, classifier.eval(), precision=precision, spread=spread, tolerance=1e-4
+        ).tolerance
+
+    assert (outputs("fp32"), outputs("fp16"), outputs("int8")) == (1e-4, 5e-2, 0.1)
+    assert outputs("int8", rewriting=0.25) == pytest.approx(0.75, rel=1e-5)
+    assert outputs("int8", rewriting=9) == 1
+    rounding = max(rounding_on(classifier, picture[None]) for picture in synthetic_pictures(8))
+    assert outputs("fp32", spread=rounding / 1e-2) == pytest.approx(4e-2)
+    assert outputs("fp16", spread=rounding / 1e-5) == pytest.approx(2**14 * 1e-5)
+    assert outputs("int8", spread=rounding / 1e-2) == 0.1
+
+
+@pytest.mark.parametrize("num_classes", [1000, 100_000])
+def test_many_classes_fit_into_a_card(num_classes):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(256, num_classes)).astype(np.float32)
+
+    def runtime(images):
+        return table[images[:, 0, 0, 0]]
+
+    classifier = Classifier(
+        PreprocessSpec(image_size=24), nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 3)), "abc"
+    )
+    reference = reference_outputs([runtime] * 2, classifier, precision="fp32", spread=1.0, tolerance=1e-4)
+    assert len(reference.logits[0]) == min(num_classes, MAX_REFERENCE_CLASSES)
+    # Nine digits are all that float32 has.
+    assert np.isin(np.float32(reference.logits[0]), table).all()
+    counts = tuple(range(num_classes))
+    mistakes = tuple((i % num_classes, (i + 1) % num_classes, 3) for i in range(MAX_MISTAKES))
+    full = card(
+        classes=tuple(f"class number {i}" for i in range(num_classes)),
+        reference=reference,
+        confusion={"right": counts, "support": counts, "answers": counts, "mistakes": mistakes},
+    )
+    assert Card.parse(full.model_dump_json()) == full

@@ -1,0 +1,70 @@
+"""Run by the tests of the demo in a process of its own: Gradio leaves sockets and event loops to the collector.
+
+    python -m tests.demo.demo_server LOG
+
+Serves two models that answer with a picture's strongest colour, the second one's card hostile. Prints the address;
+writes the SHA-256 of all bytes that reach the decoder to LOG, a line each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from functools import partial
+
+import numpy as np
+
+from zoo.artifacts.card import DatasetCard
+from zoo.artifacts.predictor import Predictor
+
+from ..cards import any_card
+
+NASTY = "<img src=x onerror=alert(1)>${alert(2)}{{alert}}`</script><script>alert(3)</script>"
+
+
+card = partial(
+    any_card,
+    dataset={"name": "colours", "drawable": True},
+    metrics={"top1": 0.9871, "num_pictures": 1234},
+    parity={"max": 1.2e-6, "top1_agreement": 1.0, "pictures": 300},
+)
+
+
+def means(images: np.ndarray) -> np.ndarray:
+    """The mean of each colour as logits."""
+    return images.mean((1, 2), dtype=np.float32) / 25
+
+
+class Fake:
+    """A model in this process, which writes down what reaches it."""
+
+    expected_seconds = 0.01
+
+    def __init__(self, predictor: Predictor, log: str) -> None:
+        self.predictor, self.log = predictor, log
+
+    def ask(self, kind, body):
+        from zoo_demo.service import Answer
+        from zoo_demo.worker import answer
+
+        with open(self.log, "a") as file:  # noqa: PTH123
+            print(hashlib.sha256(body).hexdigest(), file=file)
+        said, view = answer(self.predictor, kind, body)
+        return Answer(**said, view=view)
+
+
+def main(log: str) -> None:
+    from zoo_demo import server
+    from zoo_demo.models import Model
+
+    names = dict.fromkeys(("name", "format", "created", "backbone", "weights", "metrics_split"), NASTY)
+    dataset = DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))
+    hostile = card(**names, classes=(NASTY, "green", "blue"), dataset=dataset)
+    models = [Model(c.name, c, Fake(Predictor(c, means), log)) for c in (card(), hostile)]
+    with server.running(models, "127.0.0.1") as url:
+        print(url, flush=True)
+        server.wait_for_interrupt()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

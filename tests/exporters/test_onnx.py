@@ -1,0 +1,458 @@
+"""ONNX in depth: opsets, weights beside the file, half precision, and the first value that departs."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torchvision
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from zoo.errors import ArtifactError, ExportError, UsageError
+from zoo.models.classifier import Classifier
+from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
+from zoo_exporters import onnx as format_
+from zoo_exporters import onnx_file, wire
+
+from ..exporters.test_exporters import differences, make_classifier
+
+CARD = '{"classes": ["a", "b"]}'
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    """Two pictures larger than the networks see, smooth and rough in places, uint8 `[2, 90, 100, 3]`."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (2, 9, 10, 3), dtype=np.uint8).repeat(10, axis=1).repeat(10, axis=2)
+    return np.clip(coarse + rng.integers(-40, 40, coarse.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def resnet(pictures) -> Classifier:
+    """A ResNet18 whose BatchNorms have seen pictures."""
+    torch.manual_seed(0)
+    classifier = Classifier(PreprocessSpec(image_size=64), torchvision.models.resnet18(num_classes=4), "abcd")
+    with torch.no_grad():
+        for _ in range(3):
+            classifier(torch.from_numpy(pictures))
+    return classifier.eval()
+
+
+@pytest.fixture(scope="module")
+def honest(resnet, tmp_path_factory):
+    path = tmp_path_factory.mktemp("honest") / "model.onnx"
+    return path, format_.write(resnet, path, WriteOptions())
+
+
+@pytest.fixture(scope="module")
+def split_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("split") / "model.onnx"
+    written = format_.write(make_classifier(), path, WriteOptions(external_data=True))
+    assert written.facts == {"opset": 18, "external_data": True}
+    return path
+
+
+@pytest.fixture
+def pair(split_file, tmp_path) -> Path:
+    for path in (split_file, onnx_file.data_path(split_file)):
+        shutil.copy(path, tmp_path)
+    return tmp_path / split_file.name
+
+
+def imported(path: Path) -> int:
+    return onnx.load(path, load_external_data=False).opset_import[0].version
+
+
+@pytest.mark.parametrize(
+    "options",
+    [WriteOptions(opset=25), WriteOptions(opset=17, input="tensor"), WriteOptions(opset=14, input="tensor")],
+)
+def test_the_file_has_the_opset_that_was_asked_for(options, tmp_path):
+    path = tmp_path / "model.onnx"
+    classifier = make_classifier()
+    written = format_.write(classifier, path, options)
+    assert imported(path) == options.opset == written.facts["opset"]
+    if options.input == "pixels":
+        assert max(differences(format_, path, classifier)) < 2e-6
+    else:
+        tensors = np.random.default_rng(0).standard_normal((3, 3, 16, 16), np.float32)
+        expected = classifier.network(torch.from_numpy(tensors)).detach().numpy()
+        np.testing.assert_allclose(format_.load(path, LoadOptions())(tensors), expected, atol=2e-6)
+        assert written.departure(path, tensors) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (WriteOptions(opset=17), r"antialiased Resize.*--input tensor"),
+        (WriteOptions(opset=26), "from 18 to 25"),
+        (WriteOptions(opset=13, input="tensor"), "from 14 to 25, as far as the operators allow"),
+        (WriteOptions(opset=0), "from 18 to 25"),
+    ],
+)
+def test_opsets_that_cannot_be_are_refused(options, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        format_.write(make_classifier(), tmp_path / "model.onnx", options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_operator_without_a_counterpart_in_an_old_opset_is_refused_quietly(tmp_path, capfd, caplog):
+    network = nn.Sequential(nn.Flatten(), nn.LayerNorm(768), nn.Linear(768, 2))  # opset 17 has the norm, 16 has not
+    classifier = Classifier(PreprocessSpec(image_size=16), network, "ab").eval()
+    with pytest.raises(UsageError, match=r"opset 16.*14 to 25, as far as the operators allow"):
+        format_.write(classifier, tmp_path / "model.onnx", WriteOptions(opset=16, input="tensor"))
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+def test_weights_lie_beside_the_file(pair, tmp_path):
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+    weights = make_classifier().network[0].weight.detach().numpy()
+    assert len(onnx_file.data_path(pair).read_bytes()) >= weights.nbytes
+    assert max(differences(format_, pair, make_classifier())) < 2e-6
+    bare = format_.content_hash(pair)
+    format_.write_card(pair, CARD)
+    assert format_.read_card(pair) == CARD
+    assert format_.content_hash(pair) == bare
+
+
+def test_the_hash_covers_weights_beside_the_file(pair):
+    bare = format_.content_hash(pair)
+    data = bytearray(onnx_file.data_path(pair).read_bytes())
+    data[len(data) // 2] ^= 1
+    onnx_file.data_path(pair).write_bytes(data)
+    assert format_.content_hash(pair) != bare
+
+
+@pytest.mark.slow
+def test_more_than_one_file_can_hold_goes_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo_exporters.onnx.MAX_MODEL_BYTES", 1000)
+    with pytest.raises(ExportError, match=r"2 GB.*--external-data.*--torchscript"):
+        format_.write(make_classifier(), tmp_path / "model.onnx", WriteOptions())
+    format_.write(make_classifier(), tmp_path / "model.onnx", WriteOptions(external_data=True))
+    assert max(differences(format_, tmp_path / "model.onnx", make_classifier())) < 2e-6
+
+
+def refused(path: Path, message: str) -> None:
+    for read in (format_.read_card, format_.content_hash, lambda path: format_.load(path, LoadOptions())):
+        with pytest.raises(ArtifactError, match=message):
+            read(path)
+
+
+def test_missing_and_short_weights_are_named(pair):
+    data = onnx_file.data_path(pair)
+    content = data.read_bytes()
+    data.write_bytes(content[:-1])
+    refused(pair, rf"model\.onnx\.data' is cut short: {len(content) - 1} of {len(content)} bytes")
+    data.unlink()
+    refused(pair, r"needs its weights, 'model\.onnx\.data', beside it")
+
+
+def place(tensor: TensorProto, location: str | None) -> None:
+    tensor.data_location = TensorProto.EXTERNAL
+    del tensor.external_data[:]
+    if location is not None:
+        tensor.external_data.add(key="location", value=location)
+
+
+def in_attribute(tensor):
+    return helper.make_node("Constant", [], ["planted"], value=tensor)
+
+
+def in_subgraph(tensor):
+    branch = helper.make_graph([], "branch", [], [], initializer=[tensor])
+    return helper.make_node("If", ["condition"], ["planted"], then_branch=branch, else_branch=branch)
+
+
+def in_deeper_attribute(tensor):
+    branch = helper.make_graph([in_attribute(tensor)], "branch", [], [])
+    return helper.make_node("If", ["condition"], ["planted"], then_branch=branch, else_branch=branch)
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["../secret", "/etc/passwd", "./model.onnx.data", "folder/model.onnx.data", "model.onnx", "other.data", "", None],
+)
+def test_weights_in_strange_places_are_refused(pair, location):
+    model = onnx.load(pair, load_external_data=False)
+    place(model.graph.initializer[0], location)
+    onnx.save(model, pair)
+    refused(pair, "may read them from 'model.onnx.data' beside it only")
+
+
+@pytest.mark.parametrize("plant", [in_attribute, in_subgraph, in_deeper_attribute])
+def test_tensors_anywhere_in_a_graph_are_looked_at(pair, plant):
+    model = onnx.load(pair, load_external_data=False)
+    tensor = TensorProto(name="planted", data_type=TensorProto.FLOAT, dims=[1])
+    place(tensor, "../secret")
+    model.graph.node.append(plant(tensor))
+    pair.write_bytes(model.SerializeToString())
+    refused(pair, r"reads weights from '\.\./secret'")
+
+
+def test_tensors_of_functions_and_sparse_ones_are_looked_at(pair):
+    tensor = TensorProto(name="planted", data_type=TensorProto.FLOAT, dims=[1])
+    place(tensor, "../secret")
+    for field in ("function", "sparse"):
+        model = onnx.load(pair, load_external_data=False)
+        if field == "function":
+            opset = [helper.make_opsetid("", 18)]
+            model.functions.append(helper.make_function("own", "f", [], ["planted"], [in_attribute(tensor)], opset))
+        else:
+            model.graph.sparse_initializer.add().values.CopyFrom(tensor)
+        changed = pair.with_name(f"{field}.onnx")
+        changed.write_bytes(model.SerializeToString())
+        refused(changed, r"reads weights from '(\.\./secret|model\.onnx\.data)'")
+
+
+def test_weights_behind_a_link_to_another_folder_are_refused(pair, tmp_path):
+    data = onnx_file.data_path(pair)
+    (tmp_path / "elsewhere").mkdir()
+    data.rename(tmp_path / "elsewhere" / "data")
+    data.symlink_to(tmp_path / "elsewhere" / "data")
+    refused(pair, "link to another folder")
+
+
+def test_graphs_in_graphs_without_end_are_damaged(tmp_path):
+    graph = b""
+    for _ in range(60):  # a graph in an attribute of a node of a graph
+        for field in (6, 5, 1):
+            graph = bytes([field << 3 | 2]) + wire.encoded(len(graph)) + graph
+    path = tmp_path / "deep.onnx"
+    path.write_bytes(bytes([7 << 3 | 2]) + wire.encoded(len(graph)) + graph)
+    with pytest.raises(ArtifactError, match="no ONNX file, or a damaged one"):
+        format_.content_hash(path)
+
+
+def test_half_precision_is_half_as_large_and_close(resnet, honest, pictures, tmp_path):
+    path = tmp_path / "half.onnx"
+    written = format_.write(resnet, path, WriteOptions(precision="fp16"))
+    assert path.stat().st_size < 0.52 * honest[0].stat().st_size
+    logits = format_.load(path, LoadOptions())(pictures)
+    assert logits.dtype == np.float32
+    with torch.inference_mode():
+        expected = resnet(torch.from_numpy(pictures)).numpy()
+    assert 1e-5 < np.abs(logits - expected).max() / expected.std() < 2e-2
+    model = onnx.load(path)
+    kinds = {numpy_helper.to_array(one).dtype for one in model.graph.initializer if one.name.startswith("network")}
+    assert kinds == {np.dtype(np.float16)}
+    assert written.departure(path, pictures) is None
+    weight = next(one for one in model.graph.initializer if one.name == "network.layer1.0.conv1.weight")
+    values = numpy_helper.to_array(weight).copy()
+    values[3] *= np.float16(1.1)
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, path)
+    assert "(Conv), which network.layer1.0.conv1 and network.layer1.0.bn1" in written.departure(path, pictures)
+
+
+def test_int8_needs_pictures(tmp_path):
+    with pytest.raises(ExportError, match="without pictures"):
+        format_.write(make_classifier(), tmp_path / "model.onnx", WriteOptions(precision="int8"))
+
+
+def test_files_say_nothing_of_their_maker(honest):
+    model = onnx.load(honest[0])
+    assert not model.metadata_props
+    assert not model.graph.metadata_props
+    for entry in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        assert not entry.doc_string
+        assert not getattr(entry, "metadata_props", ())
+
+
+def test_an_honest_file_departs_nowhere(honest, pictures):
+    path, written = honest
+    assert written.facts == {"opset": 18, "external_data": False}
+    assert written.departure(path, pictures) is None
+
+
+def node_of(model, kind: str, index: int = 0):
+    return [node for node in model.graph.node if node.op_type == kind][index]
+
+
+def weight_of(model, name: str) -> tuple[TensorProto, np.ndarray]:
+    tensor = next(one for one in model.graph.initializer if one.name == name)
+    return tensor, numpy_helper.to_array(tensor).copy()
+
+
+def set_weight(tensor: TensorProto, values: np.ndarray) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def one_weight(model):
+    tensor, values = weight_of(model, "network.layer3.0.conv1.weight")
+    values[5, 7, 1, 1] *= 1.01
+    set_weight(tensor, values)
+
+
+def channels_swapped(model):
+    tensor, values = weight_of(model, "network.conv1.weight")
+    set_weight(tensor, np.ascontiguousarray(values[:, ::-1]))
+
+
+def mean_altered(model):
+    tensor, values = weight_of(model, "preprocess.mean")
+    set_weight(tensor, values + 1)
+
+
+def removed(kind):
+    def remove(model):
+        node = node_of(model, kind, -1)
+        for other in model.graph.node:
+            other.input[:] = [node.input[0] if name == node.output[0] else name for name in other.input]
+        model.graph.node.remove(node)
+
+    return remove
+
+
+def attribute(name, value):
+    def change(model):
+        node = node_of(model, "Resize")
+        # Both others are allowed with an antialiased linear resize only.
+        kept = [one for one in node.attribute if one.name not in (name, "antialias", "exclude_outside")]
+        del node.attribute[:]
+        node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+    return change
+
+
+def batchnorm_in_training(model):
+    conv = next(node for node in model.graph.node if "network.layer2.0.conv2.weight" in node.input)
+    _, values = weight_of(model, "network.layer2.0.conv2.weight")
+    value, parts = conv.output[0], ("scale", "shift", "running_mean", "running_var")
+    for name in parts:
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(len(values), np.float32), name))
+    conv.output[0] = "raw"
+    norm = helper.make_node(
+        "BatchNormalization", ["raw", *parts], [value, "mean_", "var_"], name="forgotten", training_mode=1
+    )
+    model.graph.node.insert(list(model.graph.node).index(conv) + 1, norm)
+
+
+SABOTAGES = {
+    "one weight by 1 %": (one_weight, r"\(Conv\), which network.layer3.0.conv1 and network.layer3.0.bn1"),
+    "channels swapped": (channels_swapped, r"\(Conv\), which network.conv1 and network.bn1"),
+    "mean altered": (mean_altered, r"\(Sub\), which preprocess"),
+    "Sub removed": (removed("Sub"), "no value 'sub_.*', which preprocess"),
+    "Div removed": (removed("Div"), "no value 'div', which preprocess"),
+    "antialias off": (attribute("antialias", 0), r"\(Resize\), which preprocess"),
+    "nearest": (attribute("mode", "nearest"), r"\(Resize\), which preprocess"),
+    "BatchNorm in training": (
+        batchnorm_in_training,
+        r"'forgotten' \(BatchNormalization\), which network.layer2.0.conv2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_the_first_value_that_departs_is_named(name, honest, pictures, tmp_path):
+    sabotage, message = SABOTAGES[name]
+    model = onnx.load(honest[0])
+    sabotage(model)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    sentence = honest[1].departure(path, pictures)
+    assert sentence is not None
+    assert re.search(message, sentence), sentence
+
+
+def test_a_file_that_does_not_load_is_named(honest, pictures, tmp_path):
+    model = onnx.load(honest[0])
+    node_of(model, "Conv").op_type = "Convolve"
+    onnx.save(model, tmp_path / "model.onnx")
+    assert "onnxruntime cannot load the file" in honest[1].departure(tmp_path / "model.onnx", pictures)
+
+
+def test_a_program_of_another_classifier_departs(honest, resnet, pictures):
+    weight = resnet.network.layer1[1].conv2.weight
+    with torch.no_grad():
+        weight[0, 0, 0, 0] *= 1.01
+        try:
+            assert "network.layer1.1.conv2.weight" in honest[1].departure(honest[0], pictures)
+        finally:
+            weight[0, 0, 0, 0] /= 1.01
+
+
+def test_values_are_held_few_at_a_time(honest, pictures, monkeypatch):
+    monkeypatch.setattr("zoo_exporters.onnx_values.CHUNK_BYTES", 2**20)
+    assert honest[1].departure(honest[0], pictures) is None
+
+
+def test_weights_beside_the_file_are_compared_too(tmp_path, pictures):
+    path = tmp_path / "model.onnx"
+    written = format_.write(make_classifier(), path, WriteOptions(external_data=True))
+    assert written.departure(path, pictures) is None
+    values = np.fromfile(onnx_file.data_path(path), np.float32)
+    values[np.abs(values).argmax()] *= 1.01
+    values.tofile(onnx_file.data_path(path))
+    assert "(Conv)" in written.departure(path, pictures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small", "googlenet", "vit_b_32", "densenet121"])
+def test_honest_files_depart_nowhere(name, pictures, tmp_path):
+    torch.manual_seed(0)
+    options = {"image_size": 64} if name.startswith("vit") else {}
+    if name == "googlenet":
+        options = {"init_weights": False, "aux_logits": False}
+    network = torchvision.models.get_model(name, weights=None, num_classes=4, **options)
+    classifier = Classifier(PreprocessSpec(image_size=64), network, "abcd")
+    with torch.no_grad():
+        for _ in range(3):
+            classifier(torch.from_numpy(pictures))
+    path = tmp_path / "model.onnx"
+    written = format_.write(classifier.eval(), path, WriteOptions())
+    assert written.departure(path, pictures) is None
+
+
+class Folding(nn.Module):
+    """BatchNorm behind whatever onnxscript may fold it into."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.ReLU())
+        self.up = nn.Sequential(nn.ConvTranspose2d(4, 6, 2), nn.BatchNorm2d(6), nn.ReLU())
+        self.head = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+                module.running_mean.uniform_(-1, 1)
+                module.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        return self.head(self.up(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_batch_norm_folds_in_several_ways(precision, tmp_path):
+    torch.manual_seed(0)
+    classifier = Classifier(PreprocessSpec(image_size=16), Folding(), "abc").eval()
+    path = tmp_path / "model.onnx"
+    written = format_.write(classifier, path, WriteOptions(precision=precision))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
+    assert written.departure(path, pictures) is None
+    model = onnx.load(path)
+    (weight,) = (one for one in model.graph.initializer if one.name == "network.head.0.weight")
+    values = numpy_helper.to_array(weight).copy()
+    values[3, 2] *= values.dtype.type(1.02)
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, path)
+    assert written.departure(path, pictures) is not None
+
+
+def test_one_large_value_hides_no_other_channel():
+    from zoo_exporters.departure import close
+
+    own = torch.randn(2, 16, 10, 10).half()
+    own[0, 0, 0, 0] = 2000
+    got = own.clone()
+    got[:, 5] = torch.randn(2, 10, 10).half()
+    assert close(own, own)
+    assert not close(own, got)
+    assert not close(own, got, own.double())
