@@ -5,7 +5,7 @@ import pytest
 
 from zoo import metrics
 from zoo.errors import ZooError
-from zoo.metrics import calibration, class_figures, confusion_matrix, log_softmax, mistakes, summarise
+from zoo.metrics import calibration_curve, class_figures, confusion_matrix, log_softmax, mistakes, summarise
 
 LOGITS = np.array([[2.0, 0, 0], [0, 3.0, 0], [1.0, 0, 0.5], [0, 0, 9.0]], dtype=np.float32)
 LABELS = np.array([0, 1, 2, 2])
@@ -67,7 +67,7 @@ def test_the_calibration_error_is_the_mean_gap_weighted_by_pictures():
     # Six answers with confidence 0.9, three right: a gap of 0.4. Two with 0.62, both right: a gap of 0.38.
     logits = np.concatenate([one_hot([0] * 6, 2, 0.9), one_hot([0] * 2, 2, 0.62)])
     labels = np.array([0, 0, 0, 1, 1, 1, 0, 0])
-    found = calibration(logits, labels)
+    found = calibration_curve(logits, labels)
     assert len(found.counts) == 15
     assert found.counts[[9, 13]].tolist() == [2, 6]
     assert found.confidence[[9, 13]].tolist() == pytest.approx([0.62, 0.9])
@@ -77,9 +77,9 @@ def test_the_calibration_error_is_the_mean_gap_weighted_by_pictures():
 
 
 def test_bins_hold_their_upper_edge():
-    found = calibration(np.array([[0.0, 0.0], [99.0, -99.0]]), np.array([0, 0]), bins=2)
+    found = calibration_curve(np.array([[0.0, 0.0], [99.0, -99.0]]), np.array([0, 0]), bins=2)
     assert found.counts.tolist() == [1, 1]  # 0.5 lies in the first, 1 in the last
-    assert calibration(np.array([[800.0, 0.0]]), np.array([0])).counts.sum() == 1
+    assert calibration_curve(np.array([[800.0, 0.0]]), np.array([0])).counts.sum() == 1
 
 
 def test_mistakes_are_sorted_by_confidence_and_only_those_that_are_wrong():
@@ -89,7 +89,7 @@ def test_mistakes_are_sorted_by_confidence_and_only_those_that_are_wrong():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("function", [summarise, confusion_matrix, calibration, mistakes])
+@pytest.mark.parametrize("function", [summarise, confusion_matrix, calibration_curve, mistakes])
 def test_logits_that_are_no_numbers_are_an_error_not_a_class(function, value):
     logits = LOGITS.copy()
     logits[1, 2] = value

@@ -13,9 +13,9 @@ from zoo.evaluation.evaluation import answers, classifier_stream
 from zoo.registry import Registry, registry
 from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
-from zoo.training.learner import Learner
-from zoo.training.loop import Fitter
+from zoo.training.loop import Trainer
 from zoo.training.phase import PhaseMaker
+from zoo.training.train_state import TrainState
 
 from .networks import STAGES
 
@@ -24,11 +24,11 @@ from .networks import STAGES
 class Seen:
     """One phase. States are copies of the network's state dict before it was made and after it ended."""
 
-    fitter: Fitter
+    trainer: Trainer
     phase: object
     before: dict
     after: dict
-    learner: Learner | None = None
+    train_state: TrainState | None = None
 
     @property
     def moved(self):
@@ -36,15 +36,15 @@ class Seen:
 
     def logits_on_features(self):
         """What the phase's last weights say about the validation pictures, by the phase's own inputs."""
-        model, phase = self.learner.phase.model.eval(), self.phase
+        model, phase = self.train_state.phase.model.eval(), self.phase
         with torch.inference_mode():
-            return model(phase.prefix(phase.val_inputs(torch.arange(len(self.fitter.val_labels)))))
+            return model(phase.prefix(phase.val_inputs(torch.arange(len(self.trainer.val_labels)))))
 
     def logits_on_pictures(self):
         """The same weights inside the whole network, on the pictures."""
-        views = self.fitter.views
-        network = deepcopy(self.fitter.network)
-        network.load_state_dict(self.phase.state(self.learner.phase.model.state_dict()))
+        views = self.trainer.views
+        network = deepcopy(self.trainer.network)
+        network.load_state_dict(self.phase.state(self.train_state.phase.model.state_dict()))
         with torch.inference_mode():
             return network.eval()(views.plain(views.val, torch.arange(len(views.val))))
 
@@ -58,7 +58,7 @@ class Watched(list):
 def watch(monkeypatch):
     """Collects the phases of the trainings that follow."""
     phases = Watched()
-    make, run, init = PhaseMaker.make, Fitter._run, Learner.__init__
+    make, run, init = PhaseMaker.make, Trainer._run, TrainState.__init__
     before = []
 
     def watched_make(self, step):
@@ -74,11 +74,11 @@ def watch(monkeypatch):
 
     def watched_init(self, *arguments):
         init(self, *arguments)
-        phases[-1].learner = self
+        phases[-1].train_state = self
 
     monkeypatch.setattr(PhaseMaker, "make", watched_make)
-    monkeypatch.setattr(Fitter, "_run", watched_run)
-    monkeypatch.setattr(Learner, "__init__", watched_init)
+    monkeypatch.setattr(Trainer, "_run", watched_run)
+    monkeypatch.setattr(TrainState, "__init__", watched_init)
     return phases
 
 

@@ -35,7 +35,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibrationCurve:
     """How often a model is right when it is so sure; B bins of equal width between 0 and 1.
 
     Attributes:
@@ -105,7 +105,7 @@ def figures_of_sums(right: np.ndarray, support: np.ndarray, answers: np.ndarray)
     )
 
 
-def calibration(logits: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> Calibration:
+def calibration_curve(logits: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> CalibrationCurve:
     """Compares confidence with accuracy, in bins `((b - 1) / B, b / B]`. Raises as `predicted`."""
     right = predicted(logits) == labels
     sure = confidences(logits)
@@ -113,7 +113,7 @@ def calibration(logits: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_
     counts = np.bincount(places, minlength=bins)
     totals = [np.bincount(places, weights=values, minlength=bins) for values in (sure, right)]
     confidence, accuracy = (total / np.maximum(counts, 1) for total in totals)
-    return Calibration(counts, confidence, accuracy)
+    return CalibrationCurve(counts, confidence, accuracy)
 
 
 def mistakes(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -143,7 +143,7 @@ def summarise(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
         "macro_recall": by_class.macro(by_class.recall),
         "macro_f1": by_class.macro(by_class.f1),
         "loss": float(-picked.mean()),
-        "ece": calibration(logits, labels).error,
+        "ece": calibration_curve(logits, labels).error,
         "num_pictures": len(labels),
     }
     if logits.shape[1] > TOP:

@@ -242,13 +242,13 @@ class Written:
 
     Attributes:
         facts: JSON values for the card: opset, layers left in float, `external_data` where it is true, …
-        departure: takes the file and pictures, in the shape that the file takes; returns a sentence that names
+        divergence: takes the file and pictures, in the shape that the file takes; returns a sentence that names
             the first place in the file whose value is not the classifier's, None where there is none. It finds
             what a difference of logits is too coarse for.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    departure: Callable[[Path, np.ndarray], str | None] | None = None
+    divergence: Callable[[Path, np.ndarray], str | None] | None = None
 
 
 def meets_all(_: WriteOptions) -> None:
@@ -289,10 +289,13 @@ class ExporterSpec:
     description: str = ""
 
 
+EpochMetrics = Mapping[str, float | int | str]
+
+
 class Logger(Protocol):
     """Receives one row of metrics per epoch."""
 
-    def log(self, row: Mapping[str, float | int | str]) -> None: ...
+    def log(self, row: EpochMetrics) -> None: ...
 
     def close(self) -> None: ...
 

@@ -15,7 +15,7 @@ from zoo.artifacts.card import Card
 from zoo.cli.console import warn
 from zoo.errors import ZooError
 from zoo.report.html import clean
-from zoo_demo.facts import describe
+from zoo_demo.card_html import describe
 from zoo_demo.guard import ARRIVED
 from zoo_demo.limits import MAX_WAIT_SECONDS, MAX_WAITING
 from zoo_demo.models import Model

@@ -35,7 +35,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     try:
         import onnxscript  # noqa: F401  (torch.onnx needs it)
 
-        from zoo_exporters.departure import departure
+        from zoo_exporters.divergence import divergence
         from zoo_exporters.onnx_weights import name_transposed
         from zoo_exporters.program import program
     except ImportError:
@@ -65,7 +65,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 
         spec: Any = None if options.input == "pixels" else classifier.spec
         facts |= quantise(path, path, options.calibration, spec)
-    return Written(facts=facts, departure=departure(classifier, exported, path, options.precision))
+    return Written(facts=facts, divergence=divergence(classifier, exported, path, options.precision))
 
 
 def check(options: WriteOptions) -> None:

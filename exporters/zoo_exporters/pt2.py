@@ -48,7 +48,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise ExportError(
             f"The network cannot be written as pt2: {reason}", "Try another format: zoo export --onnx"
         ) from error
-    return Written(departure=partial(_departure, classifier))
+    return Written(divergence=partial(_divergence, classifier))
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:
@@ -103,7 +103,7 @@ def _kept(name: str, value: bytes) -> bytes | None:
     return json.dumps(program).encode()
 
 
-def _departure(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
+def _divergence(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
     from zoo_exporters.program import difference
 
     exported = _opened(path)

@@ -60,7 +60,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise ExportError(
             f"The network cannot be written as TorchScript: {reason}", "Try another format: zoo export --onnx"
         ) from error
-    return Written(departure=partial(_departure, classifier))
+    return Written(divergence=partial(_divergence, classifier))
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:
@@ -98,7 +98,7 @@ def _check(path: Path) -> None:
     torchscript_check.check(ARCHIVE.texts(path, torchscript_check.TEXTS, torchscript_check.MAX_PROGRAM_BYTES))
 
 
-def _departure(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
+def _divergence(classifier: nn.Module, path: Path, _: np.ndarray) -> str | None:
     from zoo_exporters.program import difference
 
     module = _opened(path)

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 from zoo.errors import MissingExtraError
 from zoo.specs import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Stage, Triple, WeightsSpec
 from zoo_torchvision import stages
-from zoo_torchvision.catalogue import CATALOGUE, SWAG, Row
+from zoo_torchvision.catalogue import CATALOGUE, SWAG, Entry
 from zoo_torchvision.fetch import read_timeout, unreachable
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def specs() -> Iterator[BackboneSpec]:
             yield _spec(name, FAMILIES[family], row)
 
 
-def _spec(name: str, family: Family, row: Row) -> BackboneSpec:
+def _spec(name: str, family: Family, row: Entry) -> BackboneSpec:
     half = name in HALF_SCALED
     return BackboneSpec(
         name=name,

@@ -192,23 +192,23 @@ def test_a_class_that_no_card_may_name_stops_the_export_with_a_sentence(trained)
         made(Run(trained.path), classes=["bar", "line", "slo\npe"])
 
 
-def test_another_machine_may_depart_as_far_as_rounding_does():
+def test_another_machine_may_diverge_as_far_as_rounding_does():
     classifier = Classifier(PreprocessSpec(image_size=8), nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 3)), "abc")
     answers = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
 
-    def outputs(precision, rewriting=0.0, spread=1.0):
+    def outputs(precision, rewriting=0.0, logit_std=1.0):
         runtimes = [lambda images, add=add: answers[images[:, 0, 0, 0]] + np.float32(add) for add in (0.0, rewriting)]
         return reference_outputs(
-            runtimes, classifier.eval(), precision=precision, spread=spread, tolerance=1e-4
+            runtimes, classifier.eval(), precision=precision, logit_std=logit_std, tolerance=1e-4
         ).tolerance
 
     assert (outputs("fp32"), outputs("fp16"), outputs("int8")) == (1e-4, 5e-2, 0.1)
     assert outputs("int8", rewriting=0.25) == pytest.approx(0.75, rel=1e-5)
     assert outputs("int8", rewriting=9) == 1
     rounding = max(rounding_on(classifier, picture[None]) for picture in synthetic_pictures(8))
-    assert outputs("fp32", spread=rounding / 1e-2) == pytest.approx(4e-2)
-    assert outputs("fp16", spread=rounding / 1e-5) == pytest.approx(2**14 * 1e-5)
-    assert outputs("int8", spread=rounding / 1e-2) == 0.1
+    assert outputs("fp32", logit_std=rounding / 1e-2) == pytest.approx(4e-2)
+    assert outputs("fp16", logit_std=rounding / 1e-5) == pytest.approx(2**14 * 1e-5)
+    assert outputs("int8", logit_std=rounding / 1e-2) == 0.1
 
 
 @pytest.mark.parametrize("num_classes", [1000, 100_000])
@@ -222,7 +222,7 @@ def test_many_classes_fit_into_a_card(num_classes):
     classifier = Classifier(
         PreprocessSpec(image_size=24), nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 3)), "abc"
     )
-    reference = reference_outputs([runtime] * 2, classifier, precision="fp32", spread=1.0, tolerance=1e-4)
+    reference = reference_outputs([runtime] * 2, classifier, precision="fp32", logit_std=1.0, tolerance=1e-4)
     assert len(reference.logits[0]) == min(num_classes, MAX_REFERENCE_CLASSES)
     # Nine digits are all that float32 has.
     assert np.isin(np.float32(reference.logits[0]), table).all()

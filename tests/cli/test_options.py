@@ -20,8 +20,8 @@ from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.runs.run import Run
 from zoo.specs import WriteOptions
-from zoo.training.learner import make_average
-from zoo.training.loop import Fitter
+from zoo.training.loop import Trainer
+from zoo.training.train_state import make_average
 from zoo.transforms.mixup import make_mixer
 
 from ..conftest import write_folder
@@ -46,7 +46,7 @@ def validation_loss(run):
 def one_batch(learn, phases, **options):
     """The training loss of one step over all pictures, and the logits and labels that it is about."""
     run = learn(batch_size=120, epochs=1, **options)
-    views, labels = phases[-1].fitter.views, phases[-1].fitter.labels
+    views, labels = phases[-1].trainer.views, phases[-1].trainer.labels
     with torch.no_grad():
         logits = start().train()(views.plain(views.train, torch.arange(120)))
     return float(rows(run)[0]["train_loss"]), logits, labels
@@ -141,9 +141,9 @@ def skewed(tmp_path_factory):
 @pytest.mark.parametrize("sampling", ["balanced", "natural"])
 def test_sampling_draws_what_it_says(skewed, tmp_path, phases, sampling):
     train(skewed, tmp_path, sampling=sampling, epochs=1)
-    fitter = phases[0].fitter
-    epochs = [fitter.drawn() for _ in range(200)]
-    drawn = fitter.labels[torch.cat(epochs)].bincount() / (200 * 75)
+    trainer = phases[0].trainer
+    epochs = [trainer.drawn() for _ in range(200)]
+    drawn = trainer.labels[torch.cat(epochs)].bincount() / (200 * 75)
     if sampling == "natural":
         assert all(torch.equal(epoch.sort().values, torch.arange(75)) for epoch in epochs)
     else:
@@ -178,9 +178,9 @@ def test_accumulated_batches_are_one_large_batch(learn, monkeypatch):
 )
 def test_a_batch_weighs_by_its_pictures(learn, phases, batch_size, accumulate, shares):
     learn(batch_size=batch_size, accumulate=accumulate, epochs=1)
-    fitter = phases[0].fitter
-    sizes = [len(part) for part in torch.arange(120).split(batch_size)][: fitter.batches_per_epoch()]
-    assert [fitter._share(number, size) for number, size in enumerate(sizes, start=1)] == pytest.approx(shares)
+    trainer = phases[0].trainer
+    sizes = [len(part) for part in torch.arange(120).split(batch_size)][: trainer.batches_per_epoch()]
+    assert [trainer._share(number, size) for number, size in enumerate(sizes, start=1)] == pytest.approx(shares)
 
 
 def test_clipping_bounds_the_gradient(learn, phases):
@@ -197,7 +197,9 @@ def test_clipping_bounds_the_gradient(learn, phases):
             **options,
         )
         seen = phases[-1]
-        steps = [(seen.after[name] - seen.before[name]).flatten() for name, _ in seen.fitter.network.named_parameters()]
+        steps = [
+            (seen.after[name] - seen.before[name]).flatten() for name, _ in seen.trainer.network.named_parameters()
+        ]
         return float(torch.cat(steps).norm())
 
     assert change("free") > 0.2
@@ -302,7 +304,7 @@ def scripted(monkeypatch):
         states.append({name: value.clone() for name, value in self.network.state_dict().items()})
         return row
 
-    monkeypatch.setattr(Fitter, "_validate", validate)
+    monkeypatch.setattr(Trainer, "_validate", validate)
     return states
 
 
@@ -395,14 +397,14 @@ def test_without_a_compiler_it_says_so(learn, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_loss_that_is_no_number_names_its_step_and_keeps_the_last_good_checkpoint(learn, tmp_path, monkeypatch, step):
-    real, steps = Fitter.loss, []
+    real, steps = Trainer.loss, []
 
     def loss(self, *arguments):
         found, right = real(self, *arguments)
         steps.append(found)
         return found * (float("nan") if len(steps) == 8 + step else 1), right
 
-    monkeypatch.setattr(Fitter, "loss", loss)
+    monkeypatch.setattr(Trainer, "loss", loss)
     with pytest.raises(TrainingError, match=rf"in epoch 2, step {step}\. Epoch 1 is kept\.") as error:
         learn(epochs=3, learning_rate=0.25)
     assert "--learning-rate below 0.25" in error.value.remedy

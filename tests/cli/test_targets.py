@@ -34,7 +34,7 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
     for work in ("cli.evaluate._run", "cli.info._card_facts", "bench.rounds.measure", "preview.make_preview"):
         monkeypatch.setattr(f"zoo.{work}", never)
     content = model.read_bytes()
-    subject = bars if command == "preview" else model
+    target = bars if command == "preview" else model
     cases = [
         (model, f"'{model}' is not named so"),
         (tmp_path / "page", "is not named so"),
@@ -45,7 +45,7 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
         (tmp_path / f"{'a' * 250}{suffix}", "cannot be written: file name too long"),  # under its temporary name
     ]
     for target, reason in cases:
-        done = CliRunner().invoke(app, [command, str(subject), option, str(target)])
+        done = CliRunner().invoke(app, [command, str(target), option, str(target)])
         assert isinstance(done.exception, UsageError), (target, done.output)
         assert reason in done.exception.cause
         assert option in done.exception.remedy

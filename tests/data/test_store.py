@@ -195,7 +195,7 @@ def test_a_picture_that_vanishes_during_a_training_ends_it_and_the_checkpoint_st
     with pytest.raises(DataError, match=r"line/007\.png' vanished during the training"):
         train(folder, tmp_path, strategy="gradual", epochs=3, **BUDGETS["streamed"])
     assert (tmp_path / "run" / "best.safetensors").exists()
-    assert not phases[0].fitter.views.train.pixels.ahead
+    assert not phases[0].trainer.views.train.pixels.ahead
 
 
 @pytest.mark.usefixtures("no_plots")

@@ -22,7 +22,7 @@ from zoo.artifacts.card import DatasetCard
 from zoo.artifacts.predictor import Predictor
 from zoo.errors import DataError, UsageError
 from zoo.specs import PreprocessSpec
-from zoo_demo.facts import describe
+from zoo_demo.card_html import describe
 from zoo_demo.limits import MAX_UPLOAD_BYTES
 from zoo_demo.models import loaded, newest_artifact
 from zoo_demo.server import free_port

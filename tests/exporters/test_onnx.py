@@ -1,4 +1,4 @@
-"""ONNX in depth: opsets, weights beside the file, half precision, and the first value that departs."""
+"""ONNX in depth: opsets, weights beside the file, half precision, and the first value that diverges."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_file_has_the_opset_that_was_asked_for(options, tmp_path):
         tensors = np.random.default_rng(0).standard_normal((3, 3, 16, 16), np.float32)
         expected = classifier.network(torch.from_numpy(tensors)).detach().numpy()
         np.testing.assert_allclose(format_.load(path, LoadOptions())(tensors), expected, atol=2e-6)
-        assert written.departure(path, tensors) is None
+        assert written.divergence(path, tensors) is None
 
 
 @pytest.mark.parametrize(
@@ -244,13 +244,13 @@ def test_half_precision_is_half_as_large_and_close(resnet, honest, pictures, tmp
     model = onnx.load(path)
     kinds = {numpy_helper.to_array(one).dtype for one in model.graph.initializer if one.name.startswith("network")}
     assert kinds == {np.dtype(np.float16)}
-    assert written.departure(path, pictures) is None
+    assert written.divergence(path, pictures) is None
     weight = next(one for one in model.graph.initializer if one.name == "network.layer1.0.conv1.weight")
     values = numpy_helper.to_array(weight).copy()
     values[3] *= np.float16(1.1)
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     onnx.save(model, path)
-    assert "(Conv), which network.layer1.0.conv1 and network.layer1.0.bn1" in written.departure(path, pictures)
+    assert "(Conv), which network.layer1.0.conv1 and network.layer1.0.bn1" in written.divergence(path, pictures)
 
 
 def test_int8_needs_pictures(tmp_path):
@@ -267,10 +267,10 @@ def test_files_say_nothing_of_their_maker(honest):
         assert not getattr(entry, "metadata_props", ())
 
 
-def test_an_honest_file_departs_nowhere(honest, pictures):
+def test_an_honest_file_diverges_nowhere(honest, pictures):
     path, written = honest
     assert written.facts == {"opset": 18, "external_data": False}
-    assert written.departure(path, pictures) is None
+    assert written.divergence(path, pictures) is None
 
 
 def node_of(model, kind: str, index: int = 0):
@@ -352,13 +352,13 @@ SABOTAGES = {
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_the_first_value_that_departs_is_named(name, honest, pictures, tmp_path):
+def test_the_first_value_that_diverges_is_named(name, honest, pictures, tmp_path):
     sabotage, message = SABOTAGES[name]
     model = onnx.load(honest[0])
     sabotage(model)
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
-    sentence = honest[1].departure(path, pictures)
+    sentence = honest[1].divergence(path, pictures)
     assert sentence is not None
     assert re.search(message, sentence), sentence
 
@@ -367,37 +367,37 @@ def test_a_file_that_does_not_load_is_named(honest, pictures, tmp_path):
     model = onnx.load(honest[0])
     node_of(model, "Conv").op_type = "Convolve"
     onnx.save(model, tmp_path / "model.onnx")
-    assert "onnxruntime cannot load the file" in honest[1].departure(tmp_path / "model.onnx", pictures)
+    assert "onnxruntime cannot load the file" in honest[1].divergence(tmp_path / "model.onnx", pictures)
 
 
-def test_a_program_of_another_classifier_departs(honest, resnet, pictures):
+def test_a_program_of_another_classifier_diverges(honest, resnet, pictures):
     weight = resnet.network.layer1[1].conv2.weight
     with torch.no_grad():
         weight[0, 0, 0, 0] *= 1.01
         try:
-            assert "network.layer1.1.conv2.weight" in honest[1].departure(honest[0], pictures)
+            assert "network.layer1.1.conv2.weight" in honest[1].divergence(honest[0], pictures)
         finally:
             weight[0, 0, 0, 0] /= 1.01
 
 
 def test_values_are_held_few_at_a_time(honest, pictures, monkeypatch):
     monkeypatch.setattr("zoo_exporters.onnx_values.CHUNK_BYTES", 2**20)
-    assert honest[1].departure(honest[0], pictures) is None
+    assert honest[1].divergence(honest[0], pictures) is None
 
 
 def test_weights_beside_the_file_are_compared_too(tmp_path, pictures):
     path = tmp_path / "model.onnx"
     written = format_.write(make_classifier(), path, WriteOptions(external_data=True))
-    assert written.departure(path, pictures) is None
+    assert written.divergence(path, pictures) is None
     values = np.fromfile(onnx_file.data_path(path), np.float32)
     values[np.abs(values).argmax()] *= 1.01
     values.tofile(onnx_file.data_path(path))
-    assert "(Conv)" in written.departure(path, pictures)
+    assert "(Conv)" in written.divergence(path, pictures)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small", "googlenet", "vit_b_32", "densenet121"])
-def test_honest_files_depart_nowhere(name, pictures, tmp_path):
+def test_honest_files_diverge_nowhere(name, pictures, tmp_path):
     torch.manual_seed(0)
     options = {"image_size": 64} if name.startswith("vit") else {}
     if name == "googlenet":
@@ -409,7 +409,7 @@ def test_honest_files_depart_nowhere(name, pictures, tmp_path):
             classifier(torch.from_numpy(pictures))
     path = tmp_path / "model.onnx"
     written = format_.write(classifier.eval(), path, WriteOptions())
-    assert written.departure(path, pictures) is None
+    assert written.divergence(path, pictures) is None
 
 
 class Folding(nn.Module):
@@ -436,18 +436,18 @@ def test_batch_norm_folds_in_several_ways(precision, tmp_path):
     path = tmp_path / "model.onnx"
     written = format_.write(classifier, path, WriteOptions(precision=precision))
     pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
-    assert written.departure(path, pictures) is None
+    assert written.divergence(path, pictures) is None
     model = onnx.load(path)
     (weight,) = (one for one in model.graph.initializer if one.name == "network.head.0.weight")
     values = numpy_helper.to_array(weight).copy()
     values[3, 2] *= values.dtype.type(1.02)
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     onnx.save(model, path)
-    assert written.departure(path, pictures) is not None
+    assert written.divergence(path, pictures) is not None
 
 
 def test_one_large_value_hides_no_other_channel():
-    from zoo_exporters.departure import close
+    from zoo_exporters.divergence import close
 
     own = torch.randn(2, 16, 10, 10).half()
     own[0, 0, 0, 0] = 2000

@@ -24,7 +24,7 @@ def written(classifier, precision, path):
     pictures = [np.random.default_rng(seed).integers(0, 256, (20, 20, 3), dtype=np.uint8) for seed in range(8)]
     calibrated = Calibration(pictures=pictures, method="minmax", budget=0, loss=lambda _: 0.0)
     options = WriteOptions(precision=precision, calibration=calibrated if precision == "int8" else None)
-    return write(classifier, path, options).departure.program
+    return write(classifier, path, options).divergence.program
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16", "int8"])
@@ -97,7 +97,7 @@ def test_masks_and_constants_that_cancel_are_no_departure(tmp_path):
     with torch.no_grad():
         classifier.network.far.bias -= 1000 * classifier.network.far.weight.sum()
     pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
-    found = write(classifier, tmp_path / "model.onnx", WriteOptions()).departure
+    found = write(classifier, tmp_path / "model.onnx", WriteOptions()).divergence
     assert found(tmp_path / "model.onnx", pictures) is None
     model = onnx.load(tmp_path / "model.onnx")
     gain = next(one for one in model.graph.initializer if one.name == "network.gain")

@@ -288,9 +288,9 @@ def test_an_encoding_hides_no_code(files, tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_own_file_departs_from_nothing(files, name):
+def test_an_own_file_diverges_from_nothing(files, name):
     path, written = files[name]
-    assert written.departure(path, np.zeros((1, 8, 8, 3), np.uint8)) is None
+    assert written.divergence(path, np.zeros((1, 8, 8, 3), np.uint8)) is None
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -303,11 +303,11 @@ def test_the_first_weight_that_differs_is_named(files, tmp_path, name):
     new[1] += 0.5
     changed = {key: value.replace(old.tobytes(), new.tobytes()) for key, value in entries(path).items()}
     bad = rewritten(path, tmp_path / path.name, changed)
-    assert written.departure(bad, pictures) == "network.4.bias differs from the classifier's by up to 0.5"
+    assert written.divergence(bad, pictures) == "network.4.bias differs from the classifier's by up to 0.5"
     old = classifier.preprocess.std.numpy()
     changed = {key: value.replace(old.tobytes(), (2 * old).tobytes()) for key, value in entries(path).items()}
     bad = rewritten(path, tmp_path / path.name, changed)
-    assert written.departure(bad, pictures).startswith("preprocess.std differs from the classifier's by up to 58")
+    assert written.divergence(bad, pictures).startswith("preprocess.std differs from the classifier's by up to 58")
 
 
 class Forgets(nn.Module):
@@ -334,7 +334,7 @@ def test_training_mode_is_named(tmp_path, name, kind, words):
         written = spec.write(make_classifier(network=Forgets(kind)), path, WriteOptions())
     except ExportError:
         pytest.fail("it is written, and then compared")
-    said = written.departure(path, np.zeros((1, 8, 8, 3), np.uint8))
+    said = written.divergence(path, np.zeros((1, 8, 8, 3), np.uint8))
     assert words in said
     assert "training mode" in said
 

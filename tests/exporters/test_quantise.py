@@ -272,7 +272,7 @@ def test_what_the_parity_check_would_refuse_keeps_no_budget(trained, write):
     assert calibration(trained, strict).loss(path) > 80
 
 
-def test_the_final_int8_file_departs_no_further_than_the_one_that_was_checked(trained, tmp_path):
+def test_the_final_int8_file_diverges_no_further_than_the_one_that_was_checked(trained, tmp_path):
     reference = reference_of(trained)
     found = export(trained, "onnx", tmp_path / "model.onnx", precision="int8", reference=reference)
     spec = registry().exporter("onnx").spec

@@ -89,11 +89,11 @@ def test_an_artifact_that_takes_tensors_passes(expected, tmp_path):
     assert parity.check(expected, ONNX, path, options=options)["top1_agreement"] == 1
 
 
-def said_of(expected: parity.Reference, change=lambda rows: rows) -> compare.Said:
+def said_of(expected: parity.Reference, change=lambda rows: rows) -> compare.Outputs:
     """What an artifact would have said that answers as the reference, `change` aside."""
     logits = [change(rows) for rows in expected.logits]
     rows = np.concatenate(logits[:2])
-    return compare.Said(logits, {0: rows[:1], 8: rows[8:]}, [(logits[0], logits[0])], {0: logits[0]})
+    return compare.Outputs(logits, {0: rows[:1], 8: rows[8:]}, [(logits[0], logits[0])], {0: logits[0]})
 
 
 def reasons(expected, said, bounds=FP32, budget=1.0) -> dict[str, str]:
@@ -101,13 +101,13 @@ def reasons(expected, said, bounds=FP32, budget=1.0) -> dict[str, str]:
 
 
 def test_the_tolerance_decides(expected):
-    said = said_of(expected, lambda rows: rows + FP32.mean * 0.9 * expected.spread)
+    said = said_of(expected, lambda rows: rows + FP32.mean * 0.9 * expected.logit_std)
     assert reasons(expected, said) == {}
     stricter = dataclasses.replace(ONNX, tolerance=0.5e-4)
     found = reasons(expected, said, allowed(stricter, "fp32", "pixels", "cpu").allowed)
     assert "on average" in found["logits"]
     one = said_of(expected)
-    one.logits[5] = one.logits[5] + np.float32(1.5 * FP32.largest * expected.spread)
+    one.logits[5] = one.logits[5] + np.float32(1.5 * FP32.largest * expected.logit_std)
     assert "by up to" in reasons(expected, one)["logits"]
 
 
@@ -116,7 +116,7 @@ def flat(expected: parity.Reference, logits: tuple[np.ndarray, ...]) -> parity.R
     rows = [cases.Case("row", "row", np.zeros((1, 16, 16, 3), np.uint8))] * 2
     own = [cases.Case("real", "picture", indices=(index,)) for index in range(len(logits))]
     sure = np.array([[2.0, 1.0, 0.0]], np.float32)
-    return dataclasses.replace(expected, cases=(*rows, *own), logits=(sure, sure, *logits), spread=1.0)
+    return dataclasses.replace(expected, cases=(*rows, *own), logits=(sure, sure, *logits), logit_std=1.0)
 
 
 @pytest.mark.parametrize(("precision", "times"), [("fp32", 4), ("fp16", 2**14)])
@@ -124,22 +124,22 @@ def test_a_picture_on_which_the_classifier_itself_rounds_has_wider_bounds(expect
     bounds = allowed(ONNX, precision, "pixels", "cpu").allowed
     edge = next(number for number in expected.of_kind("edge") if expected.cases[number].name == "black")
     rounding = 10 * bounds.largest / times
-    known = {number: rounding * expected.spread * (number == edge) for number in expected.of_kind("edge")}
+    known = {number: rounding * expected.logit_std * (number == edge) for number in expected.of_kind("edge")}
     rough = dataclasses.replace(expected, _roundings=known)
 
-    def departing(number: int, share: float) -> compare.Said:
+    def diverging(number: int, share: float) -> compare.Outputs:
         said = said_of(rough)
-        said.logits[number] = said.logits[number] + share * times * rounding * expected.spread
+        said.logits[number] = said.logits[number] + share * times * rounding * expected.logit_std
         return said
 
-    assert reasons(rough, departing(edge, 0.9), bounds) == {}
-    assert compare.figures(rough, departing(edge, 0.9), bounds)["rough_pictures"] == ["black picture 0"]
-    (found, *_) = compare.findings(rough, departing(edge, 0.9), bounds, 1)
+    assert reasons(rough, diverging(edge, 0.9), bounds) == {}
+    assert compare.figures(rough, diverging(edge, 0.9), bounds)["rough_pictures"] == ["black picture 0"]
+    (found, *_) = compare.findings(rough, diverging(edge, 0.9), bounds, 1)
     assert "1 of which have wider bounds" in found.covered
     assert found.worst == pytest.approx(0.9 * bounds.largest, rel=1e-3)
-    assert "logits differ by up to" in reasons(rough, departing(edge, 1.1), bounds)["logits"]
+    assert "logits differ by up to" in reasons(rough, diverging(edge, 1.1), bounds)["logits"]
     (real, *_) = expected.of_kind("real")
-    assert "logits differ by up to" in reasons(rough, departing(real, 0.9), bounds)["logits"]
+    assert "logits differ by up to" in reasons(rough, diverging(real, 0.9), bounds)["logits"]
 
 
 def test_bounds_of_ordinary_pictures_end_at_half_the_spread(expected):
@@ -148,11 +148,11 @@ def test_bounds_of_ordinary_pictures_end_at_half_the_spread(expected):
     assert (rough.largest, rough.tie) == (0.5, 1.0)
     bounds = allowed(ONNX, "fp16", "pixels", "cpu").allowed
     (real, *_) = expected.of_kind("real")
-    wild = dataclasses.replace(expected, _roundings={real: expected.spread})
+    wild = dataclasses.replace(expected, _roundings={real: expected.logit_std})
 
     def found(share: float) -> dict[str, str]:
         said = said_of(wild)
-        said.logits[real] = said.logits[real] + share * expected.spread
+        said.logits[real] = said.logits[real] + share * expected.logit_std
         return reasons(wild, said, bounds)
 
     assert found(0.25) == {}
@@ -175,15 +175,15 @@ def test_int8_is_compared_on_pictures_of_the_split_alone(expected):
     said = said_of(expected)
     for number, case in enumerate(expected.cases):
         if case.kind != "real":
-            said.logits[number] = said.logits[number] + 9 * expected.spread
+            said.logits[number] = said.logits[number] + 9 * expected.logit_std
     said.alone = {0: said.logits[0][:1], 8: said.logits[1][1:]}
     said.again = [(said.logits[0], said.logits[0])]
     (real, *_) = expected.of_kind("real")
-    said.unoptimised = {0: said.logits[0] + 9 * expected.spread, real: said.logits[real]}
+    said.unoptimised = {0: said.logits[0] + 9 * expected.logit_std, real: said.logits[real]}
     assert reasons(expected, said, bounds) == {}
-    said.alone[8] = said.alone[8] + expected.spread
+    said.alone[8] = said.alone[8] + expected.logit_std
     assert "the others in its batch" in reasons(expected, said, bounds)["row alone"]
-    said.unoptimised[real] = said.unoptimised[real] + expected.spread
+    said.unoptimised[real] = said.unoptimised[real] + expected.logit_std
     assert "rewrites its program" in reasons(expected, said, bounds)["unoptimised session"]
 
 
@@ -191,11 +191,13 @@ def test_near_ties_may_swap_and_clear_decisions_may_not(expected):
     clear = np.array([[1.0, 0.0, -1.0]], np.float32)
     tie = np.array([[0.0, 1e-5, -1.0]], np.float32)
     reference = flat(expected, (clear, tie))
-    said = compare.Said([*reference.logits[:3], tie[:, [1, 0, 2]]])
+    said = compare.Outputs([*reference.logits[:3], tie[:, [1, 0, 2]]])
     report = compare.figures(reference, said, FP32)
     assert (report["near_ties"], report["near_tie_pictures"]) == (1, ["test picture 1"])
     assert report["top1_agreement"] == 1
-    swapped = compare.Said([*reference.logits[:2], clear[:, [1, 0, 2]], tie], {0: clear}, [(clear, clear)], {0: clear})
+    swapped = compare.Outputs(
+        [*reference.logits[:2], clear[:, [1, 0, 2]], tie], {0: clear}, [(clear, clear)], {0: clear}
+    )
     assert "66.67% of the 3 pictures" in reasons(reference, swapped)["top-1"]
 
 
@@ -206,7 +208,7 @@ def test_one_picture_of_few_may_change_its_class_in_int8(expected):
 
     def top1(swapped: int, bounds) -> str | None:
         own = [clear[:, [1, 0, 2]]] * swapped + [clear] * (12 - swapped)
-        said = compare.Said([*reference.logits[:2], *own], {0: reference.logits[0]}, [(clear, clear)], {2: own[0]})
+        said = compare.Outputs([*reference.logits[:2], *own], {0: reference.logits[0]}, [(clear, clear)], {2: own[0]})
         return reasons(reference, said, bounds, 100).get("top-1")
 
     assert top1(1, int8) is None
@@ -220,7 +222,7 @@ def test_accuracy_that_is_lost_counts_against_the_budget(expected):
     logits = list(reference.logits)
     for index in range(4):
         logits[2 + index] = np.roll(logits[2 + index], 1)
-    said = compare.Said(logits, {0: logits[0]}, [(logits[0], logits[0])], {0: logits[0]})
+    said = compare.Outputs(logits, {0: logits[0]}, [(logits[0], logits[0])], {0: logits[0]})
     loose = dataclasses.replace(FP32, largest=None, p99=9, mean=9, agreement=0)
     assert "it loses 1.33 points" in reasons(reference, said, loose)["accuracy"]
     assert reasons(reference, said, loose, budget=1.5) == {}
@@ -232,7 +234,7 @@ def test_accuracy_that_is_lost_counts_against_the_budget(expected):
 )
 def test_an_artifact_that_disagrees_with_itself_is_found(expected, part, name):
     said = said_of(expected)
-    answers, other = getattr(said, part), said.logits[0] + np.float32(2 * FP32.itself * expected.spread)
+    answers, other = getattr(said, part), said.logits[0] + np.float32(2 * FP32.itself * expected.logit_std)
     answers[0] = {"alone": other[:1], "again": (other, said.logits[0]), "unoptimised": other}[part]
     assert set(reasons(expected, said)) == {name}
 
@@ -285,7 +287,7 @@ def test_small_logits_are_no_degenerate_ones():
     with torch.no_grad():
         classifier.network[4].weight.mul_(1e-12)
         classifier.network[4].bias.zero_()
-    assert parity.reference(classifier, "test", make_split(20)).spread < 1e-11
+    assert parity.reference(classifier, "test", make_split(20)).logit_std < 1e-11
 
 
 def test_one_picture_is_too_few():
@@ -360,17 +362,17 @@ def test_the_artifacts_side_decodes_files_itself(tmp_path, honest):
         parity.check(reference, ONNX, honest["onnx"])
 
 
-def test_what_departs_inside_is_refused_though_the_logits_agree(expected, honest):
+def test_what_diverges_inside_is_refused_though_the_logits_agree(expected, honest):
     seen = []
 
-    def departure(path: Path, images: np.ndarray) -> str | None:
+    def divergence(path: Path, images: np.ndarray) -> str | None:
         seen.append((path, images.shape, images.dtype))
         return "network.0.weight differs."
 
     with pytest.raises(ParityError, match=r"classifier: inside, network\.0\.weight differs\. It was not kept"):
-        parity.check(expected, ONNX, honest["onnx"], written=Written(departure=departure))
+        parity.check(expected, ONNX, honest["onnx"], written=Written(divergence=divergence))
     assert seen == [(honest["onnx"], (2, 24, 21, 3), np.uint8)]
-    silent = Written(departure=lambda path, images: None)
+    silent = Written(divergence=lambda path, images: None)
     assert parity.check(expected, ONNX, honest["onnx"], written=silent)["checks"][-1]["name"] == "inside"
 
 

@@ -368,7 +368,7 @@ def test_one_weight_changed_by_one_percent_is_caught_inside(tmp_path):
     with torch.no_grad():
         other.network.layer2[1].conv1.weight[5, 7, 1, 1] *= 1.01
 
-    def departure(path, images) -> str | None:
+    def divergence(path, images) -> str | None:
         assert images.shape == (2, 96, 85, 3)
         with warnings.catch_warnings(action="ignore"):  # deprecated
             there = torch.jit.load(path).state_dict()
@@ -381,4 +381,4 @@ def test_one_weight_changed_by_one_percent_is_caught_inside(tmp_path):
     TORCHSCRIPT.write(other, path, WriteOptions())
     assert parity.check(reference, TORCHSCRIPT, path)["top1_agreement"] == 1
     with pytest.raises(ParityError, match=r"inside, network\.layer2\.1\.conv1\.weight differs"):
-        parity.check(reference, TORCHSCRIPT, path, written=Written(departure=departure))
+        parity.check(reference, TORCHSCRIPT, path, written=Written(divergence=divergence))

@@ -16,7 +16,7 @@ from zoo.registry import registry
 from zoo.registry.core import Registry
 from zoo.runs.loggers import CsvLogger, TensorBoardLogger, scalar_name
 from zoo.specs import LoggerSpec
-from zoo.training.history import Journal
+from zoo.training.history import History
 
 PLAIN = {"epochs": 2, "image_size": 16, "batch_size": 16, "augment": "none"}
 ROW = {
@@ -88,7 +88,7 @@ def test_a_missing_package_is_said_before_anything_is_written(bars, tmp_path, mo
 
 
 def test_a_run_without_an_epoch_leaves_no_events(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.training.loop.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.training.loop.Trainer.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         zoo.train("tiny", bars, output=tmp_path / "run", loggers="csv,tensorboard", **PLAIN)
     assert not (tmp_path / "run").exists()
@@ -160,7 +160,7 @@ class Wire:
 
 
 def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
-    journal, wire = Journal(tmp_path, Reporter()), Wire()
+    journal, wire = History(tmp_path, Reporter()), Wire()
     journal.open("acme:wire", LoggerSpec(name="wire", create=wire))
     journal.open("csv", LoggerSpec(name="csv", create=CsvLogger))
     for _ in range(4):
@@ -174,7 +174,7 @@ def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
 
 
 def test_a_logger_that_fails_at_its_end_keeps_no_other_from_closing(tmp_path, capsys):
-    journal, first, last = Journal(tmp_path, Reporter()), Wire(fails="close"), Wire(fails="close")
+    journal, first, last = History(tmp_path, Reporter()), Wire(fails="close"), Wire(fails="close")
     journal.open("first", LoggerSpec(name="first", create=first))
     journal.open("last", LoggerSpec(name="last", create=last))
     journal.close()
@@ -199,7 +199,7 @@ def test_a_logger_that_cannot_start_is_an_error_of_its_plugin(tmp_path):
         raise ConnectionError("no route to host")
 
     with pytest.raises(PluginError, match="The logger 'wire' cannot start: ConnectionError: no route to host"):
-        Journal(tmp_path, Reporter(quiet=True)).open("wire", LoggerSpec(name="wire", create=create))
+        History(tmp_path, Reporter(quiet=True)).open("wire", LoggerSpec(name="wire", create=create))
 
 
 def test_listing_loggers_imports_neither_torch_nor_tensorboard():

@@ -10,8 +10,8 @@ from zoo.cli import app
 from zoo.errors import TrainingError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
-from zoo.training.learner import Learner
 from zoo.training.lr_find import SETTLING, lr_find, smooth, suggest
+from zoo.training.train_state import TrainState
 
 from ..conftest import write_folder
 
@@ -93,13 +93,13 @@ def test_accumulated_batches_are_one_batch(tmp_path):
 
 
 def test_stages_keep_their_ratio_to_the_head(bars, monkeypatch):
-    swept, descend = [], Learner.descend
+    swept, descend = [], TrainState.descend
 
     def watched(self, loss):
         swept.append([group["lr"] for group in self.optimizer.param_groups])
         descend(self, loss)
 
-    monkeypatch.setattr(Learner, "descend", watched)
+    monkeypatch.setattr(TrainState, "descend", watched)
     recipe = Recipe.make(backbone="tiny", dataset=str(bars), strategy="full", layer_decay=0.5, image_size=16)
     sweep = lr_find(recipe, Reporter(quiet=True))
     heads = sweep.rates[: len(swept)]

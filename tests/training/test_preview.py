@@ -55,9 +55,9 @@ def fields(sheet, rows, columns, side=120, font_size=11):
 )
 def test_its_pixels_are_those_of_a_training(bars, options):
     recipe, preview = made(bars, **options)
-    job = prepare(recipe, registry().backbone("tiny").spec, QUIET)
-    stores = decode_splits(job, QUIET)
-    policy = make_policy(recipe, job.plan.augment)
+    setup = prepare(recipe, registry().backbone("tiny").spec, QUIET)
+    stores = decode_splits(setup, QUIET)
+    policy = make_policy(recipe, setup.plan.augment)
     views = Views(*stores, policy, torch.Generator().manual_seed(recipe.seed + 1), torch.device("cpu"))
     chosen = torch.from_numpy(choose(stores[0].labels, 4, recipe.seed))
     columns = [views.plain(stores[0], chosen), *(views.varied(chosen) for _ in range(3))]
@@ -70,8 +70,8 @@ def test_its_pixels_are_those_of_a_training(bars, options):
 def test_denormalised_pixels_are_the_pictures_own(bars):
     recipe, preview = made(bars, augment="none", image_size=24, mean="0.2,0.4,0.6", std="0.3,0.2,0.1")
     shown = fields(preview.sheet, 1, 4)[0, :, ::5, ::5]
-    job = prepare(recipe, registry().backbone("tiny").spec, QUIET)
-    train = decode_splits(job, QUIET)[0]
+    setup = prepare(recipe, registry().backbone("tiny").spec, QUIET)
+    train = decode_splits(setup, QUIET)[0]
     assert np.array_equal(shown, train.pixels.take(choose(train.labels, 4, 0)))
 
 

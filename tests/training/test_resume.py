@@ -17,7 +17,7 @@ import zoo
 from zoo.errors import DataError, TrainingError, UsageError
 from zoo.runs.run import Run, in_use
 from zoo.training import checkpoint
-from zoo.training.loop import Fitter
+from zoo.training.loop import Trainer
 
 from ..conftest import write_folder
 from ..watch import train, undrawn
@@ -54,7 +54,7 @@ def same(first, second):
 
 def ended(monkeypatch, bars, tmp_path, *, after, **options):
     """A training that dies before its batch number `after`."""
-    real, calls = Fitter.loss, []
+    real, calls = Trainer.loss, []
 
     def loss(self, *arguments):
         calls.append(None)
@@ -63,7 +63,7 @@ def ended(monkeypatch, bars, tmp_path, *, after, **options):
         return real(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Fitter, "loss", loss)
+        patch.setattr(Trainer, "loss", loss)
         with pytest.raises(Killed):
             train(bars, tmp_path, name="ended", **options)
     return tmp_path / "ended"
@@ -111,8 +111,8 @@ def test_the_checkpoint_is_what_it_goes_on_from(bars, tmp_path, monkeypatch):
     state = checkpoint.load(folder)
     assert (state["position"].epoch, state["position"].batch) == (3, 4)
     begun = []
-    real = Fitter.loss
-    monkeypatch.setattr(Fitter, "loss", lambda self, *arguments: begun.append(None) or real(self, *arguments))
+    real = Trainer.loss
+    monkeypatch.setattr(Trainer, "loss", lambda self, *arguments: begun.append(None) or real(self, *arguments))
     zoo.resume(folder)
     assert len(begun) == 4  # of 32
 
@@ -135,7 +135,7 @@ def test_a_run_that_ended_in_its_final_figures_only_needs_those(bars, tmp_path, 
         with pytest.raises(Killed):
             train(bars, tmp_path, **BASE)
     assert Run(tmp_path / "run").info["status"] == "trained"
-    monkeypatch.setattr(Fitter, "loss", None)
+    monkeypatch.setattr(Trainer, "loss", None)
     assert zoo.resume(tmp_path / "run").metrics["num_pictures"] == 18
 
 
@@ -240,13 +240,13 @@ def uninterrupted(bars, tmp_path_factory, tiny_plugin):
 
 def killed_and_resumed(bars, uninterrupted, tmp_path, seed):
     whole, seconds = uninterrupted
-    output, chance = tmp_path / "run", random.Random(seed)
+    output, augment_rng = tmp_path / "run", random.Random(seed)
     process = start("tiny", bars, *COMMAND, "--output", output)
     while not (output / "run.json").exists():
         assert process.poll() is None
         time.sleep(0.01)
     for _ in range(2):
-        time.sleep(chance.uniform(0, seconds / 2))
+        time.sleep(augment_rng.uniform(0, seconds / 2))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()

@@ -5,7 +5,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from zoo.recipes.recipe import Recipe
-from zoo.training.optim import Course, make_optimizer
+from zoo.training.optim import LRSchedule, make_optimizer
 
 EPOCHS, STEPS = 12, 5
 TOTAL = EPOCHS * STEPS
@@ -25,15 +25,15 @@ def sgd():
 def run(chosen, figures=(1.0,) * EPOCHS, shorten=None):
     """The rates of each group at every step of the optimiser, `[TOTAL, 2]`."""
     optimizer = sgd()
-    course, rates = Course(chosen, optimizer, EPOCHS, STEPS), []
+    schedule, rates = LRSchedule(chosen, optimizer, EPOCHS, STEPS), []
     for figure in figures:
         for _ in range(STEPS):
             rates.append([group["lr"] for group in optimizer.param_groups])
             optimizer.step()
-            course.step()
+            schedule.step()
             if shorten and len(rates) == shorten[0]:
-                course.shorten(shorten[1])
-        course.end_epoch(figure)
+                schedule.shorten(shorten[1])
+        schedule.end_epoch(figure)
     return torch.tensor(rates)
 
 
@@ -103,11 +103,11 @@ def test_onecycle_rises_as_long_as_it_is_told(warmup_epochs, share):
 def test_onecycle_brings_no_momentum_where_there_is_none(momentum, expected):
     chosen = recipe("onecycle", optimizer="sgd", momentum=momentum)
     optimizer = make_optimizer(chosen, [([torch.nn.Parameter(torch.ones(2, 2))], 0.1)], 0.0)
-    course, seen = Course(chosen, optimizer, EPOCHS, STEPS), []
+    schedule, seen = LRSchedule(chosen, optimizer, EPOCHS, STEPS), []
     for _ in range(TOTAL):
         seen.append(optimizer.param_groups[0]["momentum"])
         optimizer.step()
-        course.step()
+        schedule.step()
     assert {round(min(seen), 2), round(max(seen), 2)} == expected
 
 
@@ -147,12 +147,12 @@ def test_a_shortened_cosine_still_ends_at_nothing():
 def test_a_default_warm_up_is_shortened_likewise(options, peak):
     chosen = recipe("cosine", **options)
     optimizer = sgd()
-    course, rates = Course(chosen, optimizer, 100 * EPOCHS, STEPS), []
+    schedule, rates = LRSchedule(chosen, optimizer, 100 * EPOCHS, STEPS), []
     for step in range(TOTAL):
         rates.append(optimizer.param_groups[1]["lr"])
         optimizer.step()
-        course.step()
-        course.shorten(TOTAL - step - 1)
+        schedule.step()
+        schedule.shorten(TOTAL - step - 1)
     assert rates.index(max(rates)) == pytest.approx(peak, abs=2)
     assert max(rates) > 0.09
     assert rates[-1] < 0.001
@@ -162,10 +162,10 @@ def test_a_shortened_cosine_can_take_back_the_time_that_is_there_after_all():
     longer = run(recipe("cosine", warmup_epochs=0), shorten=(10, 10**6))
     assert torch.equal(longer, run(recipe("cosine", warmup_epochs=0)))
     optimizer = sgd()
-    course = Course(recipe("cosine"), optimizer, EPOCHS, STEPS)
+    schedule = LRSchedule(recipe("cosine"), optimizer, EPOCHS, STEPS)
     for left, total in ((1, 1), (20, 20), (0, 1), (10**6, TOTAL)):
-        course.shorten(left)
-        assert course.total == total
+        schedule.shorten(left)
+        assert schedule.total == total
 
 
 @pytest.mark.parametrize(
@@ -202,6 +202,6 @@ def test_momentum_is_what_the_recipe_says(options, expected):
 @pytest.mark.parametrize("schedule", [*CASES, "plateau"])
 def test_the_state_of_a_course_is_plain_values(schedule, tmp_path):
     options = CASES[schedule][0] if schedule in CASES else {}
-    course = Course(recipe(schedule, **options), sgd(), EPOCHS, STEPS)
-    torch.save(course.state_dict(), tmp_path / "course.pt")
+    schedule = LRSchedule(recipe(schedule, **options), sgd(), EPOCHS, STEPS)
+    torch.save(schedule.state_dict(), tmp_path / "course.pt")
     assert torch.load(tmp_path / "course.pt", weights_only=True)["total"] == TOTAL

@@ -13,10 +13,10 @@ from zoo.training.strategies import (
     GRADUAL_EPOCHS,
     HEAD_EPOCHS,
     LAYER_DECAY,
-    Step,
+    PhasePlan,
     default_learning_rate,
     first_stage,
-    make_steps,
+    plan_phases,
 )
 from zoo.training.summary import stage_rows
 
@@ -29,7 +29,7 @@ def recipe(**options):
 
 
 def steps(strategy, epochs, *, first=STEM, rate=1.0, **options):
-    return make_steps(recipe(strategy=strategy, **options), strategy, epochs, rate, first=first, stages=STAGES)
+    return plan_phases(recipe(strategy=strategy, **options), strategy, epochs, rate, first=first, stages=STAGES)
 
 
 def shape(made):
@@ -37,11 +37,11 @@ def shape(made):
 
 
 def test_head_trains_the_last_stage_only():
-    assert steps("head", 7) == (Step("head", HEAD, 7, (1.0,)),)
+    assert steps("head", 7) == (PhasePlan("head", HEAD, 7, (1.0,)),)
 
 
 def test_full_trains_everything_at_one_rate():
-    assert steps("full", 7) == (Step("full", STEM, 7, (1.0,) * 4),)
+    assert steps("full", 7) == (PhasePlan("full", STEM, 7, (1.0,) * 4),)
 
 
 def test_finetune_begins_with_the_head_and_slows_towards_the_stem():

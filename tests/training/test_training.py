@@ -102,8 +102,8 @@ def test_batchnorm_that_averages_sooner_or_over_all_steps_stays(bars, own, used)
         return network
 
     recipe = Recipe.make(backbone="tiny", dataset=str(bars), weights="none")
-    job = prepare(recipe, dataclasses.replace(spec, build=build), Reporter(quiet=True))
-    assert job.network[0][1].momentum == used
+    setup = prepare(recipe, dataclasses.replace(spec, build=build), Reporter(quiet=True))
+    assert setup.network[0][1].momentum == used
 
 
 def test_rows_are_numbered_and_last_ckpt_is_the_last(trained):
@@ -218,7 +218,7 @@ def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_nothing(bars, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.training.loop.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.training.loop.Trainer.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path)
     assert not (tmp_path / "run").exists()
@@ -311,7 +311,7 @@ def test_names_that_mean_something_to_plots_and_consoles_are_only_names(tmp_path
 
 def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr("zoo.training.loop.Fitter.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("zoo.training.loop.Trainer.fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         zoo.train("tiny", bars, output=tmp_path / "mine", image_size=16)
     assert not list((tmp_path / "mine").iterdir())

@@ -70,7 +70,7 @@ BUDGETS = {"memory": "4GiB", "file": "1KB", "anew": "0"}
 def test_each_phase_moves_its_stages_and_nothing_else(learn, phases, options, expected, budget):
     asking = []
     phases.at_end = lambda seen: asking.append(
-        [n for n, p in seen.fitter.network.named_parameters() if p.requires_grad]
+        [n for n, p in seen.trainer.network.named_parameters() if p.requires_grad]
     )
     learn(cache_budget=budget, **options)
     assert [(seen.phase.name, stages(seen.moved)) for seen in phases] == expected
@@ -143,12 +143,12 @@ def test_the_best_head_goes_on_into_the_next_phase(learn, phases, budget):
     run = learn(strategy="finetune", learning_rate=0.01, cache_budget=budget)
     head, finetune = phases
     assert all(torch.equal(value, finetune.before[name]) for name, value in head.after.items())
-    views = head.fitter.views
+    views = head.trainer.views
     network = start()
     network.load_state_dict(head.after)
     with torch.inference_mode():
         logits = network.eval()(views.plain(views.val, torch.arange(len(views.val))))
-    loss = torch.nn.functional.cross_entropy(logits, head.fitter.val_labels)
+    loss = torch.nn.functional.cross_entropy(logits, head.trainer.val_labels)
     losses = [float(row["val_loss"]) for row in rows(run) if row["phase"] == "head"]
     assert float(loss) == pytest.approx(min(losses), rel=1e-3)
 
@@ -158,7 +158,7 @@ def test_the_best_head_goes_on_into_the_next_phase(learn, phases, budget):
 def test_last_ckpt_holds_the_weights_that_training_would_go_on_with(learn, phases, strategy, budget):
     run = learn(strategy=strategy, epochs=3, learning_rate=0.01, cache_budget=budget)
     kept = torch.load(run.path / "last.ckpt", weights_only=True)["network"]
-    last = phases[-1].phase.state(phases[-1].learner.phase.model.state_dict())
+    last = phases[-1].phase.state(phases[-1].train_state.phase.model.state_dict())
     expected = load_file(run.path / "best.safetensors") if strategy == "head" else last
     assert all(torch.equal(value.cpu(), kept[name]) for name, value in expected.items())
     assert not torch.equal(kept["2.weight"], start().state_dict()["2.weight"])
@@ -175,8 +175,8 @@ def test_the_figures_of_the_best_epoch_are_those_of_the_kept_classifier(learn, s
 def features_of(seen):
     """The stored features of a phase: of the training pictures in the first epoch, and of validation."""
     return (
-        seen.phase.train_inputs(torch.arange(len(seen.fitter.labels)), 1),
-        seen.phase.val_inputs(torch.arange(len(seen.fitter.val_labels))),
+        seen.phase.train_inputs(torch.arange(len(seen.trainer.labels)), 1),
+        seen.phase.val_inputs(torch.arange(len(seen.trainer.val_labels))),
     )
 
 
@@ -228,7 +228,7 @@ def test_each_epoch_takes_the_next_view(learn, phases, capsys):
     learn(strategy="head", augment="light", views=3, epochs=7, progress=True)
     assert "3 views of each picture" in capsys.readouterr().err
     (seen,) = phases
-    everything = torch.arange(len(seen.fitter.labels))
+    everything = torch.arange(len(seen.trainer.labels))
     views = [seen.phase.train_inputs(everything, epoch) for epoch in range(1, 8)]
     for first in range(7):
         for second in range(first):
@@ -257,7 +257,7 @@ MEAN, STD = (0.2, 0.4, 0.6), (0.3, 0.2, 0.1)
 def test_training_and_the_classifier_see_what_the_recipe_says(learn, phases, resize):
     run = learn(epochs=1, mean="0.2,0.4,0.6", std="0.3,0.2,0.1", resize=resize)
     assert (run.preprocess.mean, run.preprocess.std) == (MEAN, STD)
-    views, preprocess = phases[0].fitter.views, run.classifier().preprocess
+    views, preprocess = phases[0].trainer.views, run.classifier().preprocess
     dataset = run.dataset()
     for split, store in ((dataset.train, views.train), (dataset.val, views.val)):
         trained = views.plain(store, torch.arange(len(split)))
@@ -271,7 +271,7 @@ def test_training_and_the_classifier_see_what_the_recipe_says(learn, phases, res
 
 def test_augmented_views_are_normalised_as_plain_ones_are(learn, phases):
     learn(epochs=1, mean="0.2,0.4,0.6", std="0.3,0.2,0.1", augment="light", resize="squash")
-    views, everything = phases[0].fitter.views, torch.arange(120)
+    views, everything = phases[0].trainer.views, torch.arange(120)
     varied, plain = views.varied(everything), views.plain(views.train, everything)
     assert not torch.allclose(varied, plain, atol=0.1)
     assert torch.allclose(varied.mean((0, 2, 3)), plain.mean((0, 2, 3)), atol=0.15)
@@ -289,15 +289,15 @@ def test_augmented_views_are_normalised_as_plain_ones_are(learn, phases):
 )
 def test_learning_rates_are_those_of_the_stage_table(learn, phases, options):
     learn(schedule="constant", **options)
-    plan, network = phases[0].fitter.plan, phases[0].fitter.network
-    table = stage_rows(plan, phases[0].fitter.phases.stages, network)
+    plan, network = phases[0].trainer.plan, phases[0].trainer.network
+    table = stage_rows(plan, phases[0].trainer.phases.stages, network)
     said = [row[3].split(", then ") for row in table]
     found = [[] for _ in table]
     for seen in phases:
-        rates = {id(p): group["lr"] for group in seen.learner.optimizer.param_groups for p in group["params"]}
+        rates = {id(p): group["lr"] for group in seen.train_state.optimizer.param_groups for p in group["params"]}
         # The head learns as a copy on stored features.
         own = [rates.get(id(part.parameters().__next__())) for part in network]
-        own[2] = own[2] or seen.learner.learning_rate
+        own[2] = own[2] or seen.train_state.learning_rate
         for index, rate in enumerate(own):
             if rate is not None and f"{rate:.2g}" not in found[index]:
                 found[index].append(f"{rate:.2g}")

@@ -180,4 +180,4 @@ def test_an_error_of_the_first_process_is_everybodys():
         raise UsageError("No.", "Yes.")
 
     with pytest.raises(UsageError, match=r"No\."):
-        World().once(fail)
+        World().from_rank_zero(fail)

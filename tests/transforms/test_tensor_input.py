@@ -149,4 +149,4 @@ def test_the_file_holds_the_network_alone(written):
     else:
         with zipfile.ZipFile(path) as archive:
             assert not any(b"bilinear" in archive.read(name) for name in archive.namelist())
-        assert said.departure(path, np.zeros((1, 3, 24, 24), np.float32)) is None
+        assert said.divergence(path, np.zeros((1, 3, 24, 24), np.float32)) is None

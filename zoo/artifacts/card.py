@@ -52,7 +52,7 @@ ShortText = Annotated[str, Field(max_length=MAX_TEXT)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Facts = Annotated[dict[str, Any], AfterValidator(bounded)]
-Row = Annotated[dict[str, Any], Field(max_length=50), AfterValidator(bounded)]
+Record = Annotated[dict[str, Any], Field(max_length=50), AfterValidator(bounded)]
 
 
 class _Part(BaseModel):
@@ -69,7 +69,7 @@ class DatasetCard(_Part):
     notes: Annotated[tuple[ShortText, ...], Field(max_length=100)] = ()
 
 
-class Plugin(_Part):
+class PluginVersion(_Part):
     """Who registered a name: a distribution and its version."""
 
     distribution: ShortText
@@ -160,14 +160,14 @@ class Card(_Part):
     classes: Annotated[tuple[ShortText, ...], Field(min_length=2, max_length=MAX_CLASSES), AfterValidator(_distinct)]
     preprocess: Annotated[PreprocessSpec, AfterValidator(_executable)]
     backbone: ShortText
-    backbone_plugin: Annotated[Plugin, BeforeValidator(Plugin.of)]
+    backbone_plugin: Annotated[PluginVersion, BeforeValidator(PluginVersion.of)]
     weights: ShortText
     weights_licence: ShortText = ""
     dataset: DatasetCard
     recipe: Facts
     metrics: Facts
     metrics_split: ShortText
-    curves: Annotated[tuple[Row, ...], Field(max_length=MAX_CURVE_ROWS)] = ()
+    curves: Annotated[tuple[Record, ...], Field(max_length=MAX_CURVE_ROWS)] = ()
     confusion: Confusion | None = None
     parity: Facts
     reference: ReferenceOutputs | None = None

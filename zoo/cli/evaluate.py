@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.ending import ending
+from zoo.cli.signals import ending
 from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
-    from zoo.evaluation.pictures import Chosen
-    from zoo.evaluation.target import Subject
+    from zoo.evaluation.pictures import EvalSet
+    from zoo.evaluation.target import EvalTarget
     from zoo.recipes.recipe import Recipe
 
 SHOWN_CLASSES = 20
@@ -64,17 +64,17 @@ def evaluate(
         zoo evaluate model.onnx ./new-photos --report report.html
     """
     from zoo.cli.console import warn
-    from zoo.evaluation.target import find_subject, place_of, warnings_of
+    from zoo.evaluation.target import find_target, place_of, warnings_of
 
-    subject = find_subject(model)
+    target = find_target(model)
     if report:
         require_matplotlib("Writing a report")
         check_target(report, "--report", "A report is an HTML page", ".html", ".htm")
-    place, own = place_of(subject, dataset, encoding=encoding, data_root=data_root)
-    chosen = _choose(subject, place, split, own=own, model=model, named=dataset is not None)
-    notes = [*chosen.notes, *warnings_of(subject, chosen, own=own)]
-    found = _run(subject, chosen, device)
-    notes += _differences(subject, chosen, found) if own else []
+    place, own = place_of(target, dataset, encoding=encoding, data_root=data_root)
+    eval_set = _choose(target, place, split, own=own, model=model, named=dataset is not None)
+    notes = [*eval_set.notes, *warnings_of(target, eval_set, own=own)]
+    found = _run(target, eval_set, device)
+    notes += _differences(target, eval_set, found) if own else []
     for note in notes:
         warn(note)
     for sentence in found.unreadable[:SHOWN_UNREADABLE]:
@@ -82,20 +82,22 @@ def evaluate(
     if len(found.unreadable) > SHOWN_UNREADABLE:
         warn(f"And {len(found.unreadable) - SHOWN_UNREADABLE} more: --json names them all.")
     if report:
-        _write_report(report, subject, chosen, found, notes)
+        _write_report(report, target, eval_set, found, notes)
     if as_json:
         from zoo.cli.tables import print_json
 
-        print_json(_record(model, chosen, found, notes))
+        print_json(_record(model, eval_set, found, notes))
     else:
-        _print(subject, chosen, found, report)
+        _print(target, eval_set, found, report)
 
 
-def _choose(subject: Subject, place: Recipe, split: SplitName | None, *, own: bool, model: Path, named: bool) -> Chosen:
+def _choose(
+    target: EvalTarget, place: Recipe, split: SplitName | None, *, own: bool, model: Path, named: bool
+) -> EvalSet:
     from zoo.evaluation.pictures import choose
 
     try:
-        return choose(place, subject.classes, split, own=own)
+        return choose(place, target.classes, split, own=own)
     except (UsageError, DataError) as error:
         if named or split:
             raise
@@ -106,50 +108,52 @@ def _choose(subject: Subject, place: Recipe, split: SplitName | None, *, own: bo
         ) from None
 
 
-def _run(subject: Subject, chosen: Chosen, device: str) -> Evaluation:
+def _run(target: EvalTarget, eval_set: EvalSet, device: str) -> Evaluation:
     from zoo.evaluation.evaluation import Evaluation, answers
     from zoo.progress import Reporter
 
-    stream = subject.load(device)
-    with Reporter().bar(f"Evaluating {chosen.split_name} pictures", len(chosen.split)) as advance:
-        logits, indices, unreadable = answers(stream, chosen.split, len(subject.classes), advance)
+    stream = target.load(device)
+    with Reporter().bar(f"Evaluating {eval_set.split_name} pictures", len(eval_set.split)) as advance:
+        logits, indices, unreadable = answers(stream, eval_set.split, len(target.classes), advance)
     if not len(indices):
-        raise DataError(f"None of the {len(chosen.split)} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+        raise DataError(
+            f"None of the {len(eval_set.split)} pictures can be read: {unreadable[0]}", "Mend the pictures."
+        )
     return Evaluation(
-        classes=subject.classes,
-        split_name=chosen.split_name,
-        split=chosen.split,
+        classes=target.classes,
+        split_name=eval_set.split_name,
+        split=eval_set.split,
         logits=logits,
         indices=indices,
         unreadable=unreadable,
     )
 
 
-def _differences(subject: Subject, chosen: Chosen, found: Evaluation) -> list[str]:
+def _differences(target: EvalTarget, eval_set: EvalSet, found: Evaluation) -> list[str]:
     """A sentence where the figures are not those that the model came with."""
-    figures, split = subject.recorded
+    figures, split = target.recorded
     before, now = figures.get("num_pictures"), found.figures["num_pictures"]
-    if split != chosen.split_name or before in (None, now):
+    if split != eval_set.split_name or before in (None, now):
         return []
     return [f"The recorded figures are of {before} pictures, these are of {now}: the dataset has changed."]
 
 
-def _write_report(path: Path, subject: Subject, chosen: Chosen, found: Evaluation, notes: list[str]) -> None:
+def _write_report(path: Path, target: EvalTarget, eval_set: EvalSet, found: Evaluation, notes: list[str]) -> None:
     from zoo.report.page import write_report
     from zoo.report.sections import chosen_section, sections_of
 
-    sections = {**chosen_section(chosen), **sections_of(subject.source)}
+    sections = {**chosen_section(eval_set), **sections_of(target.source)}
     with writing(path, "--report"):
-        write_report(path, found, title=subject.title, sections=sections, notes=notes)
+        write_report(path, found, title=target.title, sections=sections, notes=notes)
 
 
-def _record(model: Path, chosen: Chosen, found: Evaluation, notes: list[str]) -> dict[str, Any]:
+def _record(model: Path, eval_set: EvalSet, found: Evaluation, notes: list[str]) -> dict[str, Any]:
     classes, by_class, bins = found.classes, found.by_class, found.calibration
     counts = found.counts
     return {
         "model": str(model),
-        "dataset": {"name": chosen.dataset, "source": chosen.source},
-        "split": chosen.split_name,
+        "dataset": {"name": eval_set.dataset, "source": eval_set.source},
+        "split": eval_set.split_name,
         "notes": notes,
         "metrics": found.figures,
         "unreadable": list(found.unreadable),
@@ -183,14 +187,14 @@ def _record(model: Path, chosen: Chosen, found: Evaluation, notes: list[str]) ->
     }
 
 
-def _print(subject: Subject, chosen: Chosen, found: Evaluation, report: Path | None) -> None:
+def _print(target: EvalTarget, eval_set: EvalSet, found: Evaluation, report: Path | None) -> None:
     from zoo.cli.console import stdout
     from zoo.cli.tables import print_facts, print_table
 
     figures, by_class, order = found.figures, found.by_class, found.worst_first
     facts = [
-        ("model", subject.title),
-        ("pictures", f"{chosen.dataset}, {chosen.split_name}: {figures['num_pictures']:,}"),
+        ("model", target.title),
+        ("pictures", f"{eval_set.dataset}, {eval_set.split_name}: {figures['num_pictures']:,}"),
         ("unreadable", f"{len(found.unreadable):,}" if found.unreadable else ""),
         ("accuracy", f"{figures['top1']:.2%}"),
         ("top-5 accuracy", f"{figures['top5']:.2%}" if "top5" in figures else ""),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.console import stderr, stdout
-from zoo.cli.ending import ending
 from zoo.cli.options import TimeLimit
+from zoo.cli.signals import ending
 from zoo.errors import UsageError
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import CalibrationMethod, Depth, Input, Precision

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import printable, stderr
-from zoo.cli.ending import ending
 from zoo.cli.options import ArtifactDevice
+from zoo.cli.signals import ending
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

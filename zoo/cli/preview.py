@@ -59,7 +59,7 @@ def preview(**options: Any) -> None:
         from zoo.cli.tables import print_json
 
         ranges = None if made.policy is None else dataclasses.asdict(made.policy)
-        plan = made.job.plan
+        plan = made.setup.plan
         facts = {"augment": plan.augment, "policy": ranges, "preprocess": dataclasses.asdict(plan.preprocess)}
         print_json({"preview": str(output), **facts, "labels": made.labels})
     else:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.console import stderr
-from zoo.cli.ending import ending
 from zoo.cli.options import ArtifactDevice, TimeLimit
+from zoo.cli.signals import ending
 from zoo.processes.children import ANSWER_SECONDS
 
 if TYPE_CHECKING:

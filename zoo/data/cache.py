@@ -3,7 +3,7 @@
 ::
 
     <the user's cache folder>/visionzoo/pixels/
-        KEY/                 a finished store; KEY stands for the files and the settings (`Wanted.key`)
+        KEY/                 a finished store; KEY stands for the files and the settings (`DecodeRequest.key`)
             pixels.npy       uint8 [n, S, S, 3]
             wide.npy         uint8 [n, R, R, 3], where augmentation wanted more detail
             store.json       what it holds; its time of change says when the store was used last

@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from zoo.data.cache import FACTS, folder, is_temporary, remove
-from zoo.data.pixels import Decoded, Wanted
+from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.errors import UnreadablePictureError
 from zoo.images import read_picture
 from zoo.specs import PreprocessSpec
@@ -22,31 +22,31 @@ from zoo.specs import PreprocessSpec
 ARRAYS = ("pixels.npy", "wide.npy")
 
 
-def read(wanted: Wanted, *, in_memory: bool) -> Decoded | None:
+def read(request: DecodeRequest, *, in_memory: bool) -> Decoded | None:
     """The finished store of wanted pictures, in memory or mapped; None where there is none that can be used."""
-    path = folder() / wanted.key
+    path = folder() / request.key
     try:
         unreadable = json.loads((path / FACTS).read_text(encoding="utf-8"))["unreadable"]
         found = Decoded(
-            load(path, wanted, in_memory=in_memory), {int(index): unreadable[index] for index in unreadable}
+            load(path, request, in_memory=in_memory), {int(index): unreadable[index] for index in unreadable}
         )
     except (OSError, ValueError, EOFError, KeyError, TypeError):  # absent, or damaged
         return None
-    count = len(wanted.paths) - len(found.unreadable)
-    sides = [spec.image_size for spec in wanted.specs]
+    count = len(request.paths) - len(found.unreadable)
+    sides = [spec.image_size for spec in request.specs]
     if [array.shape for array in found.arrays] != [(count, side, side, 3) for side in sides]:
         return None
-    if any(_can_be_read(wanted.paths[index]) for index in found.unreadable):  # permissions are mended without a trace
+    if any(_can_be_read(request.paths[index]) for index in found.unreadable):  # permissions are mended without a trace
         return None
     with suppress(OSError):
         os.utime(path / FACTS)
     return found
 
 
-def load(path: Path, wanted: Wanted, *, in_memory: bool) -> tuple[np.ndarray, ...]:
+def load(path: Path, request: DecodeRequest, *, in_memory: bool) -> tuple[np.ndarray, ...]:
     """The arrays of a store, finished or not; mapped ones outlive its files on POSIX."""
     mode: Literal["r"] | None = None if in_memory else "r"
-    return tuple(np.asarray(np.load(path / name, mmap_mode=mode)) for name in ARRAYS[: len(wanted.specs)])
+    return tuple(np.asarray(np.load(path / name, mmap_mode=mode)) for name in ARRAYS[: len(request.specs)])
 
 
 def _can_be_read(path: Path) -> bool:
@@ -67,13 +67,13 @@ class Writer:
         OSError: from all methods but `discard`, where the folder cannot be written or the disk is full.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted, self.count = wanted, 0
-        self.path = Path(tempfile.mkdtemp(prefix=f".{wanted.key}-", dir=folder()))
+    def __init__(self, request: DecodeRequest) -> None:
+        self.request, self.count = request, 0
+        self.path = Path(tempfile.mkdtemp(prefix=f".{request.key}-", dir=folder()))
         self.files: list[BinaryIO] = []
-        for name, spec in zip(ARRAYS, wanted.specs, strict=False):
+        for name, spec in zip(ARRAYS, request.specs, strict=False):
             self.files.append((self.path / name).open("wb", buffering=2**20))
-            _write_header(self.files[-1], spec, len(wanted.paths))
+            _write_header(self.files[-1], spec, len(request.paths))
 
     def add(self, rows: tuple[np.ndarray, ...]) -> None:
         """One picture at each size, uint8 `[R, R, 3]`."""
@@ -83,14 +83,14 @@ class Writer:
 
     def finish(self, unreadable: dict[int, str]) -> None:
         """Writes what is left to write, down to the disk."""
-        for file, spec in zip(self.files, self.wanted.specs, strict=True):
+        for file, spec in zip(self.files, self.request.specs, strict=True):
             file.seek(0)
             _write_header(file, spec, self.count)
             _close(file)
         facts = {
-            "source": self.wanted.source,
+            "source": self.request.source,
             "num_pictures": self.count,
-            "image_size": self.wanted.specs[0].image_size,
+            "image_size": self.request.specs[0].image_size,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "unreadable": unreadable,
         }
@@ -100,7 +100,7 @@ class Writer:
 
     def publish(self) -> None:
         """Gives the finished store its name, in place of one that could not be used."""
-        final = folder() / self.wanted.key
+        final = folder() / self.request.key
         remove(final)
         self.path = self.path.rename(final)
         self.files.clear()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.decoding import Budgets, decode_wanted
-from zoo.data.pixels import Decoded, Rows, StoredRows, Wanted, stamps
+from zoo.data.pixels import Decoded, DecodeRequest, Rows, StoredRows, stamps
 from zoo.data.streaming_rows import StreamedRows
 from zoo.data.types import ArrayPictures, FilePictures, Split
 from zoo.data.workers import start_workers
@@ -23,7 +23,7 @@ from zoo.transforms.augment.policy import MARGIN
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class DecodedSplit:
     """One split, decoded.
 
     Attributes:
@@ -52,7 +52,7 @@ def make_stores(
     budgets: Budgets,
     source: str,
     reporter: Reporter,
-) -> list[Store]:
+) -> list[DecodedSplit]:
     """Decodes the pictures of splits, all of them together: another seed divides the same ones differently.
 
     Args:
@@ -64,29 +64,31 @@ def make_stores(
     files = [split.pictures for split in splits if isinstance(split.pictures, FilePictures)]
     paths = tuple(sorted({path for pictures in files for path in pictures.paths}))
     wide = replace(spec, image_size=round(spec.image_size * MARGIN), crop_fraction=1.0)
-    wanted = Wanted(paths, stamps(paths), (spec, wide) if augmented else (spec,), source)
-    decoded = decode_wanted(wanted, budgets, reporter) if paths else Decoded((), {})
+    request = DecodeRequest(paths, stamps(paths), (spec, wide) if augmented else (spec,), source)
+    decoded = decode_wanted(request, budgets, reporter) if paths else Decoded((), {})
     pool = start_workers() if paths and not decoded.arrays else None
     places = {path: index for index, path in enumerate(paths)}
     stores = []
     for split in splits:
         if isinstance(split.pictures, ArrayPictures):
             rows: Rows = StoredRows(split.pictures.array)
-            stores.append(Store(rows, rows, split.labels, spec))
+            stores.append(DecodedSplit(rows, rows, split.labels, spec))
             continue
         wishes = np.array([places[path] for path in split.pictures.paths], dtype=np.int64)
         readable = np.array([index not in decoded.unreadable for index in wishes], dtype=np.bool_)
-        sizes = _rows(wanted, decoded, wishes[readable], pool)
+        sizes = _rows(request, decoded, wishes[readable], pool)
         unreadable = tuple(decoded.unreadable[index] for index in wishes[~readable])
-        stores.append(Store(sizes[0], sizes[-1], split.labels[readable], replace(spec, crop_fraction=1.0), unreadable))
+        stores.append(
+            DecodedSplit(sizes[0], sizes[-1], split.labels[readable], replace(spec, crop_fraction=1.0), unreadable)
+        )
     return stores
 
 
-def _rows(wanted: Wanted, decoded: Decoded, indices: np.ndarray, pool: Executor | None) -> list[Rows]:
+def _rows(request: DecodeRequest, decoded: Decoded, indices: np.ndarray, pool: Executor | None) -> list[Rows]:
     """The wanted pictures at `indices`, all of them readable, at each size."""
     if pool:
-        paths, marks = [wanted.paths[index] for index in indices], [wanted.stamps[index] for index in indices]
-        return [StreamedRows(paths, marks, spec, pool) for spec in wanted.specs]
+        paths, marks = [request.paths[index] for index in indices], [request.stamps[index] for index in indices]
+        return [StreamedRows(paths, marks, spec, pool) for spec in request.specs]
     gone = np.array(sorted(decoded.unreadable), dtype=np.int64)
     numbers = indices - np.searchsorted(gone, indices)  # arrays have no row for an unreadable picture
     return [StoredRows(array, numbers) for array in decoded.arrays]

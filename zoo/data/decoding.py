@@ -12,14 +12,14 @@ from pydantic import ByteSize
 
 from zoo.data import cache as pixel_cache
 from zoo.data.cache_store import Writer, load, read
-from zoo.data.pixels import Decoded, Wanted
+from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.data.prefetch import in_order
 from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
 from zoo.processes.allocator import give_back_freed_memory
 from zoo.progress import Reporter
 
-Row = tuple[np.ndarray, ...]
+Resized = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,72 +33,74 @@ class Budgets:
 class Memory:
     """Rows in memory."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        sides = [spec.image_size for spec in wanted.specs]
-        self.arrays = [np.empty((len(wanted.paths), side, side, 3), np.uint8) for side in sides]
+    def __init__(self, request: DecodeRequest) -> None:
+        sides = [spec.image_size for spec in request.specs]
+        self.arrays = [np.empty((len(request.paths), side, side, 3), np.uint8) for side in sides]
         self.count = 0
 
-    def add(self, rows: Row) -> None:
+    def add(self, rows: Resized) -> None:
         """One picture at each size."""
         for array, row in zip(self.arrays, rows, strict=True):
             array[self.count] = row
         self.count += 1
 
-    def filled(self) -> Row:
+    def filled(self) -> Resized:
         """The pictures so far."""
         return tuple(array[: self.count] for array in self.arrays)
 
 
-def decode_wanted(wanted: Wanted, budgets: Budgets, reporter: Reporter) -> Decoded:
+def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) -> Decoded:
     """Pixels from the cache, or decoded now; a line says where they are, and why."""
-    fits = wanted.num_bytes <= budgets.memory
-    found = read(wanted, in_memory=fits)
+    fits = request.num_bytes <= budgets.memory
+    found = read(request, in_memory=fits)
     kept, reason = "from the cache", ""
-    if found is None and wanted.num_bytes > budgets.disk:
-        reason = f"they need {_readable(wanted.num_bytes)}, more than --disk-budget ({_readable(budgets.disk)})"
+    if found is None and request.num_bytes > budgets.disk:
+        reason = f"they need {_readable(request.num_bytes)}, more than --disk-budget ({_readable(budgets.disk)})"
     elif found is None:
         try:
-            with pixel_cache.locked(wanted.key, partial(_say_waiting, reporter)):
-                found = read(wanted, in_memory=fits)
+            with pixel_cache.locked(request.key, partial(_say_waiting, reporter)):
+                found = read(request, in_memory=fits)
                 if found is None:
                     kept = "kept for other runs"
-                    found, reason = _decode_into_cache(wanted, budgets, reporter, fits=fits)
+                    found, reason = _decode_into_cache(request, budgets, reporter, fits=fits)
         except OSError as error:
             reason = _unwritable(error)
     if found is None:
-        found = _decode_into_memory(wanted, reporter) if fits else Decoded((), _decode(wanted, [], reporter))
+        found = _decode_into_memory(request, reporter) if fits else Decoded((), _decode(request, [], reporter))
     if not found.arrays:
         reporter.say(f"Decoded pictures: streamed, decoded anew in each epoch: {reason}.")
         return found
     place = "in memory" if fits else "memory-mapped"
     kept = f"not kept for other runs: {reason}" if reason else kept
-    reporter.say(f"Decoded pictures: {_readable(wanted.num_bytes)} {place}, {kept}.")
+    reporter.say(f"Decoded pictures: {_readable(request.num_bytes)} {place}, {kept}.")
     return found
 
 
-def _decode_into_memory(wanted: Wanted, reporter: Reporter) -> Decoded:
-    memory = Memory(wanted)
-    unreadable = _decode(wanted, [memory.add], reporter)
+def _decode_into_memory(request: DecodeRequest, reporter: Reporter) -> Decoded:
+    memory = Memory(request)
+    unreadable = _decode(request, [memory.add], reporter)
     return Decoded(memory.filled(), unreadable)
 
 
-def _decode_into_cache(wanted: Wanted, budgets: Budgets, reporter: Reporter, *, fits: bool) -> tuple[Decoded, str]:
+def _decode_into_cache(
+    request: DecodeRequest, budgets: Budgets, reporter: Reporter, *, fits: bool
+) -> tuple[Decoded, str]:
     """Decodes under the lock of the store. Returns the pixels, and why they are not kept where they are not."""
-    pixel_cache.make_room(wanted.num_bytes, budgets.disk, key=wanted.key)
-    writer, memory = Writer(wanted), Memory(wanted) if fits else None
+    pixel_cache.make_room(request.num_bytes, budgets.disk, key=request.key)
+    writer, memory = Writer(request), Memory(request) if fits else None
     attempt = Attempt(writer.discard)
-    arrays: Row = ()
-    sinks: list[Callable[[Row], None]] = [partial(attempt, writer.add), *([memory.add] if memory else [])]
+    arrays: Resized = ()
+    sinks: list[Callable[[Resized], None]] = [partial(attempt, writer.add), *([memory.add] if memory else [])]
     try:
-        unreadable = _decode(wanted, sinks, reporter)
+        unreadable = _decode(request, sinks, reporter)
         attempt(writer.finish, unreadable)
-        unchanged = wanted.is_unchanged()
+        unchanged = request.is_unchanged()
         if unchanged:
             attempt(writer.publish)
         if memory:
             arrays = memory.filled()
         elif not attempt.failure:
-            arrays = load(writer.path, wanted, in_memory=False)
+            arrays = load(writer.path, request, in_memory=False)
     finally:
         writer.discard()
     reason = "" if unchanged else "some of them changed while they were decoded"
@@ -126,12 +128,12 @@ class Attempt:
             self.give_up()
 
 
-def _decode(wanted: Wanted, sinks: Sequence[Callable[[Row], None]], reporter: Reporter) -> dict[int, str]:
+def _decode(request: DecodeRequest, sinks: Sequence[Callable[[Resized], None]], reporter: Reporter) -> dict[int, str]:
     """Decodes every picture once; sinks take the resized ones. Returns a sentence for each unreadable one, by index."""
-    resizes = tuple(Resize(spec) for spec in wanted.specs) if sinks else ()
+    resizes = tuple(Resize(spec) for spec in request.specs) if sinks else ()
     unreadable: dict[int, str] = {}
-    with start_workers() as pool, reporter.bar("Decoding", len(wanted.paths)) as advance:
-        for index, rows in enumerate(in_order(pool, partial(_try_reading, resizes), wanted.paths)):
+    with start_workers() as pool, reporter.bar("Decoding", len(request.paths)) as advance:
+        for index, rows in enumerate(in_order(pool, partial(_try_reading, resizes), request.paths)):
             if isinstance(rows, UnreadablePictureError):
                 unreadable[index] = rows.cause
             else:
@@ -142,7 +144,7 @@ def _decode(wanted: Wanted, sinks: Sequence[Callable[[Row], None]], reporter: Re
     return unreadable
 
 
-def _try_reading(resizes: tuple[Resize, ...], path: Path) -> Row | UnreadablePictureError:
+def _try_reading(resizes: tuple[Resize, ...], path: Path) -> Resized | UnreadablePictureError:
     try:
         return read_resized(path, resizes)
     except UnreadablePictureError as error:

@@ -18,7 +18,7 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 # The label is quoted or without spaces; the path is whatever stands before it.
 _LINE = re.compile(r"""(?P<path>.+?)\s+(?P<label>"[^"]*"|'[^']*'|\S+)""")
 
-Row = tuple[int, str, str]
+Line = tuple[int, str, str]
 
 
 def read_list(file: Path, encoding: str = "utf-8") -> Listing:
@@ -65,7 +65,7 @@ def _decode(file: Path, encoding: str) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _lines(file: Path, text: str) -> Iterator[Row]:
+def _lines(file: Path, text: str) -> Iterator[Line]:
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -79,7 +79,7 @@ def _lines(file: Path, text: str) -> Iterator[Row]:
         yield number, _unquoted(match["path"]), _unquoted(match["label"])
 
 
-def _table(file: Path, text: str) -> Iterator[Row]:
+def _table(file: Path, text: str) -> Iterator[Line]:
     header = text.split("\n", 1)[0]
     delimiter = max("\t,;", key=header.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)

@@ -50,7 +50,7 @@ class StoredRows:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DecodeRequest:
     """Pictures in files as training wants them.
 
     Attributes:

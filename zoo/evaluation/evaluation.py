@@ -71,8 +71,8 @@ class Evaluation:
         return metrics.class_figures(self.counts)
 
     @cached_property
-    def calibration(self) -> metrics.Calibration:
-        return metrics.calibration(self.logits, self.labels)
+    def calibration(self) -> metrics.CalibrationCurve:
+        return metrics.calibration_curve(self.logits, self.labels)
 
     @cached_property
     def worst_first(self) -> list[int]:

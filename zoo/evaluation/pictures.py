@@ -21,7 +21,7 @@ NAMES = {"test": "test", "val": "validation", "train": "train"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class EvalSet:
     """Pictures to evaluate on.
 
     Attributes:
@@ -40,7 +40,7 @@ class Chosen:
     notes: tuple[str, ...] = ()
 
 
-def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> Chosen:
+def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
     """Finds the pictures.
 
     Where there is no test and no validation split, the validation pictures are the tenth of the training pictures
@@ -68,7 +68,7 @@ def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bo
         raise DataError(f"'{error.filename}' cannot be read: {reason_of(error)}.", "Check its permissions.") from None
 
 
-def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> Chosen:
+def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
     spec, dataset = load_dataset(place)
     name, split = _split_of(dataset, place.seed, wanted)
     notes = list(dataset.notes)
@@ -76,7 +76,7 @@ def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, 
         notes.append("These pictures were trained on: the figures are too good.")
     if name == "validation" and dataset.val is None:
         notes.append(f"The validation pictures are a tenth of the training pictures, cut with seed {place.seed}.")
-    return Chosen(
+    return EvalSet(
         dataset=spec.name,
         source=dataset.source,
         split_name=name,
@@ -97,7 +97,7 @@ def _split_of(dataset: Dataset, seed: int, wanted: str | None) -> tuple[str, Spl
     return NAMES[wanted], train if wanted == "train" else val
 
 
-def _from_path(path: Path, place: Recipe, classes: Sequence[str], wanted: str | None) -> Chosen:
+def _from_path(path: Path, place: Recipe, classes: Sequence[str], wanted: str | None) -> EvalSet:
     folders = _split_folders(path) if path.is_dir() else {}
     name = wanted or next((name for name in ("test", "val", "train") if name in folders), None)
     if folders and (name == "train" or name not in folders) and "val" not in folders:
@@ -121,11 +121,11 @@ def _listing(path: Path, encoding: str) -> Listing:
     return read_folder(path, training=False) if path.is_dir() else read_list(path, encoding)
 
 
-def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequence[str]) -> Chosen:
+def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequence[str]) -> EvalSet:
     names = sort_labels(set(listing.labels))
     index = {name: i for i, name in enumerate(names)}
     labels = np.array([index[name] for name in listing.labels], dtype=np.int64)
-    return Chosen(
+    return EvalSet(
         dataset=path.resolve().name,
         source=str(path),
         split_name=split_name,

@@ -13,12 +13,12 @@ from zoo.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
     from zoo.evaluation.evaluation import Stream
-    from zoo.evaluation.pictures import Chosen
+    from zoo.evaluation.pictures import EvalSet
     from zoo.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class EvalTarget:
     """A trained model, not loaded yet.
 
     Attributes:
@@ -44,7 +44,7 @@ class Subject:
     run: bool
 
 
-def find_subject(path: Path) -> Subject:
+def find_target(path: Path) -> EvalTarget:
     """The run in a folder, or the artifact in a file.
 
     Raises:
@@ -62,7 +62,7 @@ def find_subject(path: Path) -> Subject:
     return _of_artifact(path, read_card(path))
 
 
-def _of_run(run: Run) -> Subject:
+def _of_run(run: Run) -> EvalTarget:
     def load(device: str) -> Stream:
         try:
             import torch
@@ -76,7 +76,7 @@ def _of_run(run: Run) -> Subject:
         return classifier_stream(run.classifier(), torch.device(chosen))
 
     try:
-        return Subject(
+        return EvalTarget(
             title=f"{run.info['backbone']} on {run.info['dataset']['name']}",
             classes=run.classes,
             seed=run.recipe.seed,
@@ -91,7 +91,7 @@ def _of_run(run: Run) -> Subject:
         raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
 
 
-def _of_artifact(path: Path, card: Card) -> Subject:
+def _of_artifact(path: Path, card: Card) -> EvalTarget:
     def load(device: str) -> Stream:
         from zoo.artifacts.predictor import load as load_artifact
 
@@ -99,7 +99,7 @@ def _of_artifact(path: Path, card: Card) -> Subject:
 
     seed = card.recipe.get("seed", 0)
     seed = seed if isinstance(seed, int) and 0 <= seed < 2**32 else 0
-    return Subject(
+    return EvalTarget(
         title=f"{path.name}: {card.backbone} on {card.dataset.name}",
         classes=card.classes,
         seed=seed,
@@ -124,22 +124,22 @@ def _home(card: Card, seed: int) -> Recipe | None:
 
 
 def place_of(
-    subject: Subject, dataset: str | None, *, encoding: str | None, data_root: str | None
+    target: EvalTarget, dataset: str | None, *, encoding: str | None, data_root: str | None
 ) -> tuple[Recipe, bool]:
     """Where the pictures of an evaluation are, and whether the model was trained on that dataset.
 
     Raises:
         UsageError: no dataset was named, and the model's own cannot be found.
     """
-    home = subject.home
+    home = target.home
     if dataset is None and home is None:
         raise UsageError(
-            f"The pictures that this model was trained on ('{subject.trained_on}') are not a registered dataset.",
+            f"The pictures that this model was trained on ('{target.trained_on}') are not a registered dataset.",
             "Name the pictures to evaluate on: zoo evaluate ARTIFACT DATASET",
         )
     if home is not None and (dataset is None or _same(dataset, home.dataset)):
         return replace(home, data_root=data_root or home.data_root), True
-    place = {"dataset": dataset, "seed": subject.seed, "encoding": encoding or "utf-8", "data_root": data_root}
+    place = {"dataset": dataset, "seed": target.seed, "encoding": encoding or "utf-8", "data_root": data_root}
     return Recipe.make(backbone="any", **place), False
 
 
@@ -153,22 +153,22 @@ def _same(dataset: str, own: str) -> bool:
     return Path(dataset).expanduser().resolve() == Path(own).expanduser().resolve()
 
 
-def warnings_of(subject: Subject, chosen: Chosen, *, own: bool) -> list[str]:
+def warnings_of(target: EvalTarget, eval_set: EvalSet, *, own: bool) -> list[str]:
     """What makes the figures on the chosen pictures too good, as far as it can be known."""
     if own:
         return []
-    if subject.run and subject.home is not None:
-        found = _count_trained(subject.home, chosen)
-        total = len(chosen.split)
+    if target.run and target.home is not None:
+        found = _count_trained(target.home, eval_set)
+        total = len(eval_set.split)
         return [f"{found} of these {total} pictures were trained on: the figures are too good."] if found else []
-    if chosen.dataset == subject.trained_on and chosen.split_name in ("all", "train"):
+    if eval_set.dataset == target.trained_on and eval_set.split_name in ("all", "train"):
         return [
-            f"The model was trained on '{chosen.dataset}': if these are the same pictures, the figures are too good."
+            f"The model was trained on '{eval_set.dataset}': if these are the same pictures, the figures are too good."
         ]
     return []
 
 
-def _count_trained(home: Recipe, chosen: Chosen) -> int:
+def _count_trained(home: Recipe, eval_set: EvalSet) -> int:
     from zoo.data.prepare import load_dataset, registered_dataset
     from zoo.errors import ZooError
     from zoo.evaluation.pictures import trained_on
@@ -176,6 +176,6 @@ def _count_trained(home: Recipe, chosen: Chosen) -> int:
     try:
         if registered_dataset(home.dataset):
             return 0  # its files are not where a user would name them
-        return trained_on(chosen.split, load_dataset(home)[1], home.seed)
+        return trained_on(eval_set.split, load_dataset(home)[1], home.seed)
     except ZooError:  # the pictures of the training are gone: nothing can be compared
         return 0

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from zoo.artifacts.card import MAX_CURVE_ROWS, Card, Confusion, DatasetCard, Plugin, ReferenceOutputs, first_problem
+from zoo.artifacts.card import (
+    MAX_CURVE_ROWS,
+    Card,
+    Confusion,
+    DatasetCard,
+    PluginVersion,
+    ReferenceOutputs,
+    first_problem,
+)
 from zoo.errors import ExportError
 
 if TYPE_CHECKING:
@@ -45,7 +53,7 @@ def make_card(
             classes=run.classes,
             preprocess=run.preprocess,
             backbone=info["backbone"],
-            backbone_plugin=Plugin.of(info["backbone_plugin"]),
+            backbone_plugin=PluginVersion.of(info["backbone_plugin"]),
             weights=info["weights"]["name"],
             weights_licence=info["weights"]["licence"],
             dataset=DatasetCard(**info["dataset"] | {"source": _last_name(info["dataset"]["source"])}),

@@ -98,14 +98,14 @@ def calibration(
 
 def _refused_for(runtime: Runtime, reference: Reference, budget: float) -> float | None:
     """Points of accuracy for which a file's parity check would refuse it, None where it would not."""
-    from zoo.parity.compare import Said, accuracies, accuracy_kept
+    from zoo.parity.compare import Outputs, accuracies, accuracy_kept
 
     real = set(reference.of_kind("real"))
     said = [
         runtime(case.pixels(reference.split)) if number in real else reference.logits[number]
         for number, case in enumerate(reference.cases)
     ]
-    kept = accuracy_kept(accuracies(reference, Said(logits=said)), budget)
+    kept = accuracy_kept(accuracies(reference, Outputs(logits=said)), budget)
     return kept.worst if kept.reason else None
 
 

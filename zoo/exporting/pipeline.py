@@ -183,7 +183,7 @@ def _finish(
             (artifact, partial(artifact, optimised=False)),
             reference.classifier,
             precision=options.precision,
-            spread=report["spread"],
+            logit_std=report["spread"],
             tolerance=spec.tolerance,
         )
     content_hash = spec.content_hash(path)

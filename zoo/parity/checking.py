@@ -1,4 +1,4 @@
-"""The side of the artifact: it runs elsewhere, is compared, and does not ship where it departs."""
+"""The side of the artifact: it runs elsewhere, is compared, and does not ship where it diverges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.artifacts.predictor import read_card
 from zoo.parity.cases import ROWS, Case, fitted
-from zoo.parity.compare import Finding, Said, close, figures, findings, formal
+from zoo.parity.compare import CheckResult, Outputs, close, figures, findings, formal
 from zoo.parity.diagnosis import batches_taken, diagnose
 from zoo.parity.differences import counts
 from zoo.parity.process import Answers, fresh_process
@@ -60,30 +60,30 @@ def check(
         `checks`, each with its name, what it covered and its worst figure; counts, seconds.
 
     Raises:
-        ParityError: the artifact fails, or departs further than `zoo.parity.tolerances` allows.
+        ParityError: the artifact fails, or diverges further than `zoo.parity.tolerances` allows.
     """
     started = time.perf_counter()
     options, written = options or WriteOptions(), written or Written()
     bounds = _bounds(reference, exporter, options.precision, options.input, device)
     try:
         with fresh_process(path, reference.classifier.spec, options.input, device, time_limit=time_limit) as artifact:
-            said = _ask(reference, artifact, bounds, progress)
+            outputs = _ask(reference, artifact, bounds, progress)
     except LateError:
         raise
     except RefusedError as error:
         # onnxruntime 1.31's NchwcTransformer crashes on Vision Transformers in fp16.
         raise RefusedError(error.reason, "fp32" if options.precision == "fp32" else "fp16") from None
-    found = list(formal(said))
+    found = list(formal(outputs))
     if not any(finding.reason for finding in found):
-        found += findings(reference, said, bounds, budget)
-    if written.departure:
-        found.append(_inside(reference, path, options, written.departure))
-    _refuse(reference, said, found, options.precision)
-    return figures(reference, said, bounds) | {
+        found += findings(reference, outputs, bounds, budget)
+    if written.divergence:
+        found.append(_inside(reference, path, options, written.divergence))
+    _refuse(reference, outputs, found, options.precision)
+    return figures(reference, outputs, bounds) | {
         "depth": reference.depth,
         "device": device,
         "checks": [finding.report() for finding in found],
-        "covered": _covered(reference, said),
+        "covered": _covered(reference, outputs),
         "seconds": round(time.perf_counter() - started, 1),
     }
 
@@ -104,7 +104,7 @@ def check_final(
         time_limit: seconds for each answer.
 
     Raises:
-        ParityError: they cannot be opened, or depart.
+        ParityError: they cannot be opened, or diverge.
     """
     total = reference.core
     logits = []
@@ -123,31 +123,31 @@ def check_final(
 
 
 def _bounds(reference: Reference, exporter: ExporterSpec, precision: Precision, takes: Input, device: str) -> Allowed:
-    return allowed(exporter, precision, takes, device, rounding=reference.rounding / reference.spread).allowed
+    return allowed(exporter, precision, takes, device, rounding=reference.rounding / reference.logit_std).allowed
 
 
-def _ask(reference: Reference, artifact: Answers, bounds: Allowed, progress: Progress) -> Said:
+def _ask(reference: Reference, artifact: Answers, bounds: Allowed, progress: Progress) -> Outputs:
     """All answers that the checks compare; as many real pictures as there is time for."""
-    said, started, total = Said(), float("inf"), len(reference.cases)
+    outputs, started, total = Outputs(), float("inf"), len(reference.cases)
     with _files(reference) as feed:
         for number, case in enumerate(reference.cases):
             if number == reference.required:
                 started = time.perf_counter()
             if reference.depth == "quick" and time.perf_counter() - started >= QUICK_SECONDS:
                 break
-            said.logits.append(_answer(reference, number, artifact, feed(case)))
+            outputs.logits.append(_answer(reference, number, artifact, feed(case)))
             if progress:
                 progress(number + 1, total)
         rows = np.concatenate([case.pixels(reference.split) for case in reference.cases[: len(ROWS)]])
-        said.alone = {number: artifact(rows[number : number + 1]) for number in ALONE}
+        outputs.alone = {number: artifact(rows[number : number + 1]) for number in ALONE}
         first = [feed(case) for case in reference.cases[: len(ROWS)]]
-        said.again = [(artifact(images), logits) for images, logits in zip(first, said.logits, strict=False)]
-        counting = [number for number in range(len(said.logits)) if counts(reference, number, bounds)][:UNOPTIMISED]
+        outputs.again = [(artifact(images), logits) for images, logits in zip(first, outputs.logits, strict=False)]
+        counting = [number for number in range(len(outputs.logits)) if counts(reference, number, bounds)][:UNOPTIMISED]
         for number in sorted({*range(len(ROWS)), *counting}):
-            said.unoptimised[number] = artifact(feed(reference.cases[number]), optimised=False)
+            outputs.unoptimised[number] = artifact(feed(reference.cases[number]), optimised=False)
         # A runtime that rewrites may drop what is random.
-        said.again += [(artifact(images, optimised=False), said.unoptimised[n]) for n, images in enumerate(first)]
-    return said
+        outputs.again += [(artifact(images, optimised=False), outputs.unoptimised[n]) for n, images in enumerate(first)]
+    return outputs
 
 
 def _answer(reference: Reference, number: int, artifact: Answers, pictures: np.ndarray | list[str]) -> np.ndarray:
@@ -185,8 +185,8 @@ def _files(reference: Reference) -> Iterator[Callable[[Case], np.ndarray | list[
 
 
 def _inside(
-    reference: Reference, path: Path, options: WriteOptions, departure: Callable[[Path, np.ndarray], str | None]
-) -> Finding:
+    reference: Reference, path: Path, options: WriteOptions, divergence: Callable[[Path, np.ndarray], str | None]
+) -> CheckResult:
     size = reference.classifier.spec.image_size
     rows = reference.cases[0].pixels(reference.split)[:2]
     # Not the network's size: the resize is to be looked at too.
@@ -195,12 +195,12 @@ def _inside(
         import torch
 
         images = reference.classifier.preprocess(torch.from_numpy(images)).numpy()
-    reason = departure(path, images)
-    return Finding(name="inside", covered="weights, and values on the way on 2 pictures", reason=reason or "")
+    reason = divergence(path, images)
+    return CheckResult(name="inside", covered="weights, and values on the way on 2 pictures", reason=reason or "")
 
 
-def _refuse(reference: Reference, said: Said, found: list[Finding], precision: Precision) -> None:
-    """Raises `ParityError` where a check failed: its reason, the likely mistake, the first place that departs."""
+def _refuse(reference: Reference, outputs: Outputs, found: list[CheckResult], precision: Precision) -> None:
+    """Raises `ParityError` where a check failed: its reason, the likely mistake, the first place that diverges."""
     failed = {finding.name: finding.reason for finding in found if finding.reason}
     if not failed:
         return
@@ -212,18 +212,18 @@ def _refuse(reference: Reference, said: Said, found: list[Finding], precision: P
         sentences.append(f"{failed[first]} (checks that fail: {', '.join(failed)})")
     # Levels of int8 that do not reach far enough look like many mistakes; those are seen inside.
     explained = bool(failed.keys() & {"finite", "deterministic"}) or (precision == "int8" and not inside)
-    if not explained and (mistake := diagnose(reference, said.logits)):
+    if not explained and (mistake := diagnose(reference, outputs.logits)):
         sentences.append(mistake)
     if inside:
-        sentences.append(f"The first place inside that departs: {inside}" if sentences else f"inside, {inside}")
+        sentences.append(f"The first place inside that diverges: {inside}" if sentences else f"inside, {inside}")
     by_rounding = not inside and failed.keys() <= {"logits", "top-1", "ragged batch", "unoptimised session", "accuracy"}
     raise RefusedError(". ".join(sentence.rstrip(".") for sentence in sentences), precision if by_rounding else "fp32")
 
 
-def _covered(reference: Reference, said: Said) -> str:
-    cases = reference.cases[: len(said.logits)]
+def _covered(reference: Reference, outputs: Outputs) -> str:
+    cases = reference.cases[: len(outputs.logits)]
     counts = {
-        kind: sum(len(rows) for case, rows in zip(cases, said.logits, strict=False) if case.kind == kind)
+        kind: sum(len(rows) for case, rows in zip(cases, outputs.logits, strict=False) if case.kind == kind)
         for kind in ("real", "file", "edge")
     }
     return (

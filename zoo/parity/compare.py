@@ -10,13 +10,13 @@ import numpy as np
 
 from zoo.metrics import predicted
 from zoo.parity.cases import ROWS
-from zoo.parity.differences import Compared, compare, counts, rooms_of
+from zoo.parity.differences import Compared, compare, counts, tolerance_scales
 from zoo.parity.reference import Reference
 from zoo.parity.tolerances import Allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One check.
 
     Attributes:
@@ -39,7 +39,7 @@ class Finding:
 
 
 @dataclass(slots=True, eq=False)
-class Said:
+class Outputs:
     """What an artifact answered, float32 `[n, K]` each.
 
     Attributes:
@@ -55,38 +55,38 @@ class Said:
     unoptimised: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-def formal(said: Said) -> Iterator[Finding]:
+def formal(outputs: Outputs) -> Iterator[CheckResult]:
     """The checks that answers can be compared at all; their shapes were checked when they came."""
-    covered = f"{len(said.logits):,} batches"
-    yield Finding(name="shape", covered=covered)
-    broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in said.logits)
+    covered = f"{len(outputs.logits):,} batches"
+    yield CheckResult(name="shape", covered=covered)
+    broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in outputs.logits)
     reason = f"it answers {broken} pictures with logits that are no finite numbers" if broken else ""
-    yield Finding(name="finite", covered=covered, reason=reason)
+    yield CheckResult(name="finite", covered=covered, reason=reason)
 
 
-def findings(reference: Reference, said: Said, allowed: Allowed, budget: float) -> Iterator[Finding]:
+def findings(reference: Reference, outputs: Outputs, allowed: Allowed, budget: float) -> Iterator[CheckResult]:
     """The checks of numbers.
 
     Args:
         budget: points of accuracy that the artifact may lose.
     """
-    both = compare(reference, said.logits, allowed)
+    both = compare(reference, outputs.logits, allowed)
     yield _logits(both, allowed)
     yield _top1(both, allowed)
-    yield from _against_itself(reference, said, allowed)
-    yield accuracy_kept(accuracies(reference, said), budget)
+    yield from _against_itself(reference, outputs, allowed)
+    yield accuracy_kept(accuracies(reference, outputs), budget)
 
 
-def close(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Finding:
+def close(reference: Reference, outputs: Sequence[np.ndarray], allowed: Allowed) -> CheckResult:
     """The one check of a short visit."""
-    return _logits(compare(reference, said, allowed), allowed)
+    return _logits(compare(reference, outputs, allowed), allowed)
 
 
-def figures(reference: Reference, said: Said, allowed: Allowed) -> dict[str, Any]:
+def figures(reference: Reference, outputs: Outputs, allowed: Allowed) -> dict[str, Any]:
     """The numbers of the report."""
-    both = compare(reference, said.logits, allowed)
+    both = compare(reference, outputs.logits, allowed)
     difference, clear = both.difference[both.ordinary], both.clear(allowed)
-    cases = reference.cases[: len(said.logits)]
+    cases = reference.cases[: len(outputs.logits)]
     return {
         "max": float(difference.max()),
         "p99": float(np.quantile(difference, 0.99)),
@@ -95,23 +95,23 @@ def figures(reference: Reference, said: Said, allowed: Allowed) -> dict[str, Any
         "top1_agreement": both.agreement(clear),
         "near_ties": int((~clear).sum()),
         "near_tie_pictures": both.listed(~clear),
-        "rough_pictures": both.listed(both.room > 1),
+        "rough_pictures": both.listed(both.tolerance_scale > 1),
         "pictures": len(both.want),
         "real_pictures": sum(len(case.indices) for case in cases),
         "split": reference.split_name,
         "sizes": len({case.size for case in cases}),
-        "batches": sorted({len(rows) for rows in said.logits} | {1}),
-        "spread": reference.spread,
-        "rounding": reference.rounding / reference.spread,
-        "accuracy": accuracies(reference, said),
+        "batches": sorted({len(rows) for rows in outputs.logits} | {1}),
+        "spread": reference.logit_std,
+        "rounding": reference.rounding / reference.logit_std,
+        "accuracy": accuracies(reference, outputs),
     }
 
 
-def accuracies(reference: Reference, said: Said) -> dict[str, Any]:
+def accuracies(reference: Reference, outputs: Outputs) -> dict[str, Any]:
     """The shares of right answers on the pictures of the split that were compared."""
-    real = [number for number in reference.of_kind("real") if number < len(said.logits)]
+    real = [number for number in reference.of_kind("real") if number < len(outputs.logits)]
     labels = reference.split.labels[[index for number in real for index in reference.cases[number].indices]]
-    sides = {"classifier": reference.logits, "artifact": said.logits}
+    sides = {"classifier": reference.logits, "artifact": outputs.logits}
     right = {
         name: float((predicted(np.concatenate([logits[number] for number in real])) == labels).mean())
         for name, logits in sides.items()
@@ -119,8 +119,8 @@ def accuracies(reference: Reference, said: Said) -> dict[str, Any]:
     return right | {"pictures": len(labels)}
 
 
-def _logits(both: Compared, allowed: Allowed) -> Finding:
-    difference, rough = both.difference, int((both.room > 1).sum())
+def _logits(both: Compared, allowed: Allowed) -> CheckResult:
+    difference, rough = both.difference, int((both.tolerance_scale > 1).sum())
     wider = f", {rough} of which have wider bounds because the classifier itself rounds more there" if rough else ""
     worst = {
         "by up to": (float(difference.max()), allowed.largest),
@@ -133,7 +133,7 @@ def _logits(both: Compared, allowed: Allowed) -> Finding:
         if bound is not None and not value <= bound  # nan is over every bound
     ]
     main = "on average by" if allowed.largest is None else "by up to"
-    return Finding(
+    return CheckResult(
         name="logits",
         covered=f"{difference.size:,} logits of {len(difference):,} pictures{wider}",
         worst=worst[main][0],
@@ -142,14 +142,14 @@ def _logits(both: Compared, allowed: Allowed) -> Finding:
     )
 
 
-def _top1(both: Compared, allowed: Allowed) -> Finding:
+def _top1(both: Compared, allowed: Allowed) -> CheckResult:
     clear = both.clear(allowed)
     agreement, number = both.agreement(clear), int(clear.sum())
     may_swap = 1 - allowed.agreement
     if may_swap and number:
         may_swap = max(may_swap, 1 / number)  # one alone is no share
     failed = 1 - agreement > may_swap + 1e-9
-    return Finding(
+    return CheckResult(
         name="top-1",
         covered=f"{number:,} pictures without a near tie",
         worst=agreement,
@@ -158,23 +158,24 @@ def _top1(both: Compared, allowed: Allowed) -> Finding:
     )
 
 
-def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Iterator[Finding]:
-    full, ragged = said.logits[:2]
+def _against_itself(reference: Reference, outputs: Outputs, allowed: Allowed) -> Iterator[CheckResult]:
+    full, ragged = outputs.logits[:2]
     rows = np.concatenate([full, ragged])
 
     def apart(
         name: str, covered: str, pairs: list[tuple[int, np.ndarray, np.ndarray]], bound: float, says: str
-    ) -> Finding:
-        rooms = rooms_of(reference, pairs, allowed)
-        differences = [np.abs(one - other).max() / room for (_, one, other), room in zip(pairs, rooms, strict=True)]
-        worst = float(np.max(differences)) / reference.spread
+    ) -> CheckResult:
+        scales = tolerance_scales(reference, pairs, allowed)
+        differences = [np.abs(one - other).max() / scale for (_, one, other), scale in zip(pairs, scales, strict=True)]
+        worst = float(np.max(differences)) / reference.logit_std
         reason = f"{says} (by {worst:.3g} of their spread; allowed: {bound:g})"
-        return Finding(name=name, covered=covered, worst=worst, allowed=bound, reason="" if worst <= bound else reason)
+        reason = "" if worst <= bound else reason
+        return CheckResult(name=name, covered=covered, worst=worst, allowed=bound, reason=reason)
 
     yield apart(
         "row alone",
-        f"{len(said.alone)} pictures alone and in a batch",
-        [(int(number >= ROWS[0]), one[0], rows[number]) for number, one in said.alone.items()],
+        f"{len(outputs.alone)} pictures alone and in a batch",
+        [(int(number >= ROWS[0]), one[0], rows[number]) for number, one in outputs.alone.items()],
         allowed.itself,
         "a picture's answer depends on the others in its batch",
     )
@@ -188,26 +189,26 @@ def _against_itself(reference: Reference, said: Said, allowed: Allowed) -> Itera
         )
     yield apart(
         "deterministic",
-        f"{len(said.again)} batches twice",
-        [(0, one, other) for one, other in said.again],
+        f"{len(outputs.again)} batches twice",
+        [(0, one, other) for one, other in outputs.again],
         allowed.again,
         "its answers to the same pictures differ from call to call, as with dropout that an eval() was forgotten for",
     )
-    plain = [number for number in said.unoptimised if counts(reference, number, allowed)]
+    plain = [number for number in outputs.unoptimised if counts(reference, number, allowed)]
     yield apart(
         "unoptimised session",
         f"{len(plain)} batches without the runtime's rewriting",
-        [(number, said.unoptimised[number], said.logits[number]) for number in plain],
+        [(number, outputs.unoptimised[number], outputs.logits[number]) for number in plain],
         allowed.itself,
         "its answers depend on whether the runtime rewrites its program",
     )
 
 
-def accuracy_kept(accuracy: dict[str, Any], budget: float) -> Finding:
+def accuracy_kept(accuracy: dict[str, Any], budget: float) -> CheckResult:
     """Takes what `accuracies` returns, and the points that may be lost."""
     lost = 100 * (accuracy["classifier"] - accuracy["artifact"])
     bound = max(budget, 100 / accuracy["pictures"])  # one picture may be a near tie
-    return Finding(
+    return CheckResult(
         name="accuracy",
         covered=f"{accuracy['pictures']:,} labelled pictures",
         worst=lost,

@@ -19,32 +19,32 @@ class Compared:
 
     Attributes:
         want, got: logits in units of the spread, float64 `[N, K]`.
-        room: how many times the bounds each picture is allowed, float64 `[N]`; 1 for all but those on which the
-            classifier itself rounds more.
+        tolerance_scale: how many times the bounds each picture is allowed, float64 `[N]`; 1 for all but those
+            on which the classifier itself rounds more.
         names: of the N pictures.
     """
 
     want: np.ndarray
     got: np.ndarray
-    room: np.ndarray
+    tolerance_scale: np.ndarray
     names: list[str]
 
     @property
     def ordinary(self) -> np.ndarray:
         """The pictures whose bounds are not wider, or all where there are none, bool `[N]`."""
-        found: np.ndarray = self.room == 1
+        found: np.ndarray = self.tolerance_scale == 1
         return found if found.any() else ~found
 
     @property
     def difference(self) -> np.ndarray:
         """What the bounds are about, float64 `[N, K]`."""
-        found: np.ndarray = np.abs(self.want - self.got) / self.room[:, None]
+        found: np.ndarray = np.abs(self.want - self.got) / self.tolerance_scale[:, None]
         return found
 
     def clear(self, allowed: Allowed) -> np.ndarray:
         """Which pictures are no near ties, bool `[N]`."""
         best = np.sort(self.want, axis=1)
-        clear: np.ndarray = best[:, -1] - best[:, -2] > allowed.tie * self.room
+        clear: np.ndarray = best[:, -1] - best[:, -2] > allowed.tie * self.tolerance_scale
         return clear
 
     def agreement(self, clear: np.ndarray) -> float:
@@ -69,27 +69,29 @@ def compare(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) 
         numbers = case.indices or range(len(said[number]))
         names += [f"{reference.split_name if case.indices else case.name} picture {row}" for row in numbers]
     want, got = (
-        np.concatenate([side[number] for number in chosen]).astype(np.float64) / reference.spread
+        np.concatenate([side[number] for number in chosen]).astype(np.float64) / reference.logit_std
         for side in (reference.logits, said)
     )
-    room = rooms_of(reference, [(number, said[number], reference.logits[number]) for number in chosen], allowed)
-    return Compared(want, got, np.repeat(room, [len(said[number]) for number in chosen]), names)
+    tolerance_scale = tolerance_scales(
+        reference, [(number, said[number], reference.logits[number]) for number in chosen], allowed
+    )
+    return Compared(want, got, np.repeat(tolerance_scale, [len(said[number]) for number in chosen]), names)
 
 
-def rooms_of(
+def tolerance_scales(
     reference: Reference, pairs: Sequence[tuple[int, np.ndarray, np.ndarray]], allowed: Allowed
 ) -> list[float]:
     """How many times the bounds each case is allowed, from its number and two answers to it.
 
     Only cases over the bounds are looked at in float64, which takes time, and none behind the first that stays over.
     """
-    rooms = [1.0] * len(pairs)
+    scales = [1.0] * len(pairs)
     for position, (number, one, other) in enumerate(pairs):
-        difference = np.abs(one.astype(np.float64) - other).max() / reference.spread
+        difference = np.abs(one.astype(np.float64) - other).max() / reference.logit_std
         if allowed.largest is None or difference <= allowed.largest:
             continue
         most = np.inf if reference.cases[number].kind == "edge" else WIDEST / allowed.largest
-        rooms[position] = max(1.0, min(most, allowed.times(reference.rounding_of(number) / reference.spread)))
-        if not difference <= allowed.largest * rooms[position]:
+        scales[position] = max(1.0, min(most, allowed.times(reference.rounding_of(number) / reference.logit_std)))
+        if not difference <= allowed.largest * scales[position]:
             break
-    return rooms
+    return scales

@@ -39,7 +39,7 @@ class Reference:
         logits: float32 `[n, K]` per case, n pictures each.
         core: how many of the cases, from the first, the final file is compared on once more.
         required: how many of them every check sees, however slow the network: all but most of the real pictures.
-        spread: standard deviation of a logit over the real pictures.
+        logit_std: standard deviation of a logit over the real pictures.
         rounding: the largest difference of its logits between fp32 and fp64, in the first case.
         seconds: that it took.
     """
@@ -52,7 +52,7 @@ class Reference:
     logits: tuple[np.ndarray, ...]
     core: int
     required: int
-    spread: float
+    logit_std: float
     rounding: float
     seconds: float
     _roundings: dict[int, float] = field(default_factory=dict)
@@ -132,10 +132,10 @@ def reference(
         cases.append(case.without_copy())
         if progress:
             progress(sum(len(case.indices) for case in cases), len(split))
-    spread = _spread([rows for case, rows in zip(cases, logits, strict=True) if case.kind in ("real", "row")])
-    if not spread > MIN_SPREAD * rounding:
+    logit_std = _logit_std([rows for case, rows in zip(cases, logits, strict=True) if case.kind in ("real", "row")])
+    if not logit_std > MIN_SPREAD * rounding:
         raise ParityError(
-            f"The classifier's logits differ by {spread:.3g} from picture to picture and by {rounding:.3g} "
+            f"The classifier's logits differ by {logit_std:.3g} from picture to picture and by {rounding:.3g} "
             "from rounding alone, so that no comparison with them means anything.",
             "Train it further: a classifier that has learnt something tells pictures apart.",
         )
@@ -148,7 +148,7 @@ def reference(
         logits=tuple(logits),
         core=len(head),
         required=len(required),
-        spread=spread,
+        logit_std=logit_std,
         rounding=rounding,
         seconds=time.perf_counter() - started,
     )
@@ -163,7 +163,7 @@ def answers(classifier: Callable[[Tensor], Tensor], images: np.ndarray) -> np.nd
     return logits
 
 
-def _spread(logits: list[np.ndarray]) -> float:
+def _logit_std(logits: list[np.ndarray]) -> float:
     return float(np.sqrt(np.concatenate(logits).astype(np.float64).var(axis=0).mean()))
 
 

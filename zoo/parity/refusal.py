@@ -15,7 +15,7 @@ _REMEDIES: dict[Precision, str] = {
 
 
 class RefusedError(ParityError):
-    """An artifact that fails or departs.
+    """An artifact that fails or diverges.
 
     Args:
         reason: a clause about the artifact (`its logits differ …`).

@@ -54,14 +54,14 @@ def listed_classes(num_classes: int) -> np.ndarray:
 
 
 def reference_outputs(
-    runtimes: Iterable[Runtime], classifier: Classifier, *, precision: Precision, spread: float, tolerance: float
+    runtimes: Iterable[Runtime], classifier: Classifier, *, precision: Precision, logit_std: float, tolerance: float
 ) -> ReferenceOutputs:
     """What a card keeps of a file that agrees with its classifier.
 
     Args:
         runtimes: take pixels: the first as users have it, the second with the program as it was written.
         classifier: in fp32.
-        spread: of the logits, as parity measured it.
+        logit_std: of the logits, as parity measured it.
         tolerance: of the format in fp32; it counts where it is larger than `TOLERANCES` has it.
 
     Raises:
@@ -77,14 +77,14 @@ def reference_outputs(
     return ReferenceOutputs(
         pictures=VERSION,
         logits=tuple(tuple(float(f"{value:.9g}") for value in row) for row in rows),
-        spread=spread,
+        spread=logit_std,
         tolerance=min(
             1.0,
             max(
                 TOLERANCES[precision],
                 tolerance if precision == "fp32" else 0,
-                OTHERWISE * float(np.abs(logits - plain).max()) / spread,
-                _rounding(classifier, precision) / spread,
+                OTHERWISE * float(np.abs(logits - plain).max()) / logit_std,
+                _rounding(classifier, precision) / logit_std,
             ),
         ),
     )

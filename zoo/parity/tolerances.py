@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from zoo.specs import ExporterSpec, Input, Precision
 
 STANDARD = 1e-4  # the tolerance that `ExporterSpec` declares when nothing is said
-NOISE = 4  # how many times the classifier's own rounding a file in fp32 may depart
+NOISE = 4  # how many times the classifier's own rounding a file in fp32 may diverge
 WIDEST = 0.5  # of the spread, for ordinary pictures: more would let mistakes pass
 COARSE = 2 * 2.0**13  # the same in fp16 or TF32, whose mantissas have 10 bits where fp32 has 23
 
@@ -26,7 +26,7 @@ class Allowed:
         agreement: share of the other pictures that keep their class.
         edges: whether pictures count that are not of the split as they are; what every runtime must survive, not every
             precision must get right.
-        noise: how many times the classifier's own rounding logits may depart where that is more than the bounds; None
+        noise: how many times the classifier's own rounding logits may diverge where that is more than the bounds; None
             where it has no part in what moves them.
     """
 
@@ -41,14 +41,14 @@ class Allowed:
     noise: float | None = NOISE
 
     def times(self, rounding: float) -> float:
-        """How many times `largest` logits may depart where the classifier itself rounds by so much of the spread."""
+        """How many times `largest` logits may diverge where the classifier itself rounds by so much of the spread."""
         if self.noise is None or self.largest is None or not math.isfinite(rounding):
             return 0.0
         return self.noise * rounding / self.largest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Tolerance:
     """One line of the table; `*` stands for all."""
 
     precision: Precision
@@ -59,8 +59,8 @@ class Row:
     why: str
 
 
-TABLE: tuple[Row, ...] = (
-    Row(
+TABLE: tuple[Tolerance, ...] = (
+    Tolerance(
         precision="fp32",
         device="cpu",
         allowed=Allowed(largest=1e-4, p99=1e-4, mean=5e-5, itself=1e-4, tie=2e-4),
@@ -69,7 +69,7 @@ TABLE: tuple[Row, ...] = (
         "EfficientNet-Lite0 on photos), which needs no row of its own. Of the mistakes that the tests make, one "
         "changed weight alone stays below: the check `inside` finds that.",
     ),
-    Row(
+    Tolerance(
         precision="fp32",
         device="cuda",
         allowed=Allowed(largest=2e-2, p99=1e-2, mean=5e-3, itself=1e-2, again=1e-2, tie=4e-2, noise=COARSE),
@@ -77,17 +77,17 @@ TABLE: tuple[Row, ...] = (
         "otherwise, as onnxruntime is not. Imitated on a CPU, that moved EfficientNet-Lite0's logits by 0.0032 at "
         "most and 0.001 on average; the rows are about six times that. Not measured on a GPU.",
     ),
-    Row(
+    Tolerance(
         precision="fp16",
         allowed=Allowed(largest=5e-2, p99=3e-2, mean=1e-2, itself=5e-2, tie=1e-1, noise=COARSE),
         why="10 bits of mantissa for weights and for what every layer hands on: EfficientNet-Lite0's logits moved by "
         "0.0071 at most and 0.0017 on average (imitated), those of a ResNet18 in a real file by 0.020 and 0.0037. CPU "
         "runtimes that compute parts in fp32 round at other places when they rewrite the program, so that a file may "
         "differ from itself as much. Networks multiply a rounding error by what they multiply it by in fp32: in an "
-        "EfficientNet-B2, a B4, a MobileNetV2 and a MobileNetV3, files departed by 0.1 to 1.1 times 2^13 times the "
+        "EfficientNet-B2, a B4, a MobileNetV2 and a MobileNetV3, files diverged by 0.1 to 1.1 times 2^13 times the "
         "classifier's rounding in fp32.",
     ),
-    Row(
+    Tolerance(
         precision="int8",
         allowed=Allowed(largest=None, p99=1.5, mean=0.35, itself=0.5, tie=0.5, agreement=0.95, edges=False, noise=None),
         why="256 levels: EfficientNet-Lite0's logits moved by 0.15 on average, 0.5 at most. No bound of one "
@@ -100,7 +100,9 @@ TABLE: tuple[Row, ...] = (
 )
 
 
-def allowed(exporter: ExporterSpec, precision: Precision, takes: Input, device: str, *, rounding: float = 0.0) -> Row:
+def allowed(
+    exporter: ExporterSpec, precision: Precision, takes: Input, device: str, *, rounding: float = 0.0
+) -> Tolerance:
     """The first row that fits, scaled by what the format declares, or by how much the classifier itself rounds.
 
     `ExporterSpec.tolerance` is about fp32: a format that declares twice the standard is allowed twice of everything in

@@ -27,7 +27,7 @@ from zoo.specs import BUDGET, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
-    from zoo.evaluation.pictures import Chosen
+    from zoo.evaluation.pictures import EvalSet
     from zoo.runs.run import Run
     from zoo.specs import ExporterSpec
 
@@ -87,19 +87,19 @@ def verify(
     path = Path(path)
     card, exporter = read_card(path), registry().exporter_for(path).spec
     # What cannot be found is said before anything takes its time.
-    chosen = None if data is None else _pictures(path, card, data, data_root)
+    eval_set = None if data is None else _pictures(path, card, data, data_root)
     run = None if against is None else _run_at(Path(against))
     progress("checking its content")
     findings = {"hash": _hash(exporter, path, card)}
     progress("checking its numbers")
     findings["numbers"] = self_check(path, card, device, time_limit)
     shipped = findings["hash"].passed
-    if chosen:
+    if eval_set:
 
         def figures() -> Finding:
             try:
                 with fresh_process(path, device=device, time_limit=time_limit) as runtime:
-                    return _figures(Predictor(card, runtime), chosen, progress)
+                    return _figures(Predictor(card, runtime), eval_set, progress)
             except LateError:
                 raise
             except RefusedError as error:
@@ -132,39 +132,39 @@ def _hash(exporter: ExporterSpec, path: Path, card: Card) -> Finding:
     return Finding(passed=False, summary=summary, figures=figures)
 
 
-def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> Chosen:
+def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> EvalSet:
     from zoo.evaluation.pictures import choose
-    from zoo.evaluation.target import find_subject, place_of
+    from zoo.evaluation.target import find_target, place_of
 
     encoding = card.recipe.get("encoding")
     place, own = place_of(
-        find_subject(path), data, encoding=encoding if isinstance(encoding, str) else None, data_root=data_root
+        find_target(path), data, encoding=encoding if isinstance(encoding, str) else None, data_root=data_root
     )
     # A card names no folder, but the last part of its name: the validation pictures may have been cut from it.
     own = own or Path(data).resolve().name == card.dataset.source
     return choose(place, card.classes, None, own=own)
 
 
-def _figures(predictor: Predictor, chosen: Chosen, progress: Callable[[str], None]) -> Finding:
+def _figures(predictor: Predictor, eval_set: EvalSet, progress: Callable[[str], None]) -> Finding:
     from zoo.evaluation.evaluation import Evaluation, answers
 
     card = predictor.card
-    done, total = 0, len(chosen.split)
+    done, total = 0, len(eval_set.split)
 
     def advance(steps: int) -> None:
         nonlocal done
         done += steps
-        progress(f"evaluating {chosen.split_name} pictures ({done:,} of {total:,})")
+        progress(f"evaluating {eval_set.split_name} pictures ({done:,} of {total:,})")
 
     advance(0)
-    logits, indices, unreadable = answers(predictor.stream, chosen.split, len(card.classes), advance)
+    logits, indices, unreadable = answers(predictor.stream, eval_set.split, len(card.classes), advance)
     if not len(indices):
         raise DataError(f"None of the {total} pictures can be read: {unreadable[0]}", "Mend the pictures.")
     return _judged(
         Evaluation(
             classes=card.classes,
-            split_name=chosen.split_name,
-            split=chosen.split,
+            split_name=eval_set.split_name,
+            split=eval_set.split,
             logits=logits,
             indices=indices,
             unreadable=unreadable,

@@ -15,7 +15,7 @@ from zoo.errors import UsageError
 from zoo.specs import Augmentation
 
 Strategy = Literal["head", "finetune", "gradual", "full"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
 # What may differ when a run goes on: where it runs, and where its pictures are.
 PLACES = ("device", "devices", "nodes", "distributed", "data_root")
@@ -148,7 +148,7 @@ class Recipe:
     early_stopping: Annotated[int | None, "Stop after this many epochs that bring nothing. Default: never."] = None
     compile: Annotated[bool, "Compile the network with torch.compile; needs a C++ compiler."] = False
     precision: Annotated[
-        Precision, "Number format of training; `auto` takes bf16 where the hardware computes in it."
+        TrainingPrecision, "Number format of training; `auto` takes bf16 where the hardware computes in it."
     ] = "auto"
     device: Annotated[Literal["auto", "cpu", "cuda"], "Where to train."] = "auto"
     devices: Annotated[

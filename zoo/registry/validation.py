@@ -25,7 +25,7 @@ PROVIDED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@/-]*")
 PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/")
 SUFFIX = re.compile(r"(\.[a-z0-9]+)+")
 
-Check = Callable[[object], bool]
+Test = Callable[[object], bool]
 
 
 def _is_int(value: object) -> bool:
@@ -44,7 +44,7 @@ def _is_triple(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 3 and all(map(_is_number, value))  # noqa: PLR2004
 
 
-def _some_of(names: object) -> tuple[str, Check]:
+def _some_of(names: object) -> tuple[str, Test]:
     known = get_args(names)
     return (
         f"a tuple of some of {', '.join(known)}",
@@ -53,7 +53,7 @@ def _some_of(names: object) -> tuple[str, Check]:
 
 
 # Keyed by annotation: resolving the annotations of zoo.specs would import torch.
-CHECKS: Mapping[str, tuple[str, Check]] = {
+RULES: Mapping[str, tuple[str, Test]] = {
     "str": ("text", _is_text),
     "int": ("a whole number", _is_int),
     "float": ("a number", _is_number),
@@ -73,9 +73,9 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
 }
 
 
-def check_for(annotation: str) -> tuple[str, Check]:
+def check_for(annotation: str) -> tuple[str, Test]:
     """The check of a field's annotation, as written in `zoo.specs`."""
-    return CHECKS["Callable" if annotation.startswith("Callable[") else annotation.replace('"', "'")]
+    return RULES["Callable" if annotation.startswith("Callable[") else annotation.replace('"', "'")]
 
 
 def is_name(value: object, legal: re.Pattern[str] = NAME) -> bool:

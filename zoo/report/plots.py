@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from zoo.metrics import Calibration
+    from zoo.metrics import CalibrationCurve
 
 Rows = Sequence[Mapping[str, float | int | str]]
 Target = Path | BinaryIO
@@ -154,7 +154,7 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     axes.set_yticks(places, names, **style)
 
 
-def plot_reliability(found: Calibration, target: Target, *, dark: bool = False) -> None:
+def plot_reliability(found: CalibrationCurve, target: Target, *, dark: bool = False) -> None:
     """Accuracy against confidence (Guo et al. 2017, https://arxiv.org/abs/1706.04599), as a PNG.
 
     The bar of a bin stands where its mean accuracy is; below, the share of the pictures in each bin.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
-    from zoo.evaluation.pictures import Chosen
+    from zoo.evaluation.pictures import EvalSet
     from zoo.runs.run import Run
 
 # Titles, and under each of them names and values; empty values are not shown.
@@ -64,7 +64,7 @@ def card_sections(card: Card) -> Sections:
     }
 
 
-def chosen_section(chosen: Chosen) -> Sections:
+def chosen_section(chosen: EvalSet) -> Sections:
     """Of the pictures of an evaluation."""
     return {
         "Evaluated on": {

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import MissingExtraError
 from zoo.files import write_atomically
 from zoo.hookspecs import hookimpl
-from zoo.specs import LoggerSpec
+from zoo.specs import EpochMetrics, LoggerSpec
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-Row = Mapping[str, float | int | str]
 
 
 class CsvLogger:
@@ -26,9 +24,9 @@ class CsvLogger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "metrics.csv"
-        self.rows: list[Row] = []
+        self.rows: list[EpochMetrics] = []
 
-    def log(self, row: Row) -> None:
+    def log(self, row: EpochMetrics) -> None:
         if not self.rows and self.path.exists():
             self.rows = self._rows_before(int(row["epoch"]))
         self.rows.append(dict(row))
@@ -37,7 +35,7 @@ class CsvLogger:
     def close(self) -> None:
         pass
 
-    def _rows_before(self, epoch: int) -> list[Row]:
+    def _rows_before(self, epoch: int) -> list[EpochMetrics]:
         with self.path.open(newline="", encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
 
@@ -66,7 +64,7 @@ class TensorBoardLogger:
         self.create = SummaryWriter
         self.writer: SummaryWriter | None = None
 
-    def log(self, row: Row) -> None:
+    def log(self, row: EpochMetrics) -> None:
         step = int(row["epoch"])
         if self.writer is None:
             # Late, because a run that ends before its first epoch leaves nothing; purge_step hides what an

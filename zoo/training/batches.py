@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from zoo.data.decoded_split import Store, gather
+from zoo.data.decoded_split import DecodedSplit, gather
 from zoo.data.pixels import Rows
 from zoo.transforms.augment import Draws, Policy, augment, draw
 from zoo.transforms.preprocess import Preprocess
@@ -20,30 +20,30 @@ class Views:
 
     Args:
         policy: how training pictures vary; None for not at all.
-        chance: draws the variation.
+        augment_rng: draws the variation.
         share: which rows of a batch are computed here, where several processes share it.
     """
 
     def __init__(
         self,
-        train: Store,
-        val: Store,
+        train: DecodedSplit,
+        val: DecodedSplit,
         policy: Policy | None,
-        chance: torch.Generator,
+        augment_rng: torch.Generator,
         device: torch.device,
         *,
         share: slice = slice(None),
     ) -> None:
         self.share = share
-        self.train, self.val, self.policy, self.chance, self.device = train, val, policy, chance, device
+        self.train, self.val, self.policy, self.augment_rng, self.device = train, val, policy, augment_rng, device
         self.preprocess = Preprocess(train.preprocess).to(device)
         self.normalise = self.preprocess.normalise if self.preprocess.grey else normaliser(self.preprocess)
 
-    def plain(self, store: Store, indices: Tensor) -> Tensor:
+    def plain(self, store: DecodedSplit, indices: Tensor) -> Tensor:
         """The pictures at `indices`, int64 `[N]`, of which this process takes its share."""
         return self._plain(store, indices[self.share])
 
-    def _plain(self, store: Store, indices: Tensor) -> Tensor:
+    def _plain(self, store: DecodedSplit, indices: Tensor) -> Tensor:
         with torch.inference_mode():
             views: Tensor = self.preprocess(gather(store.pixels, indices, self.device))
         return views.contiguous(memory_format=torch.channels_last)
@@ -56,14 +56,14 @@ class Views:
         """
         if self.policy is None:
             return self.plain(self.train, indices).clone()
-        mine = (draws or draw(self.policy, len(indices), self.chance)).rows(self.share)
+        mine = (draws or draw(self.policy, len(indices), self.augment_rng)).rows(self.share)
         pixels = gather(self.train.wide, indices[self.share], self.device)
         size, mean = self.preprocess.size, self.preprocess.mean
         return augment(pixels, mine, size, fill=mean, finish=self.normalise)
 
     def whole_view(self) -> Callable[[Tensor], Tensor]:
         """`varied` with draws for all training pictures at once, which no division into batches changes."""
-        draws = draw(self.policy, len(self.train), self.chance) if self.policy else None
+        draws = draw(self.policy, len(self.train), self.augment_rng) if self.policy else None
         return lambda indices: self.varied(indices, draws and draws.rows(indices))
 
     def announce_train(self, batches: Sequence[Tensor], *, varied: bool) -> None:

@@ -23,21 +23,21 @@ def _nothing() -> Tensor:
 
 
 @dataclass(kw_only=True)
-class Position:
+class Progress:
     """Where a training stands.
 
     Attributes:
-        step: index of the step of the strategy.
-        epoch: finished epochs of that step.
+        phase: index of the phase.
+        epoch: finished epochs of that phase.
         batch: finished batches of the epoch behind them.
         loss, correct, seen, seconds: sums over these batches.
         learning_rate: of the head, as that epoch began.
         since_best: epochs since the best one.
-        chance: state of the generator that varies pictures, before the step: what stored features were made with.
-        order: state of the generator of the pictures' order, before the epoch.
+        augment_rng: state of the generator that varies pictures, before the phase: what stored features were made with.
+        shuffle_rng: state of the generator of the pictures' order, before the epoch.
     """
 
-    step: int = 0
+    phase: int = 0
     epoch: int = 0
     batch: int = 0
     loss: float = 0.0
@@ -46,13 +46,13 @@ class Position:
     seconds: float = 0.0
     learning_rate: float = 0.0
     since_best: int = 0
-    chance: Tensor = field(default_factory=_nothing)
-    order: Tensor = field(default_factory=_nothing)
+    augment_rng: Tensor = field(default_factory=_nothing)
+    shuffle_rng: Tensor = field(default_factory=_nothing)
 
-    def begin_epoch(self, order: Tensor, learning_rate: float) -> None:
+    def begin_epoch(self, shuffle_rng: Tensor, learning_rate: float) -> None:
         """Forgets the batches of the epoch before."""
         self.loss, self.correct, self.seen, self.seconds = 0.0, 0, 0, 0.0
-        self.order, self.learning_rate = order, learning_rate
+        self.shuffle_rng, self.learning_rate = shuffle_rng, learning_rate
 
 
 def save(folder: Path, state: Mapping[str, Any]) -> None:
@@ -64,7 +64,7 @@ def load(folder: Path) -> dict[str, Any] | None:
     """The last checkpoint of a run, None where it was ended before the first. Raises `TrainingError`."""
     try:
         state: dict[str, Any] = torch.load(folder / NAME, weights_only=True, map_location="cpu")
-        state["position"] = Position(**state["position"])
+        state["progress"] = Progress(**state["progress"])
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError):

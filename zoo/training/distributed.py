@@ -156,11 +156,11 @@ class World:
         """Elementwise, over all processes."""
         return cast(Tensor, self._fabric.all_reduce(values, reduce_op="sum"))
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first process's value, in all."""
         return self._fabric.broadcast(value)
 
-    def once(self, make: Callable[[], T]) -> T:
+    def from_rank_zero(self, make: Callable[[], T]) -> T:
         """What `make` returns or raises in the first process, in all."""
         result: T | ZooError | None = None
         if self.first:
@@ -168,7 +168,7 @@ class World:
                 result = make()
             except ZooError as error:
                 result = error
-        result = self.agreed(result)
+        result = self.broadcast(result)
         if isinstance(result, ZooError):
             raise result
         return cast(T, result)
@@ -181,7 +181,7 @@ class World:
         torch.distributed.all_gather_object(found, sentences)
         return tuple(sentence for each in found for sentence in each)
 
-    def in_turn(self, work: Callable[[], T]) -> T:
+    def rank_zero_first(self, work: Callable[[], T]) -> T:
         """Every process does the work, the first of each machine before the others: they find what it downloaded."""
         if self._fabric.local_rank:
             self._fabric.barrier()

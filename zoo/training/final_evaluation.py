@@ -23,7 +23,8 @@ from zoo.training.distributed import World
 def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) -> Run:
     """Evaluates a trained run, every process its share of the pictures, and writes what it found."""
     name, split = final_split(dataset, run.recipe.seed)
-    classifier = run.classifier(world.once(run.weights))  # the run's folder may be out of reach for other machines
+    # The run's folder may be out of reach for other machines.
+    classifier = run.classifier(world.from_rank_zero(run.weights))
     found = _evaluate(classifier, name, split, world, reporter)
     if name == "test":
         for sentence in found.unreadable:

@@ -15,9 +15,7 @@ from torch import Tensor
 from zoo.errors import PluginError, ZooError
 from zoo.files import write_atomically
 from zoo.progress import Reporter
-from zoo.specs import Logger, LoggerSpec
-
-Row = dict[str, float | int | str]
+from zoo.specs import EpochMetrics, Logger, LoggerSpec
 
 MONITORED = {"loss": "val_loss", "accuracy": "val_top1"}
 TIMED_STEPS = 10
@@ -32,7 +30,7 @@ class Best:
     value: float = math.nan
 
 
-class Journal:
+class History:
     """Metrics and best weights of one run folder.
 
     Attributes:
@@ -47,7 +45,7 @@ class Journal:
         self.folder, self.reporter, self.writes = folder, reporter, writes
         self.monitored = MONITORED[monitor]
         self.loggers: dict[str, Logger] = {}
-        self.rows: list[Row] = []
+        self.rows: list[EpochMetrics] = []
         self.best = Best()
 
     def open(self, name: str, spec: LoggerSpec) -> None:
@@ -63,11 +61,11 @@ class Journal:
                 f"The logger '{name}' cannot start: {_said(error)}.", "Leave it out of --loggers."
             ) from error
 
-    def restore(self, rows: Sequence[Row], best: Best) -> None:
+    def restore(self, rows: Sequence[EpochMetrics], best: Best) -> None:
         """Goes on behind rows that the loggers have already."""
         self.rows, self.best = list(rows), best
 
-    def add(self, row: Row) -> bool:
+    def add(self, row: EpochMetrics) -> bool:
         """Numbers an epoch's row, writes it everywhere, and tells whether it is the best so far."""
         row = {"epoch": len(self.rows) + 1, **row}
         self.rows.append(row)
@@ -111,7 +109,7 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ").removesuffix(".")
 
 
-class Clock:
+class ETA:
     """Says once, after the first steps, how long a number of steps will take."""
 
     def __init__(self, total_steps: int, reporter: Reporter) -> None:

@@ -13,21 +13,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.data.decoded_split import Store
+from zoo.data.decoded_split import DecodedSplit
 from zoo.errors import TrainingError
 from zoo.models.conv_trim import trimmed
 from zoo.models.state_dict import load_state
+from zoo.specs import EpochMetrics
 from zoo.training import checkpoint
 from zoo.training.batches import EVALUATION_BATCH_SIZE, Views, chunks
-from zoo.training.checkpoint import Position
+from zoo.training.checkpoint import Progress
 from zoo.training.distributed import World
-from zoo.training.history import TIMED_STEPS, Best, Clock, Journal, Row
-from zoo.training.learner import Learner
+from zoo.training.history import ETA, TIMED_STEPS, Best, History
 from zoo.training.loss import share_of_loss
 from zoo.training.phase import Phase, PhaseMaker, State
-from zoo.training.setup import Job
-from zoo.training.strategies import Step
+from zoo.training.setup import Setup
+from zoo.training.strategies import PhasePlan
 from zoo.training.time_budget import TimeBudget
+from zoo.training.train_state import TrainState
 from zoo.transforms.augment import make_policy
 from zoo.transforms.mixup import make_mixer
 
@@ -35,34 +36,39 @@ from zoo.transforms.mixup import make_mixer
 CHECKED_STEPS = 50
 
 
-class Fitter:
-    """Trains a job's network on stored pictures.
+class Trainer:
+    """Trains a network on stored pictures.
 
     Args:
         stores: of the training and the validation split.
-        journal: receives the rows and the best weights.
+        history: receives the rows and the best weights.
         world: the processes that train together.
         budget: when training must end.
     """
 
     def __init__(
-        self, job: Job, stores: tuple[Store, Store], journal: Journal, world: World, budget: TimeBudget
+        self,
+        setup: Setup,
+        stores: tuple[DecodedSplit, DecodedSplit],
+        history: History,
+        world: World,
+        budget: TimeBudget,
     ) -> None:
-        recipe, plan, stages = job.recipe, job.plan, job.stages
-        self.recipe, self.plan, self.journal, self.world, self.budget = recipe, plan, journal, world, budget
+        recipe, plan, stages = setup.recipe, setup.plan, setup.stages
+        self.recipe, self.plan, self.history, self.world, self.budget = recipe, plan, history, world, budget
         self.labels, self.val_labels = (torch.from_numpy(store.labels) for store in stores)
         self.device = world.device
-        self.network = job.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.order = torch.Generator().manual_seed(recipe.seed)
-        self.chance = torch.Generator().manual_seed(recipe.seed + 1)
+        self.network = setup.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.shuffle_rng = torch.Generator().manual_seed(recipe.seed)
+        self.augment_rng = torch.Generator().manual_seed(recipe.seed + 1)
         if world.rank:  # dropout that differs between processes
             torch.manual_seed(recipe.seed + world.rank)
         policy = make_policy(recipe, plan.augment) if plan.varied else None
-        self.views = Views(*stores, policy, self.chance, self.device, share=world.share)
-        weights = job.class_weights
+        self.views = Views(*stores, policy, self.augment_rng, self.device, share=world.share)
+        weights = setup.class_weights
         self.class_weights = None if weights is None else torch.tensor(weights, device=self.device)
-        self.mix = make_mixer(recipe, len(job.dataset.classes))
-        self.phases = PhaseMaker(
+        self.mix = make_mixer(recipe, len(setup.dataset.classes))
+        self.phase_maker = PhaseMaker(
             recipe,
             plan,
             network=self.network,
@@ -70,17 +76,17 @@ class Fitter:
             views=self.views,
             world=world,
             mixes=self.mix is not None,
-            reporter=journal.reporter,
+            reporter=history.reporter,
         )
-        self.position, self._saved = Position(), time.perf_counter()
+        self.progress, self._saved = Progress(), time.perf_counter()
         if recipe.dropout:
             head = self.network.get_submodule(stages[-1].members[0])
             head.register_forward_pre_hook(
                 lambda layer, inputs: (F.dropout(inputs[0], recipe.dropout, layer.training), *inputs[1:])
             )
 
-    def fit(self, steps: Sequence[Step], resumed: dict[str, Any] | None = None) -> None:
-        """Runs the steps of a strategy.
+    def fit(self, phases: Sequence[PhasePlan], resumed: dict[str, Any] | None = None) -> None:
+        """Runs the phases of a strategy.
 
         Args:
             resumed: a checkpoint to go on from, as `zoo.training.checkpoint.load` returns it.
@@ -90,26 +96,26 @@ class Fitter:
         """
         if resumed:
             load_state(self.network, resumed["network"])
-            self.position = resumed["position"]
-            self.journal.restore(resumed["rows"], Best(**resumed["best"]))
-            self._restore_chances(resumed)
+            self.progress = resumed["progress"]
+            self.history.restore(resumed["rows"], Best(**resumed["best"]))
+            self._restore_rngs(resumed)
         try:
-            while self.position.step < len(steps) and not (self.journal.rows and self.budget.late()):
-                within = resumed if resumed and "learner" in resumed else None
+            while self.progress.phase < len(phases) and not (self.history.rows and self.budget.late()):
+                within = resumed if resumed and "train_state" in resumed else None
                 if within:  # stored features are made again of what they were made of
-                    self.chance.set_state(self.position.chance)
-                self.position.chance = self.chance.get_state()
-                with self.ready(steps[self.position.step]) as phase:
+                    self.augment_rng.set_state(self.progress.augment_rng)
+                self.progress.augment_rng = self.augment_rng.get_state()
+                with self.ready(phases[self.progress.phase]) as phase:
                     self._run(phase, within)
-                self.position, resumed = Position(step=self.position.step + 1), None
+                self.progress, resumed = Progress(phase=self.progress.phase + 1), None
                 self._checkpoint()
         finally:
             self.views.announce_end()
 
     @contextmanager
-    def ready(self, step: Step) -> Iterator[Phase]:
-        """The phase of a step; while the context is open, its network skips what it can."""
-        phase = self.phases.make(step)
+    def ready(self, planned: PhasePlan) -> Iterator[Phase]:
+        """The phase, ready to train; while the context is open, its network skips what it can."""
+        phase = self.phase_maker.make(planned)
         if self.recipe.compile:
             yield phase
         else:
@@ -121,113 +127,113 @@ class Fitter:
         return whole + (rest >= 2 * self.world.size)  # BatchNorm has no statistics of a single picture
 
     def _run(self, phase: Phase, resumed: dict[str, Any] | None) -> None:
-        learner = Learner(self.recipe, phase, self.plan.weight_decay, self.batches_per_epoch())
-        position, best = self.position, learner.state() if phase.finish else None
+        train_state = TrainState(self.recipe, phase, self.plan.weight_decay, self.batches_per_epoch())
+        progress, best = self.progress, train_state.state() if phase.finish else None
         if resumed:
-            learner.load_state_dict(resumed["learner"])
+            train_state.load_state_dict(resumed["train_state"])
             best = resumed["phase_best"]
-            self._restore_chances(resumed)
-        steps = self.batches_per_epoch() * (phase.epochs - position.epoch) - position.batch
-        clock = None if phase.brief else Clock(steps, self.journal.reporter)
-        begun, taken = time.perf_counter(), learner.course.taken
+            self._restore_rngs(resumed)
+        steps = self.batches_per_epoch() * (phase.epochs - progress.epoch) - progress.batch
+        eta = None if phase.brief else ETA(steps, self.history.reporter)
+        begun, taken = time.perf_counter(), train_state.schedule.taken
         try:
-            while position.epoch < phase.epochs and not self._stopped():
-                row = self._epoch(phase, learner, clock, best)
-                better = self.journal.add(row)
-                position.since_best = 0 if better else position.since_best + 1
+            while progress.epoch < phase.epochs and not self._stopped():
+                row = self._epoch(phase, train_state, eta, best)
+                better = self.history.add(row)
+                progress.since_best = 0 if better else progress.since_best + 1
                 if better and phase.finish:
-                    best = learner.state()
+                    best = train_state.state()
                 if better and not phase.brief:
-                    self.journal.save_best(phase.state(learner.kept.state_dict()))
-                learner.course.end_epoch(float(row[self.journal.monitored]))
-                self._fit_into_budget(learner, begun, taken)
-                position.epoch, position.batch = position.epoch + 1, 0
-                if position.epoch < phase.epochs and (not phase.brief or self._due()):
-                    self._checkpoint(phase, learner, best)
+                    self.history.save_best(phase.state(train_state.ema_or_model.state_dict()))
+                train_state.schedule.end_epoch(float(row[self.history.monitored]))
+                self._fit_into_budget(train_state, begun, taken)
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                if progress.epoch < phase.epochs and (not phase.brief or self._due()):
+                    self._checkpoint(phase, train_state, best)
         finally:
-            if phase.finish and best and self.journal.rows:
+            if phase.finish and best and self.history.rows:
                 phase.finish(best)
-            if phase.brief and self.journal.rows:
-                self.journal.save_best(self.network.state_dict())
+            if phase.brief and self.history.rows:
+                self.history.save_best(self.network.state_dict())
 
     def _stopped(self) -> bool:
         """Whether a phase ends behind its last finished epoch."""
-        position = self.position
-        if position.batch or not position.epoch:
+        progress = self.progress
+        if progress.batch or not progress.epoch:
             return False
-        if position.since_best == self.recipe.early_stopping:
-            self.journal.reporter.say(f"Stopped early: nothing better in {position.since_best} epochs.")
+        if progress.since_best == self.recipe.early_stopping:
+            self.history.reporter.say(f"Stopped early: nothing better in {progress.since_best} epochs.")
             return True
         if self.budget.late():
-            self.journal.reporter.say(f"The time budget of {self.recipe.time_budget} is used up.")
+            self.history.reporter.say(f"The time budget of {self.recipe.time_budget} is used up.")
             return True
         return False
 
-    def _epoch(self, phase: Phase, learner: Learner, clock: Clock | None, best: State | None) -> Row:
-        position, batches = self.position, self.batches_per_epoch()
-        if position.batch:
-            self.order.set_state(position.order)
+    def _epoch(self, phase: Phase, train_state: TrainState, eta: ETA | None, best: State | None) -> EpochMetrics:
+        progress, batches = self.progress, self.batches_per_epoch()
+        if progress.batch:
+            self.shuffle_rng.set_state(progress.shuffle_rng)
         else:
-            position.begin_epoch(self.order.get_state(), learner.learning_rate)
-        with self.journal.reporter.bar(f"{phase.name} {position.epoch + 1}/{phase.epochs}", batches) as advance:
-            advance(position.batch)
-            self._train(phase, learner, best, clock.before(advance) if clock else advance)
-        learner.unite(self.world)
+            progress.begin_epoch(self.shuffle_rng.get_state(), train_state.learning_rate)
+        with self.history.reporter.bar(f"{phase.name} {progress.epoch + 1}/{phase.epochs}", batches) as advance:
+            advance(progress.batch)
+            self._train(phase, train_state, best, eta.before(advance) if eta else advance)
+        train_state.unite(self.world)
         return {
             "phase": phase.name,
-            "learning_rate": position.learning_rate,
-            "train_loss": position.loss / position.seen,
-            "train_top1": position.correct / position.seen,
-            **self._validate(phase, learner),
-            "seconds": round(position.seconds, 3),
-            "images_per_second": round(position.seen / position.seconds, 1),
+            "learning_rate": progress.learning_rate,
+            "train_loss": progress.loss / progress.seen,
+            "train_top1": progress.correct / progress.seen,
+            **self._validate(phase, train_state),
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(progress.seen / progress.seconds, 1),
         }
 
-    def _train(self, phase: Phase, learner: Learner, best: State | None, advance: Callable[[int], None]) -> None:
+    def _train(self, phase: Phase, train_state: TrainState, best: State | None, advance: Callable[[int], None]) -> None:
         """The batches of an epoch that are still to come."""
-        position, batches, begin = self.position, self.batches_per_epoch(), self.position.batch
-        started, tally = time.perf_counter(), Tally(self.device)
-        learner.train()
+        progress, batches, begin = self.progress, self.batches_per_epoch(), self.progress.batch
+        started, meter = time.perf_counter(), AverageMeter(self.device)
+        train_state.train()
         parts = list(itertools.islice(chunks(self.drawn(), self.recipe.batch_size), begin, batches))
         phase.announce(parts)
         for number, indices in enumerate(parts, start=begin + 1):
             if number > begin + 1 and self.budget.late(self._reserve(started, number - begin)):
                 self.budget.close()  # this epoch is the last
                 break
-            loss, right = self.loss(phase, learner, indices, position.epoch + 1)
-            learner.backward(
+            loss, right = self.loss(phase, train_state, indices, progress.epoch + 1)
+            train_state.backward(
                 loss * self._share(number, len(indices)),
                 step=number % self.recipe.accumulate == 0 or number == batches,
             )
-            tally.add(loss, right, len(indices))
-            if number == TIMED_STEPS and not position.epoch:
-                self._fit_into_budget(learner, started, 0)
+            meter.add(loss, right, len(indices))
+            if number == TIMED_STEPS and not progress.epoch:
+                self._fit_into_budget(train_state, started, 0)
             # Gradients that are being accumulated are in no checkpoint.
             if number % (CHECKED_STEPS * self.recipe.accumulate) == 0 and number < batches:
-                self._settle(tally, number, phase)
+                self._settle(meter, number, phase)
                 if self._due():
-                    self._checkpoint(phase, learner, best)
+                    self._checkpoint(phase, train_state, best)
             advance(1)
-        self._settle(tally, batches, phase)
+        self._settle(meter, batches, phase)
 
-    def _settle(self, tally: Tally, number: int, phase: Phase) -> None:
+    def _settle(self, meter: AverageMeter, number: int, phase: Phase) -> None:
         """Puts what was counted into the position, which now stands behind a batch."""
-        position = self.position
-        losses = self.world.sum(tally.losses / self.world.size)
-        position.loss += self._finite(losses, phase, first=position.batch + 1)
-        position.correct += int(self.world.sum(tally.correct))
-        position.seen += tally.seen
-        position.seconds += tally.seconds
-        position.batch = number
-        tally.clear()
+        progress = self.progress
+        losses = self.world.sum(meter.losses / self.world.size)
+        progress.loss += self._finite(losses, phase, first=progress.batch + 1)
+        progress.correct += int(self.world.sum(meter.correct))
+        progress.seen += meter.seen
+        progress.seconds += meter.seconds
+        progress.batch = number
+        meter.clear()
 
-    def loss(self, phase: Phase, learner: Learner, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    def loss(self, phase: Phase, train_state: TrainState, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """This process's part in the mean loss of a batch, and how many of its pictures the learner named rightly."""
         batch = self.labels[indices].to(self.device)
         inputs, target = phase.train_inputs(indices, epoch), batch[self.world.share]
         if self.mix and phase.mixes:
             inputs, target = self.mix(inputs, target)
-        logits = learner.model(phase.prefix(inputs)).float()
+        logits = train_state.model(phase.prefix(inputs)).float()
         loss = share_of_loss(
             logits,
             target,
@@ -248,12 +254,12 @@ class Fitter:
     def drawn(self) -> Tensor:
         """The order of an epoch's pictures, int64 `[N]`."""
         if self.recipe.sampling == "natural":
-            return torch.randperm(len(self.labels), generator=self.order)
+            return torch.randperm(len(self.labels), generator=self.shuffle_rng)
         share = 1 / torch.bincount(self.labels).double()[self.labels]
-        return torch.multinomial(share, len(self.labels), replacement=True, generator=self.order)
+        return torch.multinomial(share, len(self.labels), replacement=True, generator=self.shuffle_rng)
 
-    def _validate(self, phase: Phase, learner: Learner) -> Row:
-        model, found = learner.judged.eval(), []
+    def _validate(self, phase: Phase, train_state: TrainState) -> EpochMetrics:
+        model, found = train_state.eval_model.eval(), []
         with torch.inference_mode(), phase.fabric.autocast():
             for indices in self.world.parts(len(self.val_labels), EVALUATION_BATCH_SIZE):
                 rows = model(phase.prefix(phase.val_inputs(indices))).float()
@@ -273,7 +279,7 @@ class Fitter:
         if bool(finite.all()):
             return float(losses.sum())
         where = "validation" if first is None else f"step {first + int((~finite).nonzero()[0])}"
-        epoch, best = len(self.journal.rows) + 1, self.journal.best.epoch
+        epoch, best = len(self.history.rows) + 1, self.history.best.epoch
         kept = f"Epoch {best} is kept." if best else "Nothing is kept, for no epoch had ended."
         raise TrainingError(
             f"The loss became infinite or undefined in epoch {epoch}, {where}. {kept}",
@@ -285,44 +291,44 @@ class Fitter:
         pace = (time.perf_counter() - started) / max(1, number - 1)
         return pace * len(self.val_labels) / self.recipe.batch_size
 
-    def _fit_into_budget(self, learner: Learner, begun: float, taken: int) -> None:
+    def _fit_into_budget(self, train_state: TrainState, begun: float, taken: int) -> None:
         """Lets the learning rate fall with the time that is left, at the pace since `begun`, `taken` steps before."""
-        steps = learner.course.taken - taken
+        steps = train_state.schedule.taken - taken
         if steps and self.budget.limited:
-            learner.course.shorten(self.budget.steps_left(steps, begun))
+            train_state.schedule.shorten(self.budget.steps_left(steps, begun))
 
     def _due(self) -> bool:
         """Whether it is time for a checkpoint beside those of whole epochs."""
-        return self.world.agreed(time.perf_counter() - self._saved > 60 * self.recipe.checkpoint_minutes)
+        return self.world.broadcast(time.perf_counter() - self._saved > 60 * self.recipe.checkpoint_minutes)
 
     def _checkpoint(
-        self, phase: Phase | None = None, learner: Learner | None = None, best: State | None = None
+        self, phase: Phase | None = None, train_state: TrainState | None = None, best: State | None = None
     ) -> None:
         """Saves where the training stands: within a phase, or between two."""
         state = {
-            "epoch": len(self.journal.rows),
+            "epoch": len(self.history.rows),
             "network": self.network.state_dict(),
-            "position": asdict(self.position),
-            "rows": self.journal.rows,
-            "best": asdict(self.journal.best),
-            "order": self.order.get_state(),
-            "chance": self.chance.get_state(),
+            "progress": asdict(self.progress),
+            "rows": self.history.rows,
+            "best": asdict(self.history.best),
+            "shuffle_rng": self.shuffle_rng.get_state(),
+            "augment_rng": self.augment_rng.get_state(),
             "random": checkpoint.random_states(self.world),
             "spent": self.budget.spent,
         }
-        if phase and learner:
-            state |= {"phase": phase.name, "learner": learner.state_dict(), "phase_best": best}
-        if self.journal.writes:
-            checkpoint.save(self.journal.folder, state)
+        if phase and train_state:
+            state |= {"phase": phase.name, "train_state": train_state.state_dict(), "phase_best": best}
+        if self.history.writes:
+            checkpoint.save(self.history.folder, state)
         self._saved = time.perf_counter()
 
-    def _restore_chances(self, resumed: dict[str, Any]) -> None:
-        self.order.set_state(resumed["order"])
-        self.chance.set_state(resumed["chance"])
+    def _restore_rngs(self, resumed: dict[str, Any]) -> None:
+        self.shuffle_rng.set_state(resumed["shuffle_rng"])
+        self.augment_rng.set_state(resumed["augment_rng"])
         checkpoint.restore_random_states(resumed["random"], self.world)
 
 
-class Tally:
+class AverageMeter:
     """Sums over the batches since the last look, kept on the device: looking waits for it."""
 
     def __init__(self, device: torch.device) -> None:

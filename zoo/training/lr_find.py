@@ -26,12 +26,12 @@ from zoo.registry import registry
 from zoo.report.plots import plot_sweep
 from zoo.training.batches import chunks
 from zoo.training.distributed import World
-from zoo.training.history import Journal
-from zoo.training.learner import Learner, check_compiler
-from zoo.training.loop import Fitter
+from zoo.training.history import History
+from zoo.training.loop import Trainer
 from zoo.training.phase import Phase
 from zoo.training.setup import decode_splits, prepare
 from zoo.training.time_budget import TimeBudget
+from zoo.training.train_state import TrainState, check_compiler
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.9  # of the loss, per step
@@ -63,16 +63,16 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     recipe = anchored(recipe)
     if recipe.compile:
         check_compiler()
-    job = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
+    setup = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
     with tempfile.TemporaryDirectory() as folder:
-        journal, world = Journal(Path(folder), reporter, recipe.monitor, writes=False), World(job.plan.device)
-        fitter = Fitter(job, decode_splits(job, reporter), journal, world, TimeBudget(None, world))
-        fitter.fit(job.plan.steps[:-1])
-    with fitter.ready(job.plan.steps[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
-        learner = Learner(recipe, phase, job.plan.weight_decay, fitter.batches_per_epoch())
+        history, world = History(Path(folder), reporter, recipe.monitor, writes=False), World(setup.plan.device)
+        trainer = Trainer(setup, decode_splits(setup, reporter), history, world, TimeBudget(None, world))
+        trainer.fit(setup.plan.phases[:-1])
+    with trainer.ready(setup.plan.phases[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
+        train_state = TrainState(recipe, phase, setup.plan.weight_decay, trainer.batches_per_epoch())
         rates = np.geomspace(LOWEST, HIGHEST, STEPS)
         losses = []
-        for rate, loss in zip(rates, _losses(fitter, learner, phase, rates), strict=False):
+        for rate, loss in zip(rates, _losses(trainer, train_state, phase, rates), strict=False):
             if not math.isfinite(loss):
                 break
             losses.append(loss)
@@ -88,31 +88,31 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     return Sweep(rates[: len(losses)], smoothed, suggest(rates[: len(losses)], smoothed))
 
 
-def _losses(fitter: Fitter, learner: Learner, phase: Phase, rates: np.ndarray) -> Iterator[float]:
+def _losses(trainer: Trainer, train_state: TrainState, phase: Phase, rates: np.ndarray) -> Iterator[float]:
     """The loss at each rate, before the step that is taken with it. Groups keep their ratio to the head's rate."""
-    groups = learner.optimizer.param_groups
+    groups = train_state.optimizer.param_groups
     peaks = [group["initial_lr"] for group in groups]
     ratios = [peak / peaks[-1] for peak in peaks]
-    share = 1 / learner.recipe.accumulate
-    batches = _batches(fitter)
-    learner.train()
+    share = 1 / train_state.recipe.accumulate
+    batches = _batches(trainer)
+    train_state.train()
     for rate in rates:
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
         before = 0.0
-        for _ in range(learner.recipe.accumulate - 1):
-            part = share * fitter.loss(phase, learner, *next(batches))[0]
+        for _ in range(train_state.recipe.accumulate - 1):
+            part = share * trainer.loss(phase, train_state, *next(batches))[0]
             before += float(part.detach())
             phase.fabric.backward(part)
-        last = share * fitter.loss(phase, learner, *next(batches))[0]
+        last = share * trainer.loss(phase, train_state, *next(batches))[0]
         yield before + float(last.detach())
-        learner.descend(last)
+        train_state.descend(last)
 
 
-def _batches(fitter: Fitter) -> Iterator[tuple[Tensor, int]]:
+def _batches(trainer: Trainer) -> Iterator[tuple[Tensor, int]]:
     for epoch in itertools.count(1):
-        batches = chunks(fitter.drawn(), fitter.recipe.batch_size)
-        yield from ((indices, epoch) for indices in itertools.islice(batches, fitter.batches_per_epoch()))
+        batches = chunks(trainer.drawn(), trainer.recipe.batch_size)
+        yield from ((indices, epoch) for indices in itertools.islice(batches, trainer.batches_per_epoch()))
 
 
 def smooth(losses: list[float]) -> np.ndarray:

@@ -39,7 +39,7 @@ def make_optimizer(recipe: Recipe, groups: Sequence[Group], weight_decay: float)
     return kind(options, fused=True)
 
 
-class Course:
+class LRSchedule:
     """The learning rate over the optimiser steps of one phase.
 
     Args:

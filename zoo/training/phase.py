@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from zoo.data.decoded_split import Store
+from zoo.data.decoded_split import DecodedSplit
 from zoo.models.conv_trim import trimmed
 from zoo.models.split import split_network, without_batchnorm
 from zoo.models.state_dict import load_state
@@ -33,7 +33,7 @@ from zoo.training.feature_cache import (
 )
 from zoo.training.optim import Group
 from zoo.training.plan import Plan
-from zoo.training.strategies import Step
+from zoo.training.strategies import PhasePlan
 
 State = dict[str, Tensor]
 PREFIX_BATCH_SIZE = 32  # larger ones fall out of a CPU's cache
@@ -97,19 +97,19 @@ class PhaseMaker:
         precisions = (plan.precision, plan.frozen_precision, "fp32")
         self.fabric, self.frozen, self.fp32 = (world.fabric(name) for name in precisions)
 
-    def make(self, step: Step) -> Phase:
+    def make(self, planned: PhasePlan) -> Phase:
         """Freezes what the step freezes, and prepares the rest."""
-        whole = self._whole(step, self._freeze(step))
-        if step.first == 0:
+        whole = self._whole(planned, self._freeze(planned))
+        if planned.first == 0:
             return whole
         self.network.eval()
-        halves = split_network(self.network, self.stages, step.first, self.views.example())
+        halves = split_network(self.network, self.stages, planned.first, self.views.example())
         if halves is None:
-            self._say(step, "computed in each epoch: this network cannot be split behind them")
-            return replace(whole, frozen=[*whole.frozen, *self._frozen_modules(step)])
+            self._say(planned, "computed in each epoch: this network cannot be split behind them")
+            return replace(whole, frozen=[*whole.frozen, *self._frozen_modules(planned)])
         prefix = without_batchnorm(halves.prefix, self.views.example()).to(memory_format=torch.channels_last)
         with trimmed(prefix, self.views.example()):
-            features = self._features(step, prefix)
+            features = self._features(planned, prefix)
         if features:
             train_inputs, val_inputs = inputs_of(features, self.fabric.device, self.world.share)
             ready = replace(
@@ -117,33 +117,33 @@ class PhaseMaker:
             )
         else:
             ready = replace(whole, prefix=self._anew(prefix))
-        if step.first == len(self.stages) - 1:
-            return self._on_head(step, ready, features)
+        if planned.first == len(self.stages) - 1:
+            return self._on_head(planned, ready, features)
         return replace(ready, model=halves.rest)
 
-    def _freeze(self, step: Step) -> list[Group]:
+    def _freeze(self, planned: PhasePlan) -> list[Group]:
         """Sets `requires_grad`; returns the trainable parameters by stage with their learning rates."""
         groups: list[Group] = []
         for index, stage in enumerate(self.stages):
             own = stage.parameters(self.network)
             for parameter in own:
-                parameter.requires_grad_(index >= step.first)
-            if index >= step.first:
-                groups.append((own, step.learning_rates[index - step.first]))
+                parameter.requires_grad_(index >= planned.first)
+            if index >= planned.first:
+                groups.append((own, planned.learning_rates[index - planned.first]))
         return groups
 
-    def _frozen_modules(self, step: Step) -> list[nn.Module]:
+    def _frozen_modules(self, planned: PhasePlan) -> list[nn.Module]:
         modules = dict(self.network.named_modules())
-        return [modules[name] for stage in self.stages[: step.first] for name in stage.members if name in modules]
+        return [modules[name] for stage in self.stages[: planned.first] for name in stage.members if name in modules]
 
     def _batchnorms(self) -> list[nn.Module]:
         return [module for module in self.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
-    def _whole(self, step: Step, groups: Sequence[Group]) -> Phase:
-        varied = not self._warms_up(step)
+    def _whole(self, planned: PhasePlan, groups: Sequence[Group]) -> Phase:
+        varied = not self._warms_up(planned)
         return Phase(
-            name=step.name,
-            epochs=step.epochs,
+            name=planned.name,
+            epochs=planned.epochs,
             model=self.network,
             fabric=self.fabric,
             groups=groups,
@@ -170,27 +170,27 @@ class PhaseMaker:
 
         return run
 
-    def _warms_up(self, step: Step) -> bool:
+    def _warms_up(self, planned: PhasePlan) -> bool:
         """Whether the step only readies the head for what follows: on pictures as they are."""
-        return self.plan.strategy == "finetune" and step.first == len(self.stages) - 1 and len(self.plan.steps) > 1
+        return self.plan.strategy == "finetune" and planned.first == len(self.stages) - 1 and len(self.plan.phases) > 1
 
     def _plain(self, indices: Tensor) -> Tensor:
         return self.views.plain(self.views.train, indices).clone()
 
-    def _features(self, step: Step, prefix: nn.Module) -> Features | None:
-        plain = self._warms_up(step) or not self.plan.varied
-        if self.mixes and not self._warms_up(step):
-            self._say(step, "computed in each epoch: pictures are mixed before they enter")
+    def _features(self, planned: PhasePlan, prefix: nn.Module) -> Features | None:
+        plain = self._warms_up(planned) or not self.plan.varied
+        if self.mixes and not self._warms_up(planned):
+            self._say(planned, "computed in each epoch: pictures are mixed before they enter")
             return None
         with torch.inference_mode(), self.frozen.autocast():
             shape = tuple(prefix(self.views.example()).shape[1:])
-        count = 1 if plain else min(self.plan.views, step.epochs)
+        count = 1 if plain else min(self.plan.views, planned.epochs)
         train, val = self.views.train, self.views.val
         budget = self.recipe.cache_budget
         room = budget_bytes(self.recipe, "cache_budget") // self.world.devices
         found = allocate((count, len(train), *shape), (len(val), *shape), room)
         if found is None:
-            self._say(step, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
+            self._say(planned, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
             return None
         with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
             for view in found.train:
@@ -200,10 +200,10 @@ class PhaseMaker:
             self.views.announce_val(list(self._parts(val)))
             compute(self._everyones(prefix, partial(self.views.plain, val)), self._parts(val), found.val, advance)
         size = f"{found.num_bytes / 2**20:,.0f} MiB of features in {'memory' if found.place == 'memory' else 'a file'}"
-        self._say(step, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
+        self._say(planned, f"computed once: {size}" + (f", {count} views of each picture" if count > 1 else ""))
         return found
 
-    def _parts(self, store: Store) -> Iterator[Tensor]:
+    def _parts(self, store: DecodedSplit) -> Iterator[Tensor]:
         return self.world.parts(len(store), PREFIX_BATCH_SIZE)
 
     def _everyones(
@@ -212,16 +212,16 @@ class PhaseMaker:
         """Takes indices, int64 `[N]`; every process computes its share, and has the features of all."""
         return lambda indices: self.world.gather(prefix(pictures(indices)), len(indices))
 
-    def _on_head(self, step: Step, ready: Phase, features: Features | None) -> Phase:
+    def _on_head(self, planned: PhasePlan, ready: Phase, features: Features | None) -> Phase:
         """The head alone, a copy of it, on standardised features."""
         name = self.stages[-1].members[0]
         head = self.network.get_submodule(name)
         mean, std, prefix = self._standardised(ready, features)
-        learner = deepcopy(head).to(self.fp32.device)
-        if isinstance(learner, nn.Linear):
+        copy = deepcopy(head).to(self.fp32.device)
+        if isinstance(copy, nn.Linear):
             # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
-            nn.init.zeros_(learner.weight)
-            nn.init.zeros_(learner.bias)
+            nn.init.zeros_(copy.weight)
+            nn.init.zeros_(copy.bias)
 
         def folded(state: State) -> State:
             kept = deepcopy(head).cpu()
@@ -231,9 +231,9 @@ class PhaseMaker:
 
         return replace(
             ready,
-            model=learner,
+            model=copy,
             fabric=self.fp32,
-            groups=[(list(learner.parameters()), step.learning_rates[-1])],
+            groups=[(list(copy.parameters()), planned.learning_rates[-1])],
             prefix=prefix,
             state=lambda state: {**self.network.state_dict(), **folded(state)},
             finish=lambda state: self._load(folded(state)),
@@ -258,7 +258,7 @@ class PhaseMaker:
     def _load(self, state: State) -> None:
         load_state(self.network, state, strict=False)
 
-    def _say(self, step: Step, what: str) -> None:
-        last = self.stages[step.first - 1].name
-        stages = last if step.first == 1 else f"{self.stages[0].name} to {last}"
+    def _say(self, planned: PhasePlan, what: str) -> None:
+        last = self.stages[planned.first - 1].name
+        stages = last if planned.first == 1 else f"{self.stages[0].name} to {last}"
         self.reporter.say(f"The frozen stages ({stages}) are {what}.")

@@ -9,7 +9,14 @@ from zoo.errors import UsageError
 from zoo.recipes.parsing import channels
 from zoo.recipes.recipe import Recipe
 from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
-from zoo.training.strategies import GRADUAL_EPOCHS, HEAD_EPOCHS, Step, default_learning_rate, first_stage, make_steps
+from zoo.training.strategies import (
+    GRADUAL_EPOCHS,
+    HEAD_EPOCHS,
+    PhasePlan,
+    default_learning_rate,
+    first_stage,
+    plan_phases,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +40,7 @@ class Plan:
     Attributes:
         varied: whether training pictures are augmented: by the policy `augment`, or by single options.
         views: how many augmented views of a picture are stored where features are.
-        steps: what trains when.
+        phases: what trains when.
         fixed_statistics: whether BatchNorm keeps the statistics of the pretrained weights while its weights train.
         frozen_precision: in which the stages compute that do not train.
         reasons: for choices that the user left open, a few words each.
@@ -47,7 +54,7 @@ class Plan:
     views: int
     learning_rate: float
     weight_decay: float
-    steps: tuple[Step, ...]
+    phases: tuple[PhasePlan, ...]
     fixed_statistics: bool
     device: str
     precision: str
@@ -93,7 +100,7 @@ def make_plan(
         views=recipe.views or (VIEWS if varied else 1),
         learning_rate=learning_rate,
         weight_decay=WEIGHT_DECAY[recipe.optimizer] if recipe.weight_decay is None else recipe.weight_decay,
-        steps=make_steps(recipe, strategy, epochs, learning_rate, first=first, stages=stages),
+        phases=plan_phases(recipe, strategy, epochs, learning_rate, first=first, stages=stages),
         fixed_statistics=weights.pretrained and strategy in ("finetune", "gradual"),
         device=device,
         precision=precision,
@@ -105,11 +112,11 @@ def make_plan(
 def recorded_plan(run: Run, recipe: Recipe) -> Plan:
     """The plan that run.json holds, on the device that the recipe asks for now."""
     plan = dict(run.info["plan"])
-    steps = (Step(**{**step, "learning_rates": tuple(step["learning_rates"])}) for step in plan.pop("steps"))
+    phases = (PhasePlan(**{**one, "learning_rates": tuple(one["learning_rates"])}) for one in plan.pop("phases"))
     device, frozen_precision, _ = choose_machine(recipe)
     if device != plan["device"]:
         plan |= {"device": device, "precision": frozen_precision, "frozen_precision": frozen_precision}
-    return Plan(**plan, steps=tuple(steps), preprocess=run.preprocess)
+    return Plan(**plan, phases=tuple(phases), preprocess=run.preprocess)
 
 
 def _default_epochs(strategy: str, *, stages: int, small: bool) -> int:

@@ -21,7 +21,7 @@ from zoo.recipes.recipe import Recipe
 from zoo.report.contact_sheet import FONT_SIZE, contact_sheet
 from zoo.specs import BackboneSpec
 from zoo.training.batches import Views
-from zoo.training.setup import Job, prepare
+from zoo.training.setup import Setup, prepare
 from zoo.transforms.augment import Policy, describe, make_policy
 from zoo.transforms.preprocess import Preprocess
 
@@ -46,7 +46,7 @@ class Preview:
 
     sheet: Image.Image
     lines: tuple[str, ...]
-    job: Job
+    setup: Setup
     policy: Policy | None
     labels: tuple[str, ...]
 
@@ -61,8 +61,8 @@ def make_preview(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, *, 
     Raises:
         ZooError: as a training would; `DataError` where none of the chosen pictures can be read.
     """
-    job = prepare(anchored(recipe), backbone, reporter)
-    plan, train = job.plan, job.splits[0]
+    setup = prepare(anchored(recipe), backbone, reporter)
+    plan, train = setup.plan, setup.splits[0]
     split = train.subset(choose(train.labels, count, recipe.seed))
     in_memory, quiet = Budgets(memory=sys.maxsize, disk=0), Reporter(quiet=True)
     (store,) = make_stores(
@@ -73,14 +73,14 @@ def make_preview(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, *, 
     if not len(store):
         raise DataError("None of the chosen pictures can be read.", "Mend them, or choose others with --seed.")
     policy = make_policy(recipe, plan.augment) if plan.varied else None
-    chance = torch.Generator().manual_seed(recipe.seed + 1)
-    seen = Views(store, store, policy, chance, torch.device(plan.device))
+    augment_rng = torch.Generator().manual_seed(recipe.seed + 1)
+    seen = Views(store, store, policy, augment_rng, torch.device(plan.device))
     everyone = torch.arange(len(store))
     columns = [seen.plain(store, everyone), *(seen.varied(everyone) for _ in range(views if policy else 0))]
-    labels = tuple(job.dataset.classes[label] for label in store.labels)
-    lines = _lines(job, policy)
+    labels = tuple(setup.dataset.classes[label] for label in store.labels)
+    lines = _lines(setup, policy)
     sheet = _sheet([displayed(each, seen.preprocess) for each in columns], labels, lines)
-    return Preview(sheet=sheet, lines=lines, job=job, policy=policy, labels=labels)
+    return Preview(sheet=sheet, lines=lines, setup=setup, policy=policy, labels=labels)
 
 
 def choose(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -117,15 +117,15 @@ def _sheet(columns: list[np.ndarray], labels: tuple[str, ...], lines: tuple[str,
     return contact_sheet(pictures, captions, columns=across, side=side, title="\n".join(lines), font_size=font)
 
 
-def _lines(job: Job, policy: Policy | None) -> tuple[str, ...]:
-    recipe, plan, spec = job.recipe, job.plan, job.plan.preprocess
+def _lines(setup: Setup, policy: Policy | None) -> tuple[str, ...]:
+    recipe, plan, spec = setup.recipe, setup.plan, setup.plan.preprocess
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (spec.mean, spec.std))
     why = f" ({plan.reasons['image size']})" if "image size" in plan.reasons else ""
     grey = ", grey" if spec.channels == "grey" else ""
     name = "" if plan.augment == "none" else f"{plan.augment}: "
     mixing = [f"{kind} {alpha:g}" for kind, alpha in (("MixUp", recipe.mixup), ("CutMix", recipe.cutmix)) if alpha]
     return (
-        f"{job.data.name} as {recipe.backbone} (weights: {job.weights.name}) sees it, seed {recipe.seed}",
+        f"{setup.data.name} as {recipe.backbone} (weights: {setup.weights.name}) sees it, seed {recipe.seed}",
         f"input: {spec.image_size} pixels{why}, {spec.resize}{grey}; mean {mean}, std {std} (undone here)",
         f"augmentation: {name}{describe(policy)}",
         *(["left column: without augmentation"] if policy else []),

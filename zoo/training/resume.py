@@ -13,7 +13,7 @@ from zoo.data import FilePictures, Split
 from zoo.errors import DataError
 from zoo.runs.run import Run
 from zoo.training.distributed import World
-from zoo.training.setup import Job
+from zoo.training.setup import Setup
 
 
 def fingerprint(splits: tuple[Split, ...]) -> str:
@@ -30,23 +30,23 @@ def fingerprint(splits: tuple[Split, ...]) -> str:
     return digest.hexdigest()
 
 
-def same_pictures(run: Run, job: Job) -> None:
+def same_pictures(run: Run, setup: Setup) -> None:
     """Raises `DataError` where the dataset has other pictures, or other labels, than when the run began."""
-    if run.info["dataset"].get("fingerprint") != fingerprint(job.splits):
+    if run.info["dataset"].get("fingerprint") != fingerprint(setup.splits):
         raise DataError(
-            f"The pictures of {job.data.name} are not those that the run {run.name} began with.",
+            f"The pictures of {setup.data.name} are not those that the run {run.name} began with.",
             f"Restore them, or train anew: zoo train --recipe {run.path / 'recipe.toml'}",
         )
 
 
-def changes(run: Run, job: Job, world: World) -> list[str]:
+def changes(run: Run, setup: Setup, world: World) -> list[str]:
     """Takes the recorded thread count where it can; one sentence for what makes the result differ in its last bits."""
     recorded, now = run.info["machine"], machine(world)
     if world.size == 1 and recorded["threads"] != now["threads"] and recorded["threads"] <= (os.cpu_count() or 1):
         torch.set_num_threads(recorded["threads"])
         now = machine(world)
     differing = [name for name in now if name != "platform" and recorded.get(name) != now[name]]
-    if run.info["plan"]["precision"] != job.plan.precision:
+    if run.info["plan"]["precision"] != setup.plan.precision:
         differing.append("precision")
     if run.info["versions"]["torch"] != torch.__version__:
         differing.append("PyTorch")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo.data import Dataset, Split
-from zoo.data.decoded_split import Store, check_unreadable, make_stores
+from zoo.data.decoded_split import DecodedSplit, check_unreadable, make_stores
 from zoo.data.decoding import Budgets
 from zoo.data.prepare import load_dataset, training_splits
 from zoo.errors import DataError, ZooError
@@ -26,7 +26,7 @@ MIN_MOMENTUM = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Setup:
     """A recipe with all that it names, loaded.
 
     Attributes:
@@ -46,7 +46,7 @@ class Job:
     class_weights: list[float] | None
 
 
-def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded: Run | None = None) -> Job:
+def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded: Run | None = None) -> Setup:
     """Loads the dataset, builds the network with its weights, and makes the plan; decodes nothing yet.
 
     Args:
@@ -68,7 +68,7 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
         reporter.warn(weights.note)
     plan = recorded_plan(recorded, recipe) if recorded else make_plan(recipe, backbone, data, weights, network)
     counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
-    return Job(
+    return Setup(
         recipe=recipe,
         plan=plan,
         data=data,
@@ -96,28 +96,28 @@ def _average_soon(network: nn.Module) -> None:
             module.momentum = max(module.momentum, MIN_MOMENTUM)
 
 
-def decode_splits(job: Job, reporter: Reporter, *, processes: int = 1) -> tuple[Store, Store]:
+def decode_splits(setup: Setup, reporter: Reporter, *, processes: int = 1) -> tuple[DecodedSplit, DecodedSplit]:
     """Decodes both splits once. Raises `DataError` where too many pictures, or all of a class, are unreadable.
 
     Args:
         processes: that share this machine's memory.
     """
-    memory = budget_bytes(job.recipe, "cache_budget") // processes
+    memory = budget_bytes(setup.recipe, "cache_budget") // processes
     stores = make_stores(
-        job.splits,
-        job.plan.preprocess,
-        augmented=job.plan.varied,
-        budgets=Budgets(memory, budget_bytes(job.recipe, "disk_budget")),
-        source=f"{job.data.name} ({job.dataset.source})",
+        setup.splits,
+        setup.plan.preprocess,
+        augmented=setup.plan.varied,
+        budgets=Budgets(memory, budget_bytes(setup.recipe, "disk_budget")),
+        source=f"{setup.data.name} ({setup.dataset.source})",
         reporter=reporter,
     )
-    for split, store in zip(job.splits, stores, strict=True):
+    for split, store in zip(setup.splits, stores, strict=True):
         for sentence in store.unreadable:
             reporter.warn(f"Left out: {sentence}")
-        check_unreadable(store.unreadable, len(split), job.recipe.max_unreadable)
+        check_unreadable(store.unreadable, len(split), setup.recipe.max_unreadable)
         for label in set(split.labels.tolist()) - set(store.labels.tolist()):
             raise DataError(
-                f"No picture of the class '{job.dataset.classes[label]}' can be read.", "Mend or remove that class."
+                f"No picture of the class '{setup.dataset.classes[label]}' can be read.", "Mend or remove that class."
             )
     if len(stores[0]) < 2:  # noqa: PLR2004
         raise DataError("There are fewer than two pictures to train on.", "Give more pictures.")

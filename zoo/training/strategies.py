@@ -17,7 +17,7 @@ LAYER_DECAY = {"finetune": 0.8, "gradual": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PhasePlan:
     """A stretch of training during which the same stages train.
 
     Attributes:
@@ -53,10 +53,10 @@ def first_stage(recipe: Recipe, backbone: BackboneSpec, stages: Sequence[Stage])
     return names.index(recipe.freeze_until)
 
 
-def make_steps(
+def plan_phases(
     recipe: Recipe, strategy: str, epochs: int, learning_rate: float, *, first: int, stages: Sequence[Stage]
-) -> tuple[Step, ...]:
-    """The steps of a strategy.
+) -> tuple[PhasePlan, ...]:
+    """The phases of a strategy.
 
     Args:
         epochs: those of the strategy, without the head's epochs that `finetune` begins with.
@@ -67,31 +67,31 @@ def make_steps(
     decay = LAYER_DECAY.get(strategy, 1.0) if recipe.layer_decay is None else recipe.layer_decay
     last = count - 1
 
-    def step(name: str, begin: int, length: int) -> Step:
-        return Step(
+    def phase(name: str, begin: int, length: int) -> PhasePlan:
+        return PhasePlan(
             name, begin, length, tuple(learning_rate * decay ** (last - index) for index in range(begin, count))
         )
 
     if strategy == "head" or first == last:
-        return (step("head", last, epochs),)
+        return (phase("head", last, epochs),)
     if strategy == "full":
-        return (step("full", first, epochs),)
+        return (phase("full", first, epochs),)
     head_rate = recipe.learning_rate or default_learning_rate(recipe.optimizer, "head")
     if strategy == "finetune":
         # The head starts from zero: what is gentle for pretrained layers is too slow for it.
         head_rate = default_learning_rate(recipe.optimizer, "head")
-        return (Step("head", last, HEAD_EPOCHS, (head_rate,)), step("finetune", first, epochs))
+        return (PhasePlan("head", last, HEAD_EPOCHS, (head_rate,)), phase("finetune", first, epochs))
     lengths = _lengths(recipe, epochs, last - first + 1)
     begins = range(last, last - len(lengths), -1)
-    head = Step("head", last, lengths[0], (head_rate,))
+    head = PhasePlan("head", last, lengths[0], (head_rate,))
     return (
         head,
-        *(step(stages[begin].name, begin, length) for begin, length in zip(begins[1:], lengths[1:], strict=True)),
+        *(phase(stages[begin].name, begin, length) for begin, length in zip(begins[1:], lengths[1:], strict=True)),
     )
 
 
 def _lengths(recipe: Recipe, epochs: int, stages: int) -> list[int]:
-    """The epochs of each step of `gradual`."""
+    """The epochs of each phase of `gradual`."""
     if recipe.unfreeze_at:
         at = epochs_of("unfreeze_at", recipe.unfreeze_at)
         if len(at) >= stages:

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from zoo.specs import Stage
     from zoo.training.distributed import World
     from zoo.training.plan import Plan
-    from zoo.training.setup import Job
+    from zoo.training.setup import Setup
 
 SHOWN_CLASSES = 8
 STAGE_HEADERS = ("stage", "parameters", "trains in", "learning rate")
 
 
-def summary(job: Job, world: World) -> dict[str, str]:
+def summary(setup: Setup, world: World) -> dict[str, str]:
     """Named facts: what was chosen, and why where the user left it open."""
 
-    recipe, plan, data, dataset, splits = job.recipe, job.plan, job.data, job.dataset, job.splits
+    recipe, plan, data, dataset, splits = setup.recipe, setup.plan, setup.data, setup.dataset, setup.splits
 
     def because(choice: str) -> str:
         return f" ({plan.reasons[choice]})" if choice in plan.reasons else ""
@@ -32,10 +32,10 @@ def summary(job: Job, world: World) -> dict[str, str]:
     final_name, final = final_split(dataset, recipe.seed)
     validation = "the dataset's own" if dataset.val is not None else "a tenth of the training pictures"
     tested = f"{len(final):,} test" if final_name == "test" else "no test split: final figures on validation"
-    total = sum(parameter.numel() for parameter in job.network.parameters())
+    total = sum(parameter.numel() for parameter in setup.network.parameters())
     more = ", …" if len(dataset.classes) > SHOWN_CLASSES else ""
     return {
-        "backbone": f"{recipe.backbone}, weights: {job.weights.name}",
+        "backbone": f"{recipe.backbone}, weights: {setup.weights.name}",
         "data": f"{data.name}: {dataset.source}",
         "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
         "pictures": f"{len(splits[0]):,} training, {len(splits[1]):,} validation ({validation}), {tested}",
@@ -72,7 +72,7 @@ def stage_rows(plan: Plan, stages: Sequence[Stage], network: nn.Module) -> list[
 def _course(plan: Plan, stage: int) -> tuple[str, str]:
     """When a stage trains, and how fast."""
     begin, spans, rates = 1, list[tuple[int, int]](), list[str]()
-    for step in plan.steps:
+    for step in plan.phases:
         end = begin + step.epochs - 1
         if stage >= step.first:
             spans.append((spans.pop()[0] if spans and spans[-1][1] == begin - 1 else begin, end))

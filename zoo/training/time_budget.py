@@ -31,7 +31,7 @@ class TimeBudget:
 
     def late(self, seconds: float = 0.0) -> bool:
         """Whether it ends within so many seconds."""
-        return self.limited and self.world.agreed(time.perf_counter() + seconds >= self._end)
+        return self.limited and self.world.broadcast(time.perf_counter() + seconds >= self._end)
 
     def close(self) -> None:
         """Ends it now."""
@@ -40,4 +40,4 @@ class TimeBudget:
     def steps_left(self, taken: int, begun: float) -> int:
         """How many steps fit into what is left, at the pace of those `taken` since `begun` (`time.perf_counter`)."""
         now = time.perf_counter()
-        return self.world.agreed(int((self._end - now) * taken / (now - begun)))
+        return self.world.broadcast(int((self._end - now) * taken / (now - begun)))

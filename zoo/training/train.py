@@ -28,14 +28,14 @@ from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
 from zoo.training.distributed import World, count_processes
 from zoo.training.final_evaluation import final_figures
-from zoo.training.history import Journal
-from zoo.training.learner import check_compiler
-from zoo.training.loop import Fitter
+from zoo.training.history import History
+from zoo.training.loop import Trainer
 from zoo.training.plan import check_size, choose_machine
 from zoo.training.resume import changes, fingerprint, machine, same_pictures
-from zoo.training.setup import Job, decode_splits, prepare
+from zoo.training.setup import Setup, decode_splits, prepare
 from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
+from zoo.training.train_state import check_compiler
 
 RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
 
@@ -78,7 +78,7 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run
     """Runs a recipe; what `train` does behind its arguments."""
     recipe = anchored(recipe)
     world, reporter = _start(recipe, reporter)
-    folder, made = world.once(lambda: create_folder(recipe, output))
+    folder, made = world.from_rank_zero(lambda: create_folder(recipe, output))
     try:
         return _guarded(recipe, Run.at(folder, recipe, {}), world, reporter)
     finally:
@@ -126,53 +126,53 @@ def _loggers(recipe: Recipe) -> list[str]:
 
 def _guarded(recipe: Recipe, run: Run, world: World, reporter: Reporter) -> Run:
     """Trains with what has to be undone afterwards."""
-    journal = Journal(run.path, reporter, recipe.monitor, writes=world.first)
+    history = History(run.path, reporter, recipe.monitor, writes=world.first)
     try:
         with in_use(run.path, here=world.first), _deterministic(recipe):
             for name in _loggers(recipe):
                 logger = registry().logger(name)
-                journal.open(logger.name, logger.spec)
-            return _train(recipe, run, journal, world)
+                history.open(logger.name, logger.spec)
+            return _train(recipe, run, history, world)
     except KeyboardInterrupt:
-        best, goes_on = journal.best.epoch, (run.path / checkpoint.NAME).exists()
+        best, goes_on = history.best.epoch, (run.path / checkpoint.NAME).exists()
         kept = f"{run.path} keeps epoch {best}, the best so far." if best else "No epoch had ended."
         again = f"Go on with: zoo train --resume {run.path}" if goes_on else "Nothing else is kept."
         reporter.warn(f"Interrupted. {kept} {again}")
         raise
     finally:
-        journal.close()
+        history.close()
 
 
-def _train(recipe: Recipe, run: Run, journal: Journal, world: World) -> Run:
-    reporter = journal.reporter
+def _train(recipe: Recipe, run: Run, history: History, world: World) -> Run:
+    reporter = history.reporter
     saved = checkpoint.load(run.path) if run.info else None
     budget = TimeBudget(seconds(recipe.time_budget), world, saved["spent"] if saved else 0.0)
     backbone = registry().backbone(recipe.backbone)
-    job = world.in_turn(lambda: prepare(recipe, backbone.spec, reporter, run if saved else None))
+    setup = world.rank_zero_first(lambda: prepare(recipe, backbone.spec, reporter, run if saved else None))
     if saved:
-        same_pictures(run, job)
-        for sentence in changes(run, job, world):
+        same_pictures(run, setup)
+        for sentence in changes(run, setup, world):
             reporter.warn(sentence)
         run.info.setdefault("resumed", []).append(_now())
     else:
-        run.info |= _describe(job, backbone, world)
+        run.info |= _describe(setup, backbone, world)
     run.info["status"] = "running"
     _write(world, run.save)
-    facts = {**summary(job, world), "writes to": f"{run.path}"}
+    facts = {**summary(setup, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
-    reporter.table(STAGE_HEADERS, stage_rows(job.plan, job.stages, job.network))
-    stores = decode_splits(job, reporter, processes=world.devices)
+    reporter.table(STAGE_HEADERS, stage_rows(setup.plan, setup.stages, setup.network))
+    stores = decode_splits(setup, reporter, processes=world.devices)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
-    fitter = Fitter(job, stores, journal, world, budget)
-    _fit(fitter, saved, run)
-    return final_figures(run, job.dataset, world, reporter)
+    trainer = Trainer(setup, stores, history, world, budget)
+    _fit(trainer, saved, run)
+    return final_figures(run, setup.dataset, world, reporter)
 
 
-def _fit(fitter: Fitter, saved: dict[str, Any] | None, run: Run) -> None:
+def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
     started, before = time.perf_counter(), run.info.get("training_seconds", 0.0)
-    journal, run.info["status"] = fitter.journal, "failed"
+    history, run.info["status"] = trainer.history, "failed"
     try:
-        fitter.fit(fitter.plan.steps, saved)
+        trainer.fit(trainer.plan.phases, saved)
         run.info["status"] = "trained"
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
@@ -182,12 +182,12 @@ def _fit(fitter: Fitter, saved: dict[str, Any] | None, run: Run) -> None:
             "The GPU has too little memory for this training.", "Give a smaller --batch-size or --image-size."
         ) from None
     finally:
-        if journal.rows:
-            run.info["best_epoch"] = journal.best.epoch
+        if history.rows:
+            run.info["best_epoch"] = history.best.epoch
             run.info["training_seconds"] = round(before + time.perf_counter() - started, 1)
-            _write(fitter.world, run.save)
+            _write(trainer.world, run.save)
             curves = run.path / "curves.png"
-            _write(fitter.world, lambda: write_atomically(curves, lambda path: plot_curves(journal.rows, path)))
+            _write(trainer.world, lambda: write_atomically(curves, lambda path: plot_curves(history.rows, path)))
 
 
 def _write(world: World, write: Callable[[], None]) -> None:
@@ -213,29 +213,29 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def _describe(job: Job, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
+def _describe(setup: Setup, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
     """What run.json says before training begins."""
     return {
         "created": _now(),
         "backbone": backbone.name,
         "backbone_plugin": f"{backbone.distribution} {backbone.version}",
         "weights": {
-            "name": job.weights.name,
-            "pretrained": job.weights.pretrained,
-            "note": job.weights.note,
-            "licence": job.weights.licence,
+            "name": setup.weights.name,
+            "pretrained": setup.weights.pretrained,
+            "note": setup.weights.note,
+            "licence": setup.weights.licence,
         },
         "dataset": {
-            "name": job.data.name,
-            "source": job.dataset.source,
-            "licence": job.data.licence,
-            "drawable": job.data.drawable,
-            "notes": list(job.dataset.notes),
-            "fingerprint": fingerprint(job.splits),
+            "name": setup.data.name,
+            "source": setup.dataset.source,
+            "licence": setup.data.licence,
+            "drawable": setup.data.drawable,
+            "notes": list(setup.dataset.notes),
+            "fingerprint": fingerprint(setup.splits),
         },
-        "classes": list(job.dataset.classes),
-        "preprocess": asdict(job.plan.preprocess),
-        "plan": {name: value for name, value in asdict(job.plan).items() if name != "preprocess"},
+        "classes": list(setup.dataset.classes),
+        "preprocess": asdict(setup.plan.preprocess),
+        "plan": {name: value for name, value in asdict(setup.plan).items() if name != "preprocess"},
         "machine": machine(world),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
     }

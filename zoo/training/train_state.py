@@ -13,11 +13,11 @@ from zoo.errors import TrainingError
 from zoo.models.state_dict import load_state
 from zoo.recipes.recipe import Recipe
 from zoo.training.distributed import World
-from zoo.training.optim import Course, make_optimizer
+from zoo.training.optim import LRSchedule, make_optimizer
 from zoo.training.phase import Phase, State
 
 
-class Learner:
+class TrainState:
     """A phase while it trains.
 
     Args:
@@ -30,19 +30,19 @@ class Learner:
     def __init__(self, recipe: Recipe, phase: Phase, weight_decay: float, batches: int) -> None:
         self.recipe, self.phase = recipe, phase
         self.optimizer = make_optimizer(recipe, phase.groups, weight_decay)
-        self.course = Course(recipe, self.optimizer, phase.epochs, -(-batches // recipe.accumulate))
+        self.schedule = LRSchedule(recipe, self.optimizer, phase.epochs, -(-batches // recipe.accumulate))
         self.average = make_average(phase.model, recipe.ema)
         module: Any = torch.compile(phase.model) if recipe.compile else phase.model
         self.model, self._wrapped = phase.fabric.setup(module, self.optimizer)
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """What is validated: the average where there is one."""
         # Behind DistributedDataParallel every process would have to call it equally often.
-        return self.kept if self.average or self.phase.fabric.world_size > 1 else self.model
+        return self.ema_or_model if self.average or self.phase.fabric.world_size > 1 else self.model
 
     @property
-    def kept(self) -> nn.Module:
+    def ema_or_model(self) -> nn.Module:
         """What is validated and kept, without what Fabric puts around it."""
         return self.average.module if self.average else self.phase.model
 
@@ -66,7 +66,7 @@ class Learner:
         self.phase.fabric.backward(loss)
         if step:
             self._update()
-            self.course.step()
+            self.schedule.step()
             if self.average:
                 self.average.update_parameters(self.phase.model)
 
@@ -85,19 +85,19 @@ class Learner:
 
     def unite(self, world: World) -> None:
         """Makes every process hold the same running statistics, as it holds the same weights."""
-        for module in {self.phase.model, self.kept}:
+        for module in {self.phase.model, self.ema_or_model}:
             world.average_buffers(module)
 
     def state(self) -> State:
         """A copy of the state of what is kept."""
-        return {name: value.detach().clone() for name, value in self.kept.state_dict().items()}
+        return {name: value.detach().clone() for name, value in self.ema_or_model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the network."""
         return {
             "model": self.phase.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "course": self.course.state_dict(),
+            "schedule": self.schedule.state_dict(),
             "average": self.average.module.state_dict() if self.average else None,
             "averaged": self.average.n_averaged if self.average else None,
             "precision": self.phase.fabric.strategy.precision.state_dict(),
@@ -107,7 +107,7 @@ class Learner:
         """Goes on from what `state_dict` returned."""
         load_state(self.phase.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.course.load_state_dict(state["course"])
+        self.schedule.load_state_dict(state["schedule"])
         if self.average:
             load_state(self.average.module, state["average"])
             self.average.n_averaged.copy_(state["averaged"])

@@ -1,4 +1,4 @@
-"""Where an ONNX file departs from the program it was written from.
+"""Where an ONNX file diverges from the program it was written from.
 
 Logits are too coarse to show one weight changed by a percent among millions. torch.onnx names the values of a file
 after the nodes of the torch.export program that it translates, so that the two can be compared value by value: each
@@ -38,8 +38,8 @@ NOISE = 10  # a closer look allows so many times the rounding that PyTorch itsel
 
 
 @dataclass(frozen=True, eq=False)
-class Departure:
-    """The function `zoo.specs.Written.departure` of an ONNX file.
+class Divergence:
+    """The function `zoo.specs.Written.divergence` of an ONNX file.
 
     Attributes:
         classifier: whose weights the program must have.
@@ -61,12 +61,12 @@ class Departure:
             with torch.no_grad():
                 walk = _Walk(self.program, self.values, path, images[:PICTURES])
                 walk.run(*_arguments(self.program, torch.from_numpy(images[:PICTURES].copy())))
-        except (_DepartedError, FileError) as departed:
-            return str(departed)
+        except (_DivergedError, FileError) as diverged:
+            return str(diverged)
         return changed_weight(self.classifier, self.program, path)
 
 
-def departure(classifier: nn.Module, exported: Any, path: Path, precision: Precision) -> Departure:
+def divergence(classifier: nn.Module, exported: Any, path: Path, precision: Precision) -> Divergence:
     """Takes a torch.onnx.ONNXProgram, and the file that was made of it."""
     program = exported.exported_program
     graph = onnx.load(path, load_external_data=False).graph
@@ -76,10 +76,10 @@ def departure(classifier: nn.Module, exported: Any, path: Path, precision: Preci
         for node, name in names_in_file(program).items()
         if name in there and (precision != "int8" or _module(node).startswith("preprocess"))
     }
-    return Departure(classifier, program, frozenset(values))
+    return Divergence(classifier, program, frozenset(values))
 
 
-class _DepartedError(Exception):
+class _DivergedError(Exception):
     pass
 
 
@@ -104,23 +104,23 @@ class _Walk(fx.Interpreter):
         name = self.names.get(n)
         if n not in self.compared:
             if name in self.expected:
-                raise _DepartedError(f"The file has no value '{name}', which {self._place(n)} computes.")
+                raise _DivergedError(f"The file has no value '{name}', which {self._place(n)} computes.")
             return own
         found_name, array = next(self.values)
         assert found_name == name
         if not isinstance(own, Tensor):
             if own != array.item():
-                raise _DepartedError(self._sentence(n, f"is {array.item()} instead of {own}"))
+                raise _DivergedError(self._sentence(n, f"is {array.item()} instead of {own}"))
             return own
         got = torch.from_numpy(array)
         if own.shape != got.shape or own.dtype != got.dtype:
             what = f"is {got.dtype} {list(got.shape)} instead of {own.dtype} {list(own.shape)}"
-            raise _DepartedError(self._sentence(n, what))
+            raise _DivergedError(self._sentence(n, what))
         if own.dtype not in TOLERANCE:
             if not torch.equal(own, got):
-                raise _DepartedError(self._sentence(n, "is another"))
+                raise _DivergedError(self._sentence(n, "is another"))
         elif not self._resized(n, own, got) and not self._close(n, own, got):
-            raise _DepartedError(self._sentence(n, f"differs by {departed(own, got):.2g} of its spread"))
+            raise _DivergedError(self._sentence(n, f"differs by {diverged(own, got):.2g} of its spread"))
         return got
 
     def _close(self, n: fx.Node, own: Tensor, got: Tensor) -> bool:
@@ -221,7 +221,7 @@ def close(own: Tensor, got: Tensor, precise: Tensor | None = None, *, approximat
     return bool((distance <= allowed).all())  # False for what is no number, too
 
 
-def departed(own: Tensor, got: Tensor) -> float:
+def diverged(own: Tensor, got: Tensor) -> float:
     """The largest difference in units of the spread, infinite for what is no number."""
     values = own.double()
     distance = (values - got).abs()
