@@ -11,7 +11,7 @@ help:
 	@echo "make demo       open the exported model in the browser"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take minutes"
-	@echo "make lint       ruff and mypy"
+	@echo "make lint       ruff, import-linter and mypy"
 	@echo "make clean      remove .venv and caches; runs/ stays"
 
 $(INSTALLED): pyproject.toml constraints.txt plugins/visionzoo-efficientnet-lite/pyproject.toml
@@ -43,6 +43,7 @@ test-slow: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 format: $(INSTALLED)

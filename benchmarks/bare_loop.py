@@ -1,7 +1,7 @@
 """The ceiling of `throughput.py`: training steps over pictures that lie in memory as tensors, and nothing else.
 
 The network is torchvision's; precision, layout, augmentation, optimiser, batch size and the allocator's setting
-(`zoo.processes.allocator`) are those of `zoo train`. Prints one line of JSON: the seconds and the
+(`zoo.processes.memory`) are those of `zoo train`. Prints one line of JSON: the seconds and the
 pictures of each epoch.
 """
 
@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from zoo.data.prepare import load_dataset, training_splits
 from zoo.models.conv_trim import trimmed
-from zoo.processes.allocator import keep_freed_memory
+from zoo.processes.memory import keep_freed_memory
 from zoo.recipes.recipe import Recipe
 from zoo.transforms.augment import POLICIES, Policy, augment, draw
 

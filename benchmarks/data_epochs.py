@@ -20,7 +20,7 @@ def zoo_batches(options: argparse.Namespace) -> Epochs:
     """The batches that `zoo train` feeds its network."""
     import torch
 
-    from zoo.processes.allocator import keep_freed_memory
+    from zoo.processes.memory import keep_freed_memory
     from zoo.progress import Reporter
     from zoo.recipes.recipe import Recipe
     from zoo.registry import registry

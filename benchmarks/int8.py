@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from measure import Results, machine, measured, median, parser
 
-from zoo.data.prefetch import batches_by_size
+from zoo.data.batches import batches_by_size
 from zoo.exporting.int8_calibration import calibration
 from zoo.exporting.pipeline import reference_of
 from zoo.models.classifier import Classifier

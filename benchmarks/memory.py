@@ -17,7 +17,7 @@ CASES = (("resnet18", 224, 32), ("efficientnet_b0", 224, 32), ("mobilenet_v3_sma
 STEP = """
 import json, resource, statistics, sys, time, torch
 from torch.nn import functional as F
-from zoo.processes.allocator import keep_freed_memory
+from zoo.processes.memory import keep_freed_memory
 from zoo.registry import registry
 
 name, size, batch, keep = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "keep"

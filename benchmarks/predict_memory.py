@@ -71,7 +71,7 @@ def speed(model: Path, folder: Path, pairs: int) -> None:
             with ExitStack() as stack:
                 if not limited:
                     stack.enter_context(mock.patch("zoo.data.prefetch.DECODE_BUDGET", NO_LIMIT))
-                    stack.enter_context(mock.patch("zoo.data.prefetch.MAX_BATCH_PIXELS", 16 * 2**20))
+                    stack.enter_context(mock.patch("zoo.data.batches.MAX_BATCH_PIXELS", 16 * 2**20))
                     stack.enter_context(mock.patch("zoo.artifacts.predictor.BATCHES_BUDGET", NO_LIMIT))
                 started = time.perf_counter()
                 rows = list(_classify(predictor, files, 3))

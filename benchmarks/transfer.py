@@ -20,7 +20,7 @@ from measure import HERE, measured
 
 PASS = """
 import json, sys, time, torch
-from zoo.processes.allocator import keep_freed_memory
+from zoo.processes.memory import keep_freed_memory
 from zoo.training.plan import computes_bf16
 from zoo.registry import registry
 from zoo.models.split import without_batchnorm

@@ -29,3 +29,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def data_path(path: Path) -> Path:
+    """Where the weights of an artifact lie, if they do not lie inside."""
+    return path.with_name(f"{path.name}.data")

@@ -12,8 +12,8 @@ from typing import Any
 import gradio as gr
 
 from zoo.artifacts.card import Card
-from zoo.cli.console import warn
 from zoo.errors import ZooError
+from zoo.progress import Reporter
 from zoo.report.html import clean
 from zoo_demo.card_html import describe
 from zoo_demo.guard import ARRIVED
@@ -125,7 +125,7 @@ class _Answers:
         except ZooError as error:
             raise shown_error(error) from None
         except Exception as error:  # a visitor's request must not fill the operator's terminal with tracebacks
-            warn(f"A picture could not be answered: {type(error).__name__}.")
+            Reporter().warn(f"A picture could not be answered: {type(error).__name__}.")
             raise gr.Error("The demo could not answer this. Try again.", print_exception=False) from None
         return {clean(label): probability for label, probability in answer.top}, _seen(answer)
 

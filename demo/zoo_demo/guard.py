@@ -14,8 +14,8 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from zoo.cli.console import warn
 from zoo.errors import UsageError
+from zoo.progress import Reporter
 from zoo_demo.calls import ID, Call, read_call
 from zoo_demo.hosts import Hosts
 from zoo_demo.limits import BODY_RATE, BODY_SECONDS, MAX_CALL_BYTES, MAX_STREAMS, MAX_UPLOAD_BYTES
@@ -109,7 +109,7 @@ class Guard:
         except ConnectionError:
             pass
         except Exception as error:  # whatever a request led Gradio to
-            warn(f"A request to {scope['path']!r:.80} failed: {type(error).__name__}.")
+            Reporter().warn(f"A request to {scope['path']!r:.80} failed: {type(error).__name__}.")
             if not begun:
                 broken = Refused(FAILED, "The demo could not answer this. Reload the page and try again.")
                 await refusal(broken)(scope, receive, send)

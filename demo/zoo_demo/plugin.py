@@ -49,7 +49,7 @@ def demo(
 
     Upload pictures or, for digits and letters, draw them.
     """
-    from zoo.cli.console import stderr, stdout, warn
+    from zoo.progress import Reporter
     from zoo_demo.hosts import is_loopback, is_pattern
     from zoo_demo.models import loaded, newest_artifact
     from zoo_demo.server import free_port, running, wait_for_interrupt
@@ -61,13 +61,13 @@ def demo(
                 f"'{name}' is not a name that a page can have.",
                 "Give a name or an address without http:// and port, for example --allow-host demo.example.org",
             )
-    paths = artifacts or [newest_artifact()]
+    reporter, paths = Reporter(), artifacts or [newest_artifact()]
     if not artifacts:
-        stderr().print(f"Showing {paths[0]}, the newest exported model.", markup=False)
+        reporter.say(f"Showing {paths[0]}, the newest exported model.")
     free_port(host, port)  # before models are loaded in vain
     with loaded(paths, device, time_limit) as models, running(models, host, port, allowed_hosts=names) as url:
         if not is_loopback(host):
-            warn("Everybody who can reach this machine over the network can use the demo.")
-        stdout().print(f"The demo is at {url} (Ctrl-C ends it).", markup=False)
+            reporter.warn("Everybody who can reach this machine over the network can use the demo.")
+        typer.echo(f"The demo is at {url} (Ctrl-C ends it).")
         wait_for_interrupt()
-    stderr().print("The demo has ended.")
+    reporter.say("The demo has ended.")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from zoo.errors import ArtifactError, DataError
-from zoo.parity.process import exactly, receive, send
 from zoo.processes.children import Child
+from zoo.processes.messages import exactly, receive, send
 
 Kind = Literal["file", "strokes"]
 LOADING, FIRST = 10, 2  # times the limit of a picture

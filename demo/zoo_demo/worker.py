@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from zoo.artifacts.predictor import Predictor, load
-from zoo.benchmarking.worker import resident_bytes
 from zoo.errors import ZooError
 from zoo.images import read_picture
-from zoo.parity.process import exactly, receive, send
 from zoo.processes.children import guard, limit_memory
+from zoo.processes.memory import resident_bytes
+from zoo.processes.messages import exactly, receive, send
 from zoo_demo.drawing import digit_from_strokes, parse_strokes
 from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES
 from zoo_demo.view import model_view

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ExportError, MissingExtraError, UsageError
-from zoo.exporting.files import data_path
+from zoo.files import data_path
 from zoo.specs import WriteOptions, Written
 from zoo_exporters.onnx_file import content_hash, read_card, write_card
 from zoo_exporters.onnx_run import load

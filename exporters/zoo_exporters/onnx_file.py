@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoo.errors import ArtifactError, ExportError
-from zoo.exporting.files import data_path
+from zoo.files import data_path
 from zoo.specs import MAX_CARD_BYTES
 from zoo_exporters.wire import LENGTH, Reader, field, fields, varint
 

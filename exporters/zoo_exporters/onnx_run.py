@@ -99,7 +99,7 @@ class _Session:
     def _second(self) -> tuple[Any, str] | None:
         """A session of the model behind the resize, and the name of its input."""
         from zoo.artifacts.card import Card
-        from zoo.processes.allocator import give_back_freed_memory
+        from zoo.processes.memory import give_back_freed_memory
         from zoo_exporters.onnx_behind_resize import behind_resize
 
         text = read_card(self._path) if self._path.stat().st_size <= MAX_SECOND_BYTES else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.prefetch import batches_by_size
+from zoo.data.batches import batches_by_size
 from zoo.transforms.preprocess_numpy import preprocess
 
 if TYPE_CHECKING:

@@ -383,7 +383,7 @@ KEPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from zoo.benchmarking.worker import resident_bytes
+from zoo.processes.memory import resident_bytes
 from zoo.specs import LoadOptions
 from zoo_exporters import onnx
 

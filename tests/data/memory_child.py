@@ -12,8 +12,8 @@ import resource
 import sys
 from pathlib import Path
 
-from zoo.benchmarking.worker import resident_bytes
 from zoo.data import prefetch
+from zoo.processes.memory import resident_bytes
 
 
 def main() -> None:

@@ -19,14 +19,8 @@ from typer.testing import CliRunner
 
 from zoo.artifacts.predictor import BATCH_SIZE, Predictor, load
 from zoo.cli import app
-from zoo.data.prefetch import (
-    MAX_BATCH_PIXELS,
-    MAX_LATER_PICTURES,
-    TASK_BYTES,
-    _tasks,
-    as_they_come,
-    batches_by_size,
-)
+from zoo.data.batches import MAX_BATCH_PIXELS, MAX_LATER_PICTURES, batches_by_size
+from zoo.data.prefetch import TASK_BYTES, _tasks, as_they_come
 from zoo.data.types import FilePictures
 from zoo.errors import ArtifactError, TooLittleMemoryError
 from zoo.exporting.pipeline import export

@@ -16,7 +16,8 @@ from PIL import Image
 
 from zoo.artifacts.card import Card
 from zoo.artifacts.large_pictures import BehindResize
-from zoo.data.prefetch import BATCHES_BUDGET, as_they_come, batches_by_size, count_cores, decode_ahead
+from zoo.data.batches import batches_by_size
+from zoo.data.prefetch import BATCHES_BUDGET, as_they_come, count_cores, decode_ahead
 from zoo.errors import (
     ArtifactError,
     TooLittleMemoryError,

@@ -9,27 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from zoo.processes.memory import resident_bytes
+
 if TYPE_CHECKING:
     from zoo.specs import Runtime
-
-
-def resident_bytes(*, peak: bool = False) -> int:
-    """Of this process, now or at most so far. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
-    try:
-        found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        found = None
-    if found:
-        return int(found[1]) * 1024
-    import resource  # elsewhere only the peak is known
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _serve(path: Path, device: str, threads: int, answers: IO[str]) -> None:

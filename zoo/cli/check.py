@@ -71,8 +71,9 @@ def check(
 
 def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
     from zoo.audit.near import MIN_SIDE
-    from zoo.cli.console import printable, warn
+    from zoo.cli.console import warn
     from zoo.cli.tables import print_table
+    from zoo.progress import printable
 
     for note in notes:
         warn(note)
@@ -117,7 +118,7 @@ def _class_rows(report: Report) -> list[list[str]]:
 
 
 def _print_end(report: Report, files: Sequence[Path]) -> None:
-    from zoo.cli.console import printable
+    from zoo.progress import printable
 
     typer.echo()
     for problem in report.problems:

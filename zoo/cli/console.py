@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 from zoo.errors import ZooError, reason_of
+from zoo.progress import Reporter, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,14 +33,9 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: what a file says, or a runtime of it, is a stranger's."""
-    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
-
-
 def warn(message: str) -> None:
     """One loud line."""
-    stderr().print(printable(message), style="bold yellow", markup=False)
+    Reporter().warn(message)
 
 
 def process_number() -> int:

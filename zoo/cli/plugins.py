@@ -24,8 +24,9 @@ def _root(context: typer.Context, as_json: Json = False) -> None:
 def list_(as_json: Json = False) -> None:
     """List the plugins: distribution, version, what each registers, and the cause of a failure."""
     from zoo.cli import app as root
-    from zoo.cli.console import printable, stdout
+    from zoo.cli.console import stdout
     from zoo.cli.tables import print_json, print_table
+    from zoo.progress import printable
     from zoo.registry import registry
 
     host = registry()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.console import printable, stderr
+from zoo.cli.console import stderr
 from zoo.cli.options import ArtifactDevice
 from zoo.cli.signals import ending
 from zoo.errors import UsageError
+from zoo.progress import printable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from zoo.cli.console import printable, stdout, warn
+from zoo.cli.console import stdout, warn
+from zoo.progress import printable
 from zoo.specs import WeightsSpec
 
 if TYPE_CHECKING:

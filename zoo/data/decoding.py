@@ -16,7 +16,7 @@ from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.data.prefetch import in_order
 from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
-from zoo.processes.allocator import give_back_freed_memory
+from zoo.processes.memory import give_back_freed_memory
 from zoo.progress import Reporter
 
 Resized = tuple[np.ndarray, ...]

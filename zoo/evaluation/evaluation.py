@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo import metrics
-from zoo.data.prefetch import batches_by_size, decode
+from zoo.data.batches import batches_by_size
+from zoo.data.prefetch import decode
 from zoo.errors import UnreadablePictureError
 from zoo.transforms.preprocess_numpy import LARGE_PIXELS, resize
 

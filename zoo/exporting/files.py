@@ -9,11 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from zoo.errors import ExportError, UsageError, reason_of
-
-
-def data_path(path: Path) -> Path:
-    """Where the weights of an artifact lie, if they do not lie inside."""
-    return path.with_name(f"{path.name}.data")
+from zoo.files import data_path
 
 
 def names_folder(output: Path | str | None) -> bool:

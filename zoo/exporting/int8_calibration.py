@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from zoo.data.prefetch import batches_by_size, decode
+from zoo.data.batches import batches_by_size
+from zoo.data.prefetch import decode
 from zoo.data.types import Split
 from zoo.errors import DataError, UsageError
 from zoo.evaluation.evaluation import Stream, answers, classifier_stream

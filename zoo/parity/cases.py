@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image
 
-from zoo.data.prefetch import MAX_WAITING_PIXELS, batches_by_size, decode
+from zoo.data.batches import MAX_WAITING_PIXELS, batches_by_size
+from zoo.data.prefetch import decode
 from zoo.data.types import Split
 from zoo.errors import UnreadablePictureError
 from zoo.images import read_picture

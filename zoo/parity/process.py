@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from zoo.errors import ArtifactError
 from zoo.parity.refusal import LateError, RefusedError
 from zoo.processes.children import ANSWER_SECONDS, OPENING_SECONDS, Child
+from zoo.processes.messages import read_array, receive, send
 from zoo.specs import Input, PreprocessSpec
 
-LENGTH = struct.Struct("<I")
 T = TypeVar("T")
 
 
@@ -166,39 +165,6 @@ class _Refusing:
             if error.late:
                 raise LateError(*error.late) from None
             raise RefusedError(str(error)) from None
-
-
-def send(pipe: IO[bytes], head: dict[str, Any], body: np.ndarray | bytes = b"") -> None:
-    """Writes one message; the head of one with an array tells its shape and dtype."""
-    data: Any = body
-    if isinstance(body, np.ndarray):
-        head, data = head | {"shape": body.shape, "dtype": body.dtype.str}, np.ascontiguousarray(body).data
-    text = json.dumps(head).encode()
-    pipe.write(LENGTH.pack(len(text)) + text)
-    pipe.write(data)
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes]) -> dict[str, Any]:
-    """The head of the next message. Raises EOFError."""
-    (length,) = LENGTH.unpack(exactly(pipe, LENGTH.size))
-    head: dict[str, Any] = json.loads(exactly(pipe, length))
-    return head
-
-
-def read_array(pipe: IO[bytes], head: dict[str, Any]) -> np.ndarray | None:
-    """The numbers behind a head, None where there are none. Raises EOFError."""
-    if head.get("shape") is None:
-        return None
-    dtype = np.dtype(head["dtype"])
-    return np.frombuffer(exactly(pipe, int(np.prod(head["shape"])) * dtype.itemsize), dtype).reshape(head["shape"])
-
-
-def exactly(pipe: IO[bytes], size: int) -> bytes:
-    data = pipe.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
 
 
 def _described(pictures: np.ndarray | list[str]) -> str:

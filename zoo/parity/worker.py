@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from zoo.artifacts.predictor import load, open_runtime
 from zoo.errors import ZooError
 from zoo.images import read_picture
-from zoo.parity.process import read_array, receive, send
 from zoo.processes.children import guard, limit_memory
+from zoo.processes.messages import read_array, receive, send
 from zoo.registry import registry
 from zoo.specs import LoadOptions, PreprocessSpec, Runtime
 

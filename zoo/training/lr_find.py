@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo.data.prepare import anchored
 from zoo.errors import TrainingError
 from zoo.files import write_atomically
-from zoo.processes.allocator import keep_freed_memory
+from zoo.processes.memory import keep_freed_memory
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry

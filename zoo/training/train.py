@@ -17,7 +17,7 @@ import torch
 from zoo.data.prepare import anchored
 from zoo.errors import TrainingError, UsageError
 from zoo.files import write_atomically
-from zoo.processes.allocator import keep_freed_memory
+from zoo.processes.memory import keep_freed_memory
 from zoo.progress import Reporter
 from zoo.recipes.parsing import seconds
 from zoo.recipes.recipe import PLACES, Recipe

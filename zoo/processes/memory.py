@@ -1,9 +1,11 @@
-"""The C library's allocator, set for training."""
+"""The memory of this process: what it takes, and what the C library's allocator gives back."""
 
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 # <malloc.h>; https://man7.org/linux/man-pages/man3/mallopt.3.html
@@ -30,6 +32,20 @@ def give_back_freed_memory() -> None:
     trim = _function("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def resident_bytes(*, peak: bool = False) -> int:
+    """Of this process, now or at most so far. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    try:
+        found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    import resource  # elsewhere only the peak is known
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _function(name: str) -> Any:
