@@ -13,9 +13,9 @@ from zoo.evaluation.evaluation import answers, classifier_stream
 from zoo.registry import Registry, registry
 from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
+from zoo.training.learner import TrainState
 from zoo.training.loop import Trainer
 from zoo.training.phase import PhaseMaker
-from zoo.training.train_state import TrainState
 
 from .networks import STAGES
 

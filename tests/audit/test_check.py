@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from zoo.audit import conclude, near, scan
-from zoo.audit.doubles import Double, find_doubles
+from zoo.audit import conclude, scan
+from zoo.audit import near_duplicates as near
+from zoo.audit.duplicates import Double, find_doubles
 from zoo.cli import app
 from zoo.data import ArrayPictures, Dataset, FilePictures, Split
 from zoo.errors import UnknownNameError, UsageError

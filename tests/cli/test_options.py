@@ -20,8 +20,8 @@ from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.runs.run import Run
 from zoo.specs import WriteOptions
+from zoo.training.learner import make_average
 from zoo.training.loop import Trainer
-from zoo.training.train_state import make_average
 from zoo.transforms.mixup import make_mixer
 
 from ..conftest import write_folder

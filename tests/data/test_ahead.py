@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from zoo.data import prefetch, reading
-from zoo.data.budget import MemoryBudget
+from zoo.data.memory_budget import MemoryBudget
 from zoo.data.prefetch import decode_ahead
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 from zoo.images.bands import BYTES_PER_PIXEL

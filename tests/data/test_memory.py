@@ -22,7 +22,7 @@ from PIL import Image
 
 from zoo.audit import scan
 from zoo.data import workers
-from zoo.data.budget import DECODE_BUDGET, MemoryBudget
+from zoo.data.memory_budget import DECODE_BUDGET, MemoryBudget
 from zoo.data.prefetch import BATCHES_BUDGET
 from zoo.data.types import ArrayPictures, Dataset, Split
 from zoo.errors import TooLittleMemoryError

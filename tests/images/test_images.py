@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import images
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
-from zoo.images import PostponedError, as_picture, find_pictures, read_picture
+from zoo.images import as_picture, find_pictures, read_picture
+from zoo.images import read as images
+from zoo.images.read import PostponedError
 
 
 def encoded(image, suffix="PNG", **options):

@@ -10,8 +10,8 @@ from zoo.cli import app
 from zoo.errors import TrainingError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
+from zoo.training.learner import TrainState
 from zoo.training.lr_find import SETTLING, lr_find, smooth, suggest
-from zoo.training.train_state import TrainState
 
 from ..conftest import write_folder
 

@@ -5,7 +5,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from zoo.recipes.recipe import Recipe
-from zoo.training.optim import LRSchedule, make_optimizer
+from zoo.training.optim import make_optimizer
+from zoo.training.schedule import LRSchedule
 
 EPOCHS, STEPS = 12, 5
 TOTAL = EPOCHS * STEPS

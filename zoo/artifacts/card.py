@@ -119,7 +119,7 @@ class ReferenceOutputs(_Part):
     Attributes:
         pictures: their version.
         logits: a row for each picture, 9 significant digits: what float32 needs. Of the classes that
-            `zoo.parity.verify.listed_classes` names: all of them up to `MAX_REFERENCE_CLASSES`.
+            `zoo.parity.self_check.listed_classes` names: all of them up to `MAX_REFERENCE_CLASSES`.
         spread: of the logits over the real pictures of the parity check.
         tolerance: the difference that another machine may make, relative to the spread.
     """

@@ -27,7 +27,8 @@ from zoo.errors import (
     is_out_of_memory,
     reason_of,
 )
-from zoo.images import Admit, as_picture, read_picture
+from zoo.images import as_picture, read_picture
+from zoo.images.read import Admit
 from zoo.metrics import log_softmax
 from zoo.processes.threads import Threads, aside
 from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.audit.doubles import Double, find_doubles
-from zoo.audit.near import MAX_DISTANCE, MIN_SIDE
+from zoo.audit.duplicates import Double, find_doubles
+from zoo.audit.near_duplicates import MAX_DISTANCE, MIN_SIDE
 from zoo.audit.problems import Problem, class_counts, find_problems
 from zoo.audit.scan import Scan
 

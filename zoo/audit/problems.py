@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.audit.doubles import Double
+from zoo.audit.duplicates import Double
 from zoo.audit.scan import Scan
 from zoo.recipes.recipe import Recipe
 

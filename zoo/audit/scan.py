@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zoo.audit.near import MIN_DEVIATION, MIN_SIDE, THUMB_SIDE
+from zoo.audit.near_duplicates import MIN_DEVIATION, MIN_SIDE, THUMB_SIDE
 from zoo.data.prefetch import decode
 from zoo.data.types import ArrayPictures, Dataset, Split
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
@@ -28,7 +28,7 @@ class Scan:
         sizes: int64 `[N, 2]`, height and width in pixels; 0 where a picture is unreadable.
         grey, blank: bool `[N]`: without colour; of one flat colour.
         digests: of the decoded pixels; empty where unreadable.
-        thumbs: grey copies, uint8 `[32, 32]`, of those that `zoo.audit.near` may compare, by number.
+        thumbs: grey copies, uint8 `[32, 32]`, of those that `zoo.audit.near_duplicates` may compare, by number.
         unreadable: number and reason, one sentence.
     """
 

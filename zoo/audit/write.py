@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.audit.doubles import Double
+from zoo.audit.duplicates import Double
 from zoo.audit.findings import Report, double_row
 from zoo.audit.scan import Scan
 from zoo.errors import UnreadablePictureError, UsageError, reason_of

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.options import ArtifactDevice
+from zoo.cli.output_file import check_target, require_matplotlib, writing
 from zoo.cli.signals import ending
-from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def check(
 
 
 def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
-    from zoo.audit.near import MIN_SIDE
+    from zoo.audit.near_duplicates import MIN_SIDE
     from zoo.cli.console import warn
     from zoo.cli.tables import print_table
     from zoo.progress import printable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.output_file import check_target, require_matplotlib, writing
 from zoo.cli.signals import ending
-from zoo.cli.targets import check_target, require_matplotlib, writing
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:

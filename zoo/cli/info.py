@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.targets import check_target, writing
+from zoo.cli.output_file import check_target, writing
 from zoo.errors import UnknownNameError, UsageError
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 

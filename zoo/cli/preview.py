@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.targets import check_target, writing
+from zoo.cli.output_file import check_target, writing
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError, UsageError
 from zoo.training.plan import PARTS

@@ -1,6 +1,6 @@
 """Datasets: what they are, and how folders and list files become one."""
 
-from zoo.data.location import dataset_at, looks_like_path
+from zoo.data.dataset_path import dataset_at, looks_like_path
 from zoo.data.splits import split_validation
 from zoo.data.types import ArrayPictures, Dataset, FilePictures, Pictures, Split
 

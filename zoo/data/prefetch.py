@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
-from zoo.data.budget import DECODE_BUDGET, MemoryBudget
+from zoo.data.memory_budget import DECODE_BUDGET, MemoryBudget
 from zoo.data.reading import Found, Reader, Source
 from zoo.data.types import Pictures
 from zoo.processes.threads import Threads

@@ -21,7 +21,7 @@ def find_dataset(recipe: Recipe) -> DatasetSpec:
 
     A folder in the working directory that is called like a dataset is written `./mnist`.
     """
-    from zoo.data.location import dataset_at
+    from zoo.data.dataset_path import dataset_at
 
     spec = registered_dataset(recipe.dataset)
     if spec is None:
@@ -36,7 +36,7 @@ def find_dataset(recipe: Recipe) -> DatasetSpec:
 
 def registered_dataset(name: str) -> DatasetSpec | None:
     """The dataset of that name, None where it is a path. Raises `UnknownNameError` where it is neither."""
-    from zoo.data.location import looks_like_path
+    from zoo.data.dataset_path import looks_like_path
     from zoo.registry import registry
 
     if name.startswith((".", "/", "~")):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.budget import MemoryBudget
+from zoo.data.memory_budget import MemoryBudget
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
-from zoo.images import Admit, PostponedError
 from zoo.images.bands import BYTES_PER_PIXEL
+from zoo.images.read import Admit, PostponedError
 
 # What decodes a picture, calling its argument with the number of pixels before it does; or a picture, uint8 [H, W, 3].
 Source = Callable[[Admit], np.ndarray] | np.ndarray

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.images import Admit, read_picture
+from zoo.images import read_picture
+from zoo.images.read import Admit
 
 
 class ArrayPictures:

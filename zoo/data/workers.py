@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.budget import DECODE_BUDGET, MemoryBudget
+from zoo.data.memory_budget import DECODE_BUDGET, MemoryBudget
 from zoo.data.prefetch import count_workers
 from zoo.errors import TooLittleMemoryError, is_out_of_memory
 from zoo.images import read_picture

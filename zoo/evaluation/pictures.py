@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.dataset_path import dataset_at
 from zoo.data.folder import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, read_folder, subfolders
+from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, quoted, some, sort_labels
-from zoo.data.lists import read_list
-from zoo.data.location import dataset_at
 from zoo.data.prepare import final_split, load_dataset, registered_dataset, training_splits
 from zoo.data.types import Dataset, FilePictures, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of

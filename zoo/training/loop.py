@@ -23,12 +23,12 @@ from zoo.training.batches import EVALUATION_BATCH_SIZE, Views, chunks
 from zoo.training.checkpoint import Progress
 from zoo.training.distributed import World
 from zoo.training.history import ETA, TIMED_STEPS, Best, History
+from zoo.training.learner import TrainState
 from zoo.training.loss import share_of_loss
 from zoo.training.phase import Phase, PhaseMaker, State
 from zoo.training.setup import Setup
 from zoo.training.strategies import PhasePlan
 from zoo.training.time_budget import TimeBudget
-from zoo.training.train_state import TrainState
 from zoo.transforms.augment import make_policy
 from zoo.transforms.mixup import make_mixer
 

@@ -27,11 +27,11 @@ from zoo.report.plots import plot_sweep
 from zoo.training.batches import chunks
 from zoo.training.distributed import World
 from zoo.training.history import History
+from zoo.training.learner import TrainState, check_compiler
 from zoo.training.loop import Trainer
 from zoo.training.phase import Phase
 from zoo.training.setup import decode_splits, prepare
 from zoo.training.time_budget import TimeBudget
-from zoo.training.train_state import TrainState, check_compiler
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.9  # of the loss, per step

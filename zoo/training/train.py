@@ -29,13 +29,13 @@ from zoo.training import checkpoint
 from zoo.training.distributed import World, count_processes
 from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
+from zoo.training.learner import check_compiler
 from zoo.training.loop import Trainer
 from zoo.training.plan import check_size, choose_machine
 from zoo.training.resume import changes, fingerprint, machine, same_pictures
 from zoo.training.setup import Setup, decode_splits, prepare
 from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
-from zoo.training.train_state import check_compiler
 
 RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo.data.folder import find_splits, read_folder, subfolders
+from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, assemble, quoted, some
-from zoo.data.lists import read_list
 from zoo.data.types import Dataset
 from zoo.errors import DataError, UsageError
 from zoo.images import is_picture

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.audit.near import MAX_DISTANCE, near_groups
+from zoo.audit.near_duplicates import MAX_DISTANCE, near_groups
 from zoo.audit.scan import Scan
 
 _EXACT, _FAR = -1, 99

@@ -13,8 +13,9 @@ from zoo.errors import TrainingError
 from zoo.models.state_dict import load_state
 from zoo.recipes.recipe import Recipe
 from zoo.training.distributed import World
-from zoo.training.optim import LRSchedule, make_optimizer
+from zoo.training.optim import make_optimizer
 from zoo.training.phase import Phase, State
+from zoo.training.schedule import LRSchedule
 
 
 class TrainState:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from zoo.cli import app
-from zoo.cli.targets import check_target, writing
+from zoo.cli.output_file import check_target, writing
 from zoo.errors import UsageError
 from zoo.exporting.pipeline import export
 
@@ -31,10 +31,15 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
     def never(*_, **__):
         raise AssertionError("the work began")
 
-    for work in ("cli.evaluate._run", "cli.info._card_facts", "bench.rounds.measure", "preview.make_preview"):
+    for work in (
+        "cli.evaluate._run",
+        "cli.info._card_facts",
+        "benchmarking.rounds.measure",
+        "training.preview.make_preview",
+    ):
         monkeypatch.setattr(f"zoo.{work}", never)
     content = model.read_bytes()
-    target = bars if command == "preview" else model
+    subject = bars if command == "preview" else model
     cases = [
         (model, f"'{model}' is not named so"),
         (tmp_path / "page", "is not named so"),
@@ -45,7 +50,7 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
         (tmp_path / f"{'a' * 250}{suffix}", "cannot be written: file name too long"),  # under its temporary name
     ]
     for target, reason in cases:
-        done = CliRunner().invoke(app, [command, str(target), option, str(target)])
+        done = CliRunner().invoke(app, [command, str(subject), option, str(target)])
         assert isinstance(done.exception, UsageError), (target, done.output)
         assert reason in done.exception.cause
         assert option in done.exception.remedy

@@ -1,0 +1,228 @@
+"""The one decoder: any picture file becomes RGB pixels, in training, `zoo predict` and the demo alike.
+
+Whatever a file holds, the result is uint8 `[H, W, 3]`, turned upright as its EXIF orientation says,
+transparency composited on white, 16-bit grey scaled to 8 bits. Colour profiles are ignored, as they were when
+the published weights were trained. Pillow's draft mode is not used: its pixels depend on the size asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from zoo.errors import TooLittleMemoryError, UnreadablePictureError
+from zoo.images.bands import upright_pixels
+from zoo.images.bounded_file import BoundedFile, TooCostlyError, bounded
+
+# Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+# 134 megapixels are 403 MB as RGB; medium-format cameras deliver 102.
+MAX_PIXELS = 2**27
+
+# Of decoders that take more memory for a pixel than the others, how many pixels one counts for.
+COSTLY = {"WEBP": 2.3, "JPEG2000": 2.7, "AVIF": 1.4}
+
+# Called with the number of pixels of a picture before it is decoded, more where its decoder is `COSTLY`. It may wait,
+# or raise `PostponedError`.
+Admit = Callable[[int], None]
+
+
+class PostponedError(Exception):
+    """Raised by `Admit`: the picture is not decoded now. It passes through `read_picture`."""
+
+
+def read_picture(
+    source: Path | str | bytes | BinaryIO, *, max_pixels: int | None = None, admit: Admit | None = None
+) -> np.ndarray:
+    """Decodes one picture. That takes 7 bytes of memory for each pixel, 3 of which are the result.
+
+    Args:
+        source: a path, the bytes of a file, or a file open for reading.
+        max_pixels: the most pixels that a picture may have; `MAX_PIXELS` unless given. The header says how many
+            there are, so a larger picture is refused before it is decoded.
+        admit: called between the two.
+
+    Returns:
+        uint8 `[H, W, 3]`, red, green, blue; the first frame of an animation.
+
+    Raises:
+        UnreadablePictureError: the file is missing, empty, damaged, no picture, or has more than `max_pixels` pixels,
+            or there is not enough memory for it.
+    """
+    name = _name(source)
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    try:
+        with _quiet(), _opened(source) as file:
+            readable = bounded(file)
+            with Image.open(cast(BinaryIO, readable), formats=_formats()) as image:
+                if isinstance(readable, BoundedFile):
+                    readable.allow(image.width * image.height, image.format)
+                return _pixels(image, most, admit)
+    except PostponedError:
+        raise
+    except MemoryError:
+        raise TooLittleMemoryError(name) from None
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        mend = "Check its name" if isinstance(error, FileNotFoundError) else "Replace it"
+        raise UnreadablePictureError(
+            f"{name} cannot be read: {_reason(error, source, most)}.", f"{mend}, or leave it out."
+        ) from None
+
+
+def as_picture(picture: Any) -> np.ndarray:
+    """A picture from whatever a program holds: a path, bytes, an open file, a PIL image, or an array.
+
+    Args:
+        picture: what `read_picture` takes; a `PIL.Image.Image`; or pixels `[H, W]`, `[H, W, 1]`, `[H, W, 3]`
+            or `[H, W, 4]` (composited on white) as uint8, uint16 (scaled), bool, or floats from 0 to 1.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+
+    Raises:
+        UnreadablePictureError: as `read_picture`, and for arrays of other shapes, types or values.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return read_picture(Path(picture))
+    if isinstance(picture, bytes) or hasattr(picture, "read"):
+        return read_picture(picture)
+    if isinstance(picture, Image.Image):
+        try:
+            with _quiet():
+                return _pixels(picture, MAX_PIXELS)
+        except MemoryError:
+            raise TooLittleMemoryError("The picture") from None
+        except Exception as error:  # as in read_picture: an image may still have to be decoded
+            raise UnreadablePictureError(
+                f"The picture cannot be read: {_reason(error, picture, MAX_PIXELS)}.", "Replace it, or leave it out."
+            ) from None
+    try:
+        return _array_pixels(np.asarray(picture))
+    except MemoryError:
+        raise TooLittleMemoryError("The picture") from None
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _opened(source: Path | str | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes):
+        yield BytesIO(source)
+    elif isinstance(source, Path | str):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        yield source
+
+
+def _pixels(image: Image.Image, max_pixels: int, admit: Admit | None = None) -> np.ndarray:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise _TooLargeError(f"{width:,} x {height:,}")
+    if admit:
+        admit(round(width * height * COSTLY.get(image.format or "", 1)))
+    return upright_pixels(image)
+
+
+def _array_pixels(array: np.ndarray) -> np.ndarray:
+    shape = f"shape {list(array.shape)} and type {array.dtype}"
+    grey = array.ndim == 2  # noqa: PLR2004
+    if 0 in array.shape or not (grey or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):  # noqa: PLR2004
+        raise UnreadablePictureError(
+            f"An array of {shape} is no picture.", "Pass [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]."
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1:
+        array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise UnreadablePictureError(
+            f"The range of an array of {shape} is not known.", "Pass uint8, uint16, or floats from 0 to 1."
+        )
+    if grey or array.shape[2] == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    if array.shape[2] == 4:  # noqa: PLR2004
+        return upright_pixels(Image.fromarray(np.ascontiguousarray(array), "RGBA"))
+    return np.array(array)
+
+
+def _name(source: Path | str | bytes | BinaryIO) -> str:
+    if isinstance(source, Path | str):
+        return f"'{source}'"
+    name = getattr(source, "name", None)
+    return f"'{name}'" if isinstance(name, str) else "The picture"
+
+
+def _reason(error: Exception, source: object, max_pixels: int) -> str:
+    match error:
+        case _ if _is_empty(source):
+            reason = "it is empty"
+        case UnidentifiedImageError():
+            reason = f"it is no picture of a known format ({', '.join(FORMATS)})"
+        case OSError(strerror=str(text)):
+            reason = text.lower()
+        case _TooLargeError() | Image.DecompressionBombError():
+            # Pillow refuses the largest itself, and its message begins with their number of pixels.
+            size = str(error) if isinstance(error, _TooLargeError) else f"{int(re.findall('[0-9]+', str(error))[0]):,}"
+            reason = f"it has {size} pixels, which is more than {max_pixels:,} pixels"
+        case TooCostlyError():
+            reason = str(error)
+        case _ if "truncated" in str(error).lower():
+            reason = "it is truncated"
+        case _:
+            reason = f"it is damaged ({str(error).strip().rstrip('.')})"
+    return reason
+
+
+def _is_empty(source: object) -> bool:
+    if not isinstance(source, Path | str):
+        return source == b""
+    try:
+        return Path(source).is_file() and Path(source).stat().st_size == 0
+    except OSError:  # the name is too long
+        return False
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_quiet_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Pillow's warnings about metadata and size; the filters are shared by all decoding threads."""
+    global _quiet_users, _quiet_filters  # noqa: PLW0603
+    with _quiet_lock:
+        if _quiet_users == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _quiet_users += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0:
+                _quiet_filters.__exit__(None, None, None)
