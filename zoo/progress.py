@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LIVE_SECONDS = 1  # between two notes beside a bar on a terminal
+LOG_SECONDS = 60  # between two lines of one job in a log
 
 
 def say_nothing(_: str) -> None:
@@ -58,12 +66,46 @@ class Reporter:
         self.console.print(table)
 
     @contextmanager
-    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Shows a bar while the context is open; its value advances the bar by a number of steps. A log gets none."""
+    def bar(self, what: str, total: int, every: int | None = None) -> Iterator[Bar]:
+        """Shows how far a job is while the context is open: a bar on a terminal, a line a minute in a log.
+
+        Args:
+            total: of the steps that the yielded bar is called with.
+            every: steps after which it prints a line too.
+        """
+        bar = Bar(self.console, what, total, every)
+        with bar.shown:
+            yield bar
+
+
+class Bar:
+    """How far one job is. Calling it advances it."""
+
+    def __init__(self, console: Console, what: str, total: int, every: int | None) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        self.console, self.what, self.total, self.every = console, what, total, every
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        live = self.console.is_terminal
-        with Progress(*columns, console=self.console, transient=True, disable=not live) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda steps: progress.advance(task, steps)
+        self.live, self.done, self._said = console.is_terminal, 0, time.perf_counter()
+        self.shown = Progress(*columns, console=console, transient=True, disable=not self.live)
+        self._task = self.shown.add_task(what, total=total)
+
+    def __call__(self, steps: int, note: Callable[[], str] | None = None) -> None:
+        """Advances by a number of steps.
+
+        Args:
+            note: what to say beside the number of steps. It is asked only where it is shown, for it may have to wait.
+        """
+        before, self.done = self.done, self.done + steps
+        self.shown.advance(self._task, steps)
+        if self.console.quiet:
+            return
+        line = self.every is not None and self.done // self.every > before // self.every
+        now = time.perf_counter()
+        if now - self._said > (LIVE_SECONDS if self.live else LOG_SECONDS):
+            self._said, line = now, line or not self.live
+            if self.live and note:
+                self.shown.update(self._task, description=f"{self.what}, {note()}")
+        if line:
+            said = f"{self.what}: {self.done:,} of {self.total:,}"
+            self.console.print(f"{said}, {note()}" if note else said, markup=False)

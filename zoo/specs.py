@@ -62,6 +62,7 @@ class WeightsSpec:
             (whose number of classes differs) are ignored. Raises OSError when they cannot be had.
         ignore: prefixes of entries that the built network does not have (auxiliary heads).
         licence: one line about who made them and under which terms they may be used.
+        bundled: whether they are installed with the plugin, so that `load` downloads nothing.
     """
 
     name: str
@@ -72,6 +73,7 @@ class WeightsSpec:
     crop_fraction: float = 1.0
     ignore: tuple[str, ...] = ()
     licence: str = ""
+    bundled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

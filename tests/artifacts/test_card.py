@@ -13,7 +13,7 @@ from zoo.artifacts.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card
 from zoo.errors import ArtifactError, ExportError
 from zoo.exporting.card_writing import make_card
 from zoo.models.classifier import Classifier
-from zoo.parity.reference import rounding_on
+from zoo.parity.references import rounding_on
 from zoo.parity.self_check import reference_outputs
 from zoo.parity.synthetic import synthetic_pictures
 from zoo.registry import registry
@@ -130,7 +130,7 @@ def test_a_strangers_card_is_refused(changes, reason):
         ('"schema_version":2', "stands twice", '"schema_version":2,"schema_version":1'),
         ('"max":1e-6', "nested too deeply", '"max":' + "[" * 100_000),
         ('"max":1e-6', "JSON", '"max":' + "9" * 5000),
-        ('"name":"tiny on shapes"', "valid at the whole", '"name":"\\ud800"'),
+        ('"name":"colours"', "valid at the whole", '"name":"\\ud800"'),
     ],
     ids=["infinite", "nan", "twice", "version twice", "deep", "digits", "surrogate"],
 )

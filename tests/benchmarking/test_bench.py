@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from zoo.benchmarking.rounds import ROUNDS, measure, settings
 from zoo.cli import app
 from zoo.errors import MissingExtraError, UsageError
-from zoo.exporting.pipeline import export, reference_of
+from zoo.exporting.pipeline import export
+from zoo.parity.references import reference_of
 
 QUICK = ("--seconds", 0.1, "--batch-sizes", "4,1", "--threads", 1)
 

@@ -277,8 +277,8 @@ def test_the_average_is_what_is_validated_kept_and_deployed(learn, phases, optio
     run = learn(ema=0.9, learning_rate=0.02, epochs=1, **options)
     seen = phases[-1]
     kept = load_file(run.path / "best.safetensors")
-    average = seen.phase.state(seen.learner.average.module.state_dict())
-    raw = seen.phase.state(seen.learner.phase.model.state_dict())
+    average = seen.phase.state(seen.train_state.average.module.state_dict())
+    raw = seen.phase.state(seen.train_state.phase.model.state_dict())
     assert all(torch.equal(kept[name], value) for name, value in average.items())
     assert not torch.allclose(kept["2.weight"], raw["2.weight"], atol=1e-4)
     assert torch.equal(run.classifier().network.state_dict()["2.weight"], kept["2.weight"])
@@ -433,7 +433,7 @@ LONG = ("--strategy", "gradual", "--epochs", "10")
         (["--strategy", "head", "--views", "3"], "alike without augmentation", "--augment"),
         (["--schedule", "multistep"], "multistep needs its epochs", "--milestones"),
         (["--schedule", "multistep", "--milestones", "5,3"], "milestones cannot be '5,3'", "rising epochs"),
-        (["--unfreeze-at", "3"], "Only the strategy gradual", "--strategy gradual"),
+        (["--unfreeze-at", "3"], "unfreeze_at has no effect", "--strategy gradual"),
         ([*LONG, "--unfreeze-at", "1,3"], "cannot unfreeze at 1,3", "from 2 to 10"),
         ([*LONG, "--unfreeze-at", "3,11"], "cannot unfreeze at 3,11", "from 2 to 10"),
         ([*LONG, "--unfreeze-at", "2,3,4"], "2 stages before the head", "at most 2"),
@@ -488,4 +488,4 @@ def test_an_unknown_key_of_a_recipe_names_its_line(bars, tmp_path, refused):
     path.write_text(f'backbone = "tiny"\ndataset = "{bars}"\n\n# faster\nlearning_rte = 0.1\n')
     said = refused("--recipe", path)
     assert "mine.toml, line 5: a recipe has no option 'learning_rte'." in said
-    assert "Did you mean learning_rate?" in said
+    assert "Did you mean learning_rate" in said

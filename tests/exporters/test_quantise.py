@@ -16,9 +16,10 @@ from torch import nn
 from zoo.artifacts.predictor import open_runtime
 from zoo.errors import ExportError, ParityError, UsageError
 from zoo.exporting.int8_calibration import calibration
-from zoo.exporting.pipeline import export, reference_of
+from zoo.exporting.pipeline import export
 from zoo.models.classifier import Classifier
 from zoo.parity import check_final
+from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters.quantise import _module, _within_budget, quantise

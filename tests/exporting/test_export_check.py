@@ -17,7 +17,8 @@ from zoo.artifacts.predictor import load
 from zoo.cli import app
 from zoo.cli.export import _agreement, _quantised
 from zoo.errors import ParityError, UsageError
-from zoo.exporting.pipeline import export, reference_of
+from zoo.exporting.pipeline import export
+from zoo.parity.references import reference_of
 from zoo.registry import registry
 
 
@@ -29,7 +30,8 @@ def reference(trained) -> parity.Reference:
 @pytest.fixture
 def no_work(monkeypatch):
     """The classifier does not run over the pictures."""
-    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", lambda *_: pytest.fail("it started"))
+    for home in ("exporting.pipeline", "parity.references"):
+        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: pytest.fail("it started"))
 
 
 def run_zoo(*arguments: object):
@@ -163,7 +165,8 @@ def test_an_interrupt_that_a_library_swallows_ends_the_export(trained, place, mo
         pytest.fail("it went on")
 
     before = signal.getsignal(number)
-    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", swallows)
+    for home in ("exporting.pipeline", "parity.references"):
+        monkeypatch.setattr(f"zoo.{home}.reference_of", swallows)
     monkeypatch.setattr(zoo.exporting.pipeline, "export", never)
     done = run_zoo(trained.path, "--onnx", "--output", place / "m")
     assert done.exit_code == 128 + number
@@ -178,7 +181,8 @@ def test_what_was_finished_before_a_failure_is_named(trained, place, monkeypatch
             raise end
         return SimpleNamespace(path=Path(f"{output}.{name}"))
 
-    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", lambda *_: None)
+    for home in ("exporting.pipeline", "parity.references"):
+        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: None)
     monkeypatch.setattr(zoo.exporting.pipeline, "export", one_then_none)
     done = run_zoo(trained.path, "--onnx", "--torchscript", "--pt2", "--output", place / "m")
     assert f"Finished and checked so far: {place / 'm.onnx'}, {place / 'm.torchscript'}\n" in done.stderr

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import ExportError
-from zoo.exporting.pipeline import export, reference_of
+from zoo.exporting.pipeline import export
+from zoo.parity.references import reference_of
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
 FILES = ("model.onnx", "model.pt")

@@ -17,7 +17,8 @@ from zoo import parity
 from zoo.artifacts.predictor import load, read_card
 from zoo.cli import app
 from zoo.errors import ArtifactError, ExportError, ParityError, UnknownNameError, UsageError
-from zoo.exporting.pipeline import Artifact, export, reference_of
+from zoo.exporting.pipeline import Artifact, export
+from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.specs import WriteOptions, Written
 
@@ -291,7 +292,8 @@ def test_the_command_writes_both_formats(trained, place):
 
 def test_one_place_that_is_taken_stops_the_command_before_it_starts(trained, place, monkeypatch):
     (place / "bars.pt").touch()
-    monkeypatch.setattr(zoo.exporting.pipeline, "reference_of", lambda *_: pytest.fail("it started"))
+    for home in ("exporting.pipeline", "parity.references"):
+        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: pytest.fail("it started"))
     done = run_zoo(trained.path, "--onnx", "--torchscript", "--output", place / "bars")
     assert isinstance(done.exception, UsageError)
     assert "bars.pt" in str(done.exception)

@@ -95,7 +95,7 @@ def test_a_fresh_file_proves_itself(model, trained):
 
     with torch.inference_mode():
         expected = [classifier(torch.from_numpy(p[None]))[0].numpy() for p in synthetic_pictures(24)]
-    np.testing.assert_allclose(reference.logits, expected, atol=1e-4 * reference.logit_std)
+    np.testing.assert_allclose(reference.logits, expected, atol=1e-4 * reference.spread)
     assert reference.tolerance == 1e-4
 
 

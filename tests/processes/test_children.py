@@ -16,8 +16,9 @@ import pytest
 import zoo.processes.threads
 from zoo import parity
 from zoo.errors import UsageError
-from zoo.exporting.pipeline import export, reference_of
+from zoo.exporting.pipeline import export
 from zoo.parity.process import fresh_process
+from zoo.parity.references import reference_of
 from zoo.parity.refusal import LateError
 from zoo.parity.verify import verify
 from zoo.processes.threads import Threads, aside

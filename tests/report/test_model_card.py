@@ -33,6 +33,10 @@ NASTY = (
 
 card = partial(
     any_card,
+    name="shapes",
+    preprocess={"image_size": 24},
+    backbone="tiny",
+    backbone_plugin="zoo-tiny 1.0",
     classes=("circle", "square", "star"),
     dataset={"name": "shapes", "licence": "CC0"},
     recipe={"epochs": 3, "freeze_until": None},

@@ -109,7 +109,7 @@ def test_a_network_that_asks_for_the_version_of_its_weights_goes_on(bars, tmp_pa
 def test_the_checkpoint_is_what_it_goes_on_from(bars, tmp_path, monkeypatch):
     folder = ended(monkeypatch, bars, tmp_path, after=30, **BASE)
     state = checkpoint.load(folder)
-    assert (state["position"].epoch, state["position"].batch) == (3, 4)
+    assert (state["progress"].epoch, state["progress"].batch) == (3, 4)
     begun = []
     real = Trainer.loss
     monkeypatch.setattr(Trainer, "loss", lambda self, *arguments: begun.append(None) or real(self, *arguments))

@@ -290,7 +290,7 @@ def test_augmented_views_are_normalised_as_plain_ones_are(learn, phases):
 def test_learning_rates_are_those_of_the_stage_table(learn, phases, options):
     learn(schedule="constant", **options)
     plan, network = phases[0].trainer.plan, phases[0].trainer.network
-    table = stage_rows(plan, phases[0].trainer.phases.stages, network)
+    table = stage_rows(plan, phases[0].trainer.phase_maker.stages, network)
     said = [row[3].split(", then ") for row in table]
     found = [[] for _ in table]
     for seen in phases:

@@ -101,7 +101,7 @@ def _export(
 ) -> list[Artifact]:
     from zoo.exporting.options import checked
     from zoo.exporting.pipeline import export, shown, target_of
-    from zoo.parity.reference import reference_of
+    from zoo.parity.references import reference_of
     from zoo.runs.run import Run, latest_run
 
     plans = [checked(name, **asked) for name in chosen]

@@ -14,7 +14,7 @@ import typer
 
 from zoo.cli.console import process_number
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipes.parsing import flag
+from zoo.recipes.parsing import flag, without_effect
 from zoo.recipes.recipe import PLACES, Recipe
 
 if TYPE_CHECKING:
@@ -63,17 +63,32 @@ def _print(run: Run, *, as_json: bool) -> None:
 
         typer.echo(json.dumps({"run": str(run.path), **run.info}))
         return
-    figures = run.metrics
     page = run.path / "report.html"
     report = f"Report: {page}\n" if page.exists() else ""  # a warning has said why not
     typer.echo(
-        f"\n{run.info['metrics_split']} accuracy {figures['top1']:.2%} on {figures['num_pictures']:,} pictures "
-        f"(weights of epoch {run.info['best_epoch']}, {run.info['training_seconds']:.0f} s of training)\n"
+        f"\n{_figures(run)}"
         f"Run:    {run.path}\n"
         f"Plots:  {run.path / 'curves.png'}, {run.path / 'confusion.png'}\n"
         f"{report}"
         f"Next:   zoo export {run.path} --onnx --torchscript"
     )
+
+
+def _figures(run: Run) -> str:
+    """What came of a training, a line each."""
+    figures, best, parameters = run.metrics, run.info["validation"], run.info["parameters"]
+    split, precision = run.info["metrics_split"], run.info["plan"]["precision"]
+    final = f"{split} accuracy {figures['top1']:.2%}, loss {figures['loss']:.4f}, {figures['num_pictures']:,} pictures"
+    lines = [f"Final:  {final}"]
+    if split == "validation" and best["val_top1"] != figures["top1"]:
+        lines += [
+            "        (the pictures of the epochs above, but from their files and in fp32, as in an export;",
+            f"        above they were shrunk beforehand, rounded to 8 bits, and computed in {precision})",
+        ]
+    kept = f"epoch {run.info['best_epoch']}, validation accuracy {best['val_top1']:.2%}, loss {best['val_loss']:.4f}"
+    trained = f"{parameters['total']:,} parameters, of which {parameters['trainable']:,} trained"
+    minutes = f"{run.info['training_seconds'] / 60:.1f} min of training"
+    return "\n".join([*lines, f"Best:   {kept}", f"Time:   {minutes}", f"Size:   {trained}"]) + "\n"
 
 
 def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str, Any]:
@@ -109,6 +124,8 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
     if backbone_first and "backbone" in stored and "dataset" not in given and "backbone" in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
     merged = {**stored, **given}
+    for name in set(without_effect(merged, Recipe.defaults())) & (set(stored) - set(given)):
+        del merged[name]  # what it belonged to was changed on the command line
     if file and "dataset" not in merged:
         raise UsageError(f"The recipe {file} leaves the dataset to you.", f"Write: {usage} --recipe {file} DATASET")
     recipe = Recipe.make(**merged)

@@ -20,7 +20,7 @@ from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
 from zoo.exporting.options import check_output, check_path, checked
 from zoo.files import data_path
-from zoo.parity.reference import reference_of
+from zoo.parity.references import reference_of
 from zoo.parity.self_check import reference_outputs
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.progress import say_nothing

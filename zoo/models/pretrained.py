@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import WeightsError
 from zoo.models.state_dict import load_state
+from zoo.registry import backbones_with_weights
 from zoo.specs import BackboneSpec, PreprocessSpec, WeightsSpec
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def load_weights(
     except _UnavailableError as error:
         if policy == "pretrained":
             remedy = "Use --weights none to start from random weights, or --weights PATH for your own file."
+            if installed := backbones_with_weights():
+                remedy += f" Backbones whose weights are installed: {', '.join(installed)}."
             raise WeightsError(error.cause, remedy) from error
         note = f"{error.cause} The network starts from random weights."
         return WeightsReport(name="none", pretrained=False, note=note)

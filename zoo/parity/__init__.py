@@ -9,6 +9,6 @@ What is compared: `zoo.parity.cases`. What is allowed, and why: `zoo.parity.tole
 """
 
 from zoo.parity.checking import check, check_final
-from zoo.parity.reference import Depth, Reference, reference
+from zoo.parity.references import Depth, Reference, reference
 
 __all__ = ["Depth", "Reference", "check", "check_final", "reference"]

@@ -18,7 +18,7 @@ from zoo.parity.compare import CheckResult, Outputs, close, figures, findings, f
 from zoo.parity.diagnosis import batches_taken, diagnose
 from zoo.parity.differences import counts
 from zoo.parity.process import Answers, fresh_process
-from zoo.parity.reference import Reference
+from zoo.parity.references import Reference
 from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.tolerances import Allowed, allowed
 from zoo.processes.children import ANSWER_SECONDS

@@ -11,7 +11,7 @@ import numpy as np
 from zoo.metrics import predicted
 from zoo.parity.cases import ROWS
 from zoo.parity.differences import Compared, compare, counts, tolerance_scales
-from zoo.parity.reference import Reference
+from zoo.parity.references import Reference
 from zoo.parity.tolerances import Allowed
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.parity.cases import Case
 from zoo.parity.process import Answers
-from zoo.parity.reference import Reference, answers
+from zoo.parity.references import Reference, answers
 from zoo.parity.refusal import LateError, RefusedError
 
 if TYPE_CHECKING:

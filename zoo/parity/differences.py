@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.parity.reference import Reference
+from zoo.parity.references import Reference
 from zoo.parity.tolerances import WIDEST, Allowed
 
 MAX_LISTED = 20

@@ -92,7 +92,7 @@ def reference_outputs(
 
 def _rounding(classifier: Classifier, precision: Precision) -> float:
     """How far the logits of synthetic pictures may be moved by rounding alone, as `zoo.parity` sees it."""
-    from zoo.parity.reference import rounding_on
+    from zoo.parity.references import rounding_on
     from zoo.parity.tolerances import COARSE, NOISE
 
     times = {"fp32": NOISE, "fp16": COARSE, "int8": 0}[precision]

@@ -224,7 +224,7 @@ def _agreement(
     run: Run, exporter: ExporterSpec, path: Path, card: Card, *, time_limit: float, progress: Callable[[str], None]
 ) -> Finding:
     from zoo import parity
-    from zoo.parity.reference import reference_of
+    from zoo.parity.references import reference_of
 
     if run.classes != card.classes or run.preprocess != card.preprocess:
         return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +18,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "epochs": (1, 100_000, "from 1 to 100,000"),
     "batch_size": (2, 65_536, "from 2 to 65,536"),
     "accumulate": (1, 65_536, "from 1 to 65,536"),
+    "head_epochs": (1, 100_000, "from 1 to 100,000"),
+    "head_learning_rate": (1e-12, 1e3, "above 0"),
     "image_size": (1, 4_096, "from 1 to 4,096"),
     "learning_rate": (1e-12, 1e3, "above 0"),
     "layer_decay": (1e-3, 1, "above 0, to 1"),
@@ -31,6 +34,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "clip_norm": (1e-12, 1e12, "above 0"),
     "ema": (0, 0.999999, "from 0 to below 1"),
     "early_stopping": (1, 100_000, "from 1 to 100,000"),
+    "log_every": (1, 10**9, "from 1"),
     "rotate": (0, 180, "from 0 to 180"),
     "translate": (0, 1, "from 0 to 1"),
     "shear": (0, 60, "from 0 to 60"),
@@ -46,6 +50,19 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "checkpoint_minutes": (0, 1e6, "from 0"),
     "max_unreadable": (0, 1, "from 0 to 1"),
     "seed": (0, 2**32 - 1, "from 0 to 4294967295"),
+}
+# Options that another one decides over: without one of these values of it they change nothing.
+NEEDS: dict[str, tuple[str, tuple[str | None, ...]]] = {
+    "milestones": ("schedule", ("multistep",)),
+    "step_epochs": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step", "multistep", "plateau")),
+    "patience": ("schedule", ("plateau",)),
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+    "unfreeze_at": ("strategy", ("gradual",)),
+    "head_epochs": ("strategy", ("finetune", None)),
+    "head_learning_rate": ("strategy", ("finetune", "gradual", None)),
+    "layer_decay": ("strategy", ("finetune", "gradual", "full", None)),
 }
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -70,6 +87,28 @@ def check_lines(path: Path, text: str, options: Mapping[str, Any], known: Sequen
 def _suggestion(name: str, known: Sequence[str]) -> str:
     near = nearest(name, known)
     return f"Did you mean {' or '.join(near)}?" if near else f"The options are: {', '.join(known)}."
+
+
+def without_effect(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """The names of options that differ from their defaults and change nothing beside the others."""
+    found = []
+    for name, (other, values) in NEEDS.items():
+        given = options.get(name, defaults[name]) != defaults[name]
+        if given and options.get(other, defaults[other]) not in values:
+            found.append(name)
+    return found
+
+
+def _refuse_without_effect(recipe: Recipe) -> None:
+    for name in without_effect(dataclasses.asdict(recipe), recipe.defaults()):
+        other, values = NEEDS[name]
+        needed = " or ".join(str(value) for value in values if value)
+        beside = getattr(recipe, other)
+        raise UsageError(
+            f"The option {name} has no effect "
+            + (f"with {flag(other)} {beside}." if beside else f"without {flag(other)} {needed}."),
+            f"Leave out {flag(name)}, or give {flag(other)} {needed}.",
+        )
 
 
 def validate(kind: type[Recipe], options: Mapping[str, Any]) -> Recipe:
@@ -112,8 +151,7 @@ def _check_texts(recipe: Recipe) -> None:
     epochs_of("milestones", recipe.milestones)
     if recipe.schedule == "multistep" and not recipe.milestones:
         raise UsageError("The schedule multistep needs its epochs.", "Give them, for example: --milestones 10,15")
-    if recipe.unfreeze_at and recipe.strategy != "gradual":
-        raise UsageError("Only the strategy gradual unfreezes at given epochs.", "Add --strategy gradual.")
+    _refuse_without_effect(recipe)
 
 
 def channels(recipe: Recipe, name: str) -> tuple[float, float, float] | None:

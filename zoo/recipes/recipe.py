@@ -43,6 +43,13 @@ class Recipe:
     unfreeze_at: Annotated[
         str | None, "For gradual: epochs at which one more stage trains, such as 3,5,7. Default: spread evenly."
     ] = None
+    head_epochs: Annotated[
+        int | None, "For finetune: epochs in which the head trains alone, before everything does. Default: 20."
+    ] = None
+    head_learning_rate: Annotated[
+        float | None,
+        "For finetune and gradual: learning rate while the head trains alone. Default: adamw and adam 0.001, sgd 0.05.",
+    ] = None
     weights: Annotated[
         str,
         "Where the network starts: `auto` (pretrained where they can be had), `pretrained`, `none`, or a file.",
@@ -145,6 +152,9 @@ class Recipe:
     monitor: Annotated[
         Literal["loss", "accuracy"], "Validation figure that chooses the checkpoint and ends or slows a training."
     ] = "loss"
+    log_every: Annotated[
+        int | None, "Print the running loss and accuracy after every so many batches. Default: once a minute."
+    ] = None
     early_stopping: Annotated[int | None, "Stop after this many epochs that bring nothing. Default: never."] = None
     compile: Annotated[bool, "Compile the network with torch.compile; needs a C++ compiler."] = False
     precision: Annotated[
@@ -193,6 +203,11 @@ class Recipe:
             raise UsageError(f"The recipe {path} cannot be read: {error}.", "Mend the file.") from None
         check_lines(path, text, options, [field.name for field in dataclasses.fields(cls)])
         return options
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Every option's default; `dataclasses.MISSING` for the two that have none."""
+        return {field.name: field.default for field in dataclasses.fields(cls)}
 
     def options(self) -> dict[str, Any]:
         """The options that are set, as TOML can hold them (it has no null)."""

@@ -12,7 +12,17 @@ from zoo.registry.core import Registry
 from zoo.registry.discovery import Plugin, Problem
 from zoo.registry.lookup import Registered, Status
 
-__all__ = ["Plugin", "Problem", "Registered", "Registry", "Status", "backbones", "datasets", "registry"]
+__all__ = [
+    "Plugin",
+    "Problem",
+    "Registered",
+    "Registry",
+    "Status",
+    "backbones",
+    "backbones_with_weights",
+    "datasets",
+    "registry",
+]
 
 
 @cache
@@ -24,6 +34,11 @@ def registry() -> Registry:
 def backbones() -> list[str]:
     """The names of all backbones, each of which `zoo.train` takes."""
     return [entry.name for entry in registry().backbones()]
+
+
+def backbones_with_weights() -> list[str]:
+    """The names of the backbones whose pretrained weights are installed with them: they need no download."""
+    return [entry.name for entry in registry().backbones() if entry.spec.weights and entry.spec.weights.bundled]
 
 
 def datasets() -> list[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from zoo.errors import PluginError, ZooError
@@ -18,8 +16,7 @@ from zoo.progress import Reporter
 from zoo.specs import EpochMetrics, Logger, LoggerSpec
 
 MONITORED = {"loss": "val_loss", "accuracy": "val_top1"}
-TIMED_STEPS = 10
-LONG_SECONDS = 20 * 60
+HEADING = "  epoch  phase          loss accuracy  val loss   val acc      time  pictures/s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,7 @@ class History:
         self.loggers: dict[str, Logger] = {}
         self.rows: list[EpochMetrics] = []
         self.best = Best()
+        self._epochs = 0
 
     def open(self, name: str, spec: LoggerSpec) -> None:
         """Starts a logger. Raises `PluginError` where it cannot start, or the error that it has for the user."""
@@ -81,11 +79,28 @@ class History:
                 with suppress(Exception):
                     self.loggers.pop(name).close()
                 self.reporter.warn(f"The logger '{name}' failed and gets no further epochs: {_said(error)}.")
-        self.reporter.say(
-            f"{row['phase']:>8} {row['epoch']:>3}   loss {row['train_loss']:.4f}   train {row['train_top1']:7.2%}   "
-            f"val {row['val_top1']:7.2%}{' *' if better else '  '}  {row['images_per_second']:>8,.0f} pictures/s"
-        )
+        self.reporter.say(self._line(row, better=better))
         return better
+
+    def begin(self, epochs: int) -> None:
+        """Prints the heading of the epochs' lines.
+
+        Args:
+            epochs: how many there will be, if nothing ends the training before.
+        """
+        self._epochs = epochs
+        what = "loss" if self.monitored == "val_loss" else "accuracy"
+        self.reporter.say(f"\n* is the best validation {what} so far: the weights of that epoch are kept.")
+        self.reporter.say(HEADING)
+
+    def _line(self, row: EpochMetrics, *, better: bool) -> str:
+        stars = {name: "*" if better and name == self.monitored else " " for name in MONITORED.values()}
+        epoch = f"{row['epoch']}/{self._epochs}"
+        return (
+            f"{epoch:>7}  {row['phase']:<10}{row['train_loss']:>9.4f}{row['train_top1']:>9.2%}"
+            f"{row['val_loss']:>10.4f}{stars['val_loss']}{row['val_top1']:>9.2%}{stars['val_top1']}"
+            f"{_time(float(row['seconds'])):>9}{row['images_per_second']:>12,.0f}"
+        )
 
     def save_best(self, network: Mapping[str, Tensor]) -> None:
         """Writes best.safetensors: a network's state dict."""
@@ -105,34 +120,9 @@ class History:
                 self.reporter.warn(f"The logger '{name}' failed at its end: {_said(error)}.")
 
 
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"  # noqa: PLR2004
+
+
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ").removesuffix(".")
-
-
-class ETA:
-    """Says once, after the first steps, how long a number of steps will take."""
-
-    def __init__(self, total_steps: int, reporter: Reporter) -> None:
-        self.total, self.reporter = total_steps, reporter
-        self.times: list[float] = []
-
-    def before(self, advance: Callable[[int], None]) -> Callable[[int], None]:
-        """Puts the clock before a progress bar's advance."""
-
-        def tick(steps: int) -> None:
-            self._tick()
-            advance(steps)
-
-        return tick
-
-    def _tick(self) -> None:
-        if len(self.times) > TIMED_STEPS:
-            return
-        self.times.append(time.perf_counter())
-        if len(self.times) <= TIMED_STEPS:
-            return
-        seconds = float(np.median(np.diff(self.times))) * self.total
-        words = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
-        self.reporter.say(f"Expected training time: about {words}.")
-        if seconds > LONG_SECONDS:
-            self.reporter.say("Shorter: --strategy head, a smaller --image-size, or fewer --epochs.")

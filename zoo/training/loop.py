@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from zoo.training import checkpoint
 from zoo.training.batches import EVALUATION_BATCH_SIZE, Views, chunks
 from zoo.training.checkpoint import Progress
 from zoo.training.distributed import World
-from zoo.training.history import ETA, TIMED_STEPS, Best, History
+from zoo.training.duration import ETA, TIMED_STEPS
+from zoo.training.history import Best, History
 from zoo.training.learner import TrainState
 from zoo.training.loss import share_of_loss
 from zoo.training.phase import Phase, PhaseMaker, State
@@ -32,6 +34,7 @@ from zoo.training.time_budget import TimeBudget
 from zoo.transforms.augment import make_policy
 from zoo.transforms.mixup import make_mixer
 
+Advance = Callable[[int, Callable[[], str]], None]
 # Between two looks at the loss, each of which waits for the device; a checkpoint within an epoch falls on one of them.
 CHECKED_STEPS = 50
 
@@ -99,6 +102,7 @@ class Trainer:
             self.progress = resumed["progress"]
             self.history.restore(resumed["rows"], Best(**resumed["best"]))
             self._restore_rngs(resumed)
+        self.history.begin(sum(planned.epochs for planned in phases))
         try:
             while self.progress.phase < len(phases) and not (self.history.rows and self.budget.late()):
                 within = resumed if resumed and "train_state" in resumed else None
@@ -134,7 +138,8 @@ class Trainer:
             best = resumed["phase_best"]
             self._restore_rngs(resumed)
         steps = self.batches_per_epoch() * (phase.epochs - progress.epoch) - progress.batch
-        eta = None if phase.brief else ETA(steps, self.history.reporter)
+        # A shorter epoch says itself how long it takes.
+        eta = ETA(steps, self.history.reporter) if not phase.brief and self.batches_per_epoch() > TIMED_STEPS else None
         begun, taken = time.perf_counter(), train_state.schedule.taken
         try:
             while progress.epoch < phase.epochs and not self._stopped():
@@ -175,9 +180,10 @@ class Trainer:
             self.shuffle_rng.set_state(progress.shuffle_rng)
         else:
             progress.begin_epoch(self.shuffle_rng.get_state(), train_state.learning_rate)
-        with self.history.reporter.bar(f"{phase.name} {progress.epoch + 1}/{phase.epochs}", batches) as advance:
-            advance(progress.batch)
-            self._train(phase, train_state, best, eta.before(advance) if eta else advance)
+        what, every = f"{phase.name} {progress.epoch + 1}/{phase.epochs}", self.recipe.log_every
+        with self.history.reporter.bar(what, batches, every) as bar:
+            bar(progress.batch)
+            self._train(phase, train_state, best, eta.before(bar) if eta else bar)
         train_state.unite(self.world)
         return {
             "phase": phase.name,
@@ -189,7 +195,7 @@ class Trainer:
             "images_per_second": round(progress.seen / progress.seconds, 1),
         }
 
-    def _train(self, phase: Phase, train_state: TrainState, best: State | None, advance: Callable[[int], None]) -> None:
+    def _train(self, phase: Phase, train_state: TrainState, best: State | None, advance: Advance) -> None:
         """The batches of an epoch that are still to come."""
         progress, batches, begin = self.progress, self.batches_per_epoch(), self.progress.batch
         started, meter = time.perf_counter(), AverageMeter(self.device)
@@ -213,8 +219,14 @@ class Trainer:
                 self._settle(meter, number, phase)
                 if self._due():
                     self._checkpoint(phase, train_state, best)
-            advance(1)
+            advance(1, partial(self._running, meter))
         self._settle(meter, batches, phase)
+
+    def _running(self, meter: AverageMeter) -> str:
+        """The figures of this epoch's batches so far; of several processes, those of this one since the last look."""
+        seen = self.progress.seen + meter.seen
+        loss = self.progress.loss + (float(meter.losses.sum()) if meter.seen else 0.0)
+        return f"loss {loss / seen:.4f}, accuracy {(self.progress.correct + int(meter.correct)) / seen:.2%}"
 
     def _settle(self, meter: AverageMeter, number: int, phase: Phase) -> None:
         """Puts what was counted into the position, which now stands behind a batch."""

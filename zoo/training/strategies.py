@@ -76,11 +76,14 @@ def plan_phases(
         return (phase("head", last, epochs),)
     if strategy == "full":
         return (phase("full", first, epochs),)
-    head_rate = recipe.learning_rate or default_learning_rate(recipe.optimizer, "head")
+    # A head starts from zero: what is gentle for pretrained layers is too slow for it.
+    head_rate = recipe.head_learning_rate or default_learning_rate(recipe.optimizer, "head")
     if strategy == "finetune":
-        # The head starts from zero: what is gentle for pretrained layers is too slow for it.
-        head_rate = default_learning_rate(recipe.optimizer, "head")
-        return (PhasePlan("head", last, HEAD_EPOCHS, (head_rate,)), phase("finetune", first, epochs))
+        return (
+            PhasePlan("head", last, recipe.head_epochs or HEAD_EPOCHS, (head_rate,)),
+            phase("finetune", first, epochs),
+        )
+    head_rate = recipe.head_learning_rate or recipe.learning_rate or head_rate
     lengths = _lengths(recipe, epochs, last - first + 1)
     begins = range(last, last - len(lengths), -1)
     head = PhasePlan("head", last, lengths[0], (head_rate,))

@@ -32,7 +32,7 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
     final_name, final = final_split(dataset, recipe.seed)
     validation = "the dataset's own" if dataset.val is not None else "a tenth of the training pictures"
     tested = f"{len(final):,} test" if final_name == "test" else "no test split: final figures on validation"
-    total = sum(parameter.numel() for parameter in setup.network.parameters())
+    parameters = count_parameters(setup)
     more = ", …" if len(dataset.classes) > SHOWN_CLASSES else ""
     return {
         "backbone": f"{recipe.backbone}, weights: {setup.weights.name}",
@@ -40,14 +40,40 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
         "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
         "pictures": f"{len(splits[0]):,} training, {len(splits[1]):,} validation ({validation}), {tested}",
         "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
-        "strategy": f"{plan.strategy}{because('strategy')}",
-        "parameters": f"{total:,}",
-        "epochs": f"{plan.epochs}, {recipe.batch_size * recipe.accumulate} pictures a step",
+        "strategy": f"{plan.strategy}{_frozen(setup)}{because('strategy')}",
+        "parameters": f"{parameters['total']:,}, of which {parameters['trainable']:,} train",
+        "epochs": f"{_epochs(setup)}, {recipe.batch_size * recipe.accumulate} pictures a step",
         "augmentation": _augmentation(recipe, plan),
         "optimizer": f"{recipe.optimizer}, learning rate {plan.learning_rate:g}, {recipe.schedule}",
         "device": f"{plan.device}{because('device')}{_processes(recipe, world)}",
         "precision": f"{plan.precision}{because('precision')}",
     }
+
+
+def count_parameters(setup: Setup) -> dict[str, int]:
+    """How many numbers the network has, and how many of them train at some time."""
+    first = min(phase.first for phase in setup.plan.phases)
+    counts = [sum(p.numel() for p in stage.parameters(setup.network)) for stage in setup.stages]
+    return {"total": sum(p.numel() for p in setup.network.parameters()), "trainable": sum(counts[first:])}
+
+
+def _epochs(setup: Setup) -> str:
+    """Their number; where phases follow each other, whose they are."""
+    head, *others = setup.plan.phases
+    if not others:
+        return f"{head.epochs}"
+    parts = [
+        f"{phase.epochs} " + (f"from {setup.stages[phase.first].name} on" if phase.first else "of everything")
+        for phase in others
+    ]
+    return f"{sum(phase.epochs for phase in setup.plan.phases)}: {' + '.join([f'{head.epochs} of the head', *parts])}"
+
+
+def _frozen(setup: Setup) -> str:
+    first = min(phase.first for phase in setup.plan.phases)
+    if not first or setup.plan.strategy == "head":
+        return ""
+    return f" from {setup.stages[first].name} on; what is before it stays frozen"
 
 
 def _processes(recipe: Recipe, world: World) -> str:
@@ -57,7 +83,11 @@ def _processes(recipe: Recipe, world: World) -> str:
 def _augmentation(recipe: Recipe, plan: Plan) -> str:
     policy = make_policy(recipe, plan.augment) if plan.varied else None
     mixed = [f"{name} {getattr(recipe, name)}" for name in ("mixup", "cutmix") if getattr(recipe, name)]
-    return ", ".join([f"{plan.augment}: {describe(policy)}" if policy else "none", *mixed])
+    if policy is None:
+        words = "none"
+    else:  # without a policy it is the options alone that vary pictures
+        words = describe(policy) if plan.augment == "none" else f"{plan.augment}: {describe(policy)}"
+    return ", ".join([words, *mixed])
 
 
 def stage_rows(plan: Plan, stages: Sequence[Stage], network: nn.Module) -> list[tuple[str, str, str, str]]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from zoo.data.prepare import anchored
-from zoo.errors import TrainingError, UsageError
+from zoo.errors import UsageError, is_out_of_memory
 from zoo.files import write_atomically
 from zoo.processes.memory import keep_freed_memory
 from zoo.progress import Reporter
@@ -26,6 +26,7 @@ from zoo.report.plots import plot_curves
 from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
 from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
+from zoo.training.advice import advice_after, advice_before, too_little_memory
 from zoo.training.distributed import World, count_processes
 from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
@@ -34,7 +35,7 @@ from zoo.training.loop import Trainer
 from zoo.training.plan import check_size, choose_machine
 from zoo.training.resume import changes, fingerprint, machine, same_pictures
 from zoo.training.setup import Setup, decode_splits, prepare
-from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
+from zoo.training.summary import STAGE_HEADERS, count_parameters, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
 
 RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
@@ -161,14 +162,18 @@ def _train(recipe: Recipe, run: Run, history: History, world: World) -> Run:
     facts = {**summary(setup, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
     reporter.table(STAGE_HEADERS, stage_rows(setup.plan, setup.stages, setup.network))
+    for sentence in advice_before(setup):
+        reporter.warn(sentence)
     stores = decode_splits(setup, reporter, processes=world.devices)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
     trainer = Trainer(setup, stores, history, world, budget)
-    _fit(trainer, saved, run)
+    _fit(trainer, setup, saved, run)
+    for sentence in advice_after(setup, history.rows, history.best.epoch):
+        reporter.warn(sentence)
     return final_figures(run, setup.dataset, world, reporter)
 
 
-def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
+def _fit(trainer: Trainer, setup: Setup, saved: dict[str, Any] | None, run: Run) -> None:
     started, before = time.perf_counter(), run.info.get("training_seconds", 0.0)
     history, run.info["status"] = trainer.history, "failed"
     try:
@@ -177,13 +182,15 @@ def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
         raise
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            "The GPU has too little memory for this training.", "Give a smaller --batch-size or --image-size."
-        ) from None
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
+            raise too_little_memory(setup) from None
+        raise
     finally:
         if history.rows:
             run.info["best_epoch"] = history.best.epoch
+            best = history.rows[history.best.epoch - 1] if history.best.epoch else {}
+            run.info["validation"] = {name: best[name] for name in ("val_loss", "val_top1") if name in best}
             run.info["training_seconds"] = round(before + time.perf_counter() - started, 1)
             _write(trainer.world, run.save)
             curves = run.path / "curves.png"
@@ -234,6 +241,7 @@ def _describe(setup: Setup, backbone: Registered[BackboneSpec], world: World) ->
             "fingerprint": fingerprint(setup.splits),
         },
         "classes": list(setup.dataset.classes),
+        "parameters": count_parameters(setup),
         "preprocess": asdict(setup.plan.preprocess),
         "plan": {name: value for name, value in asdict(setup.plan).items() if name != "preprocess"},
         "machine": machine(world),

@@ -40,6 +40,7 @@ def zoo_backbones() -> Iterator[BackboneSpec]:
                 std=(STD, STD, STD),
                 crop_fraction=size / (size + PADDING),
                 licence=LICENCE,
+                bundled=True,
             ),
             min_image_size=1,
             description=f"EfficientNet-Lite (2020), {millions:g} million parameters, weights in the package",
