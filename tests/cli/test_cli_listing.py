@@ -103,7 +103,7 @@ def test_list_counts_every_kind(tmp_path):
         "datasets (2)",
         "exporters (1)",
         "loggers (1)",
-        "recipes (11)",
+        "recipes (16)",
         "runs (1)",
     ]
     assert "hub/one, hub/two, shapes, tiny" in lines[0]
