@@ -100,7 +100,8 @@ class Bar:
         self.shown.advance(self._task, steps)
         if self.console.quiet:
             return
-        line = self.every is not None and self.done // self.every > before // self.every
+        # What the last step came to is said by whoever owns the bar.
+        line = self.every is not None and before // self.every < self.done // self.every < self.total / self.every
         now = time.perf_counter()
         if now - self._said > (LIVE_SECONDS if self.live else LOG_SECONDS):
             self._said, line = now, line or not self.live

@@ -9,30 +9,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.output_file import check_target, writing
+from zoo.cli.run_facts import is_run, recipe_facts, run_facts
 from zoo.errors import UnknownNameError, UsageError
+from zoo.recipes.builtin import recipe_names
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zoo.artifacts.card import Card
     from zoo.cli.shapes import StageShape
     from zoo.registry import Registered
 
     Facts = list[tuple[str, str]]
+    Shapes = Callable[[BackboneSpec], tuple[int, int]]
 
 
 def info(
-    subject: Annotated[str, typer.Argument(metavar="NAME|ARTIFACT", help="A registered name, or an exported file.")],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|RECIPE|RUN|ARTIFACT", help="A registered name, a recipe, a run folder, or an exported file."
+        ),
+    ],
+    *,
     shapes: Annotated[
         bool, typer.Option("--shapes", help="Build the backbone; print each stage's output and size.")
     ] = False,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --shapes: side of the picture in pixels. Default: that of its weights."),
+    ] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="With --shapes: number of classes. Default: 1000.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model_card: Annotated[
         Path | None, typer.Option(metavar="FILE.md", help="Write the artifact's card as Markdown too.")
     ] = None,
 ) -> None:
-    """Say what a backbone, dataset, exporter or artifact is.
+    """Say what a backbone, dataset, exporter, recipe, run or artifact is.
 
     An artifact's card is read without loading the program in the file.
     """
@@ -40,6 +54,8 @@ def info(
     from zoo.registry import registry
 
     path = Path(subject)
+    if not shapes and (image_size, classes) != (None, None):
+        raise UsageError("--image-size and --classes belong to --shapes.", "Add --shapes, or leave them out.")
     if path.is_file():
         if shapes:
             raise _without_stages(subject)
@@ -48,8 +64,12 @@ def info(
         raise UsageError(
             f"'{subject}' is no file, and only artifacts have cards.", "Name a file that zoo export wrote."
         )
+    elif not shapes and is_run(path):
+        _run(path, as_json)
+    elif not shapes and subject in recipe_names():
+        _recipe(subject, as_json)
     else:
-        _names(subject, shapes, as_json)
+        _names(subject, _shapes_of(image_size, classes) if shapes else None, as_json)
     warn_problems(registry().problems)
 
 
@@ -123,7 +143,35 @@ def _preprocessing(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -
     return "{0} x {0} pixels, mean ({1}), std ({2})".format(size, *numbers)
 
 
-def _names(name: str, shapes: bool, as_json: bool) -> None:
+def _run(path: Path, as_json: bool) -> None:
+    from zoo.cli.tables import print_facts, print_json
+    from zoo.runs.run import Run
+
+    run = Run(path)
+    if as_json:
+        print_json({"run": str(path), "recipe": run.recipe.options(), **run.info})
+    else:
+        print_facts(run_facts(run))
+
+
+def _recipe(name: str, as_json: bool) -> None:
+    from zoo.cli.tables import print_facts, print_json
+    from zoo.recipes.builtin import description, find
+    from zoo.recipes.recipe import Recipe
+
+    if as_json:
+        print_json({"recipe": name, "description": description(name), "options": Recipe.read(find(name))})
+    else:
+        print_facts(recipe_facts(name))
+
+
+def _shapes_of(image_size: int | None, classes: int | None) -> Shapes:
+    from zoo.cli.shapes import NUM_CLASSES, default_size
+
+    return lambda spec: (image_size or default_size(spec), classes or NUM_CLASSES)
+
+
+def _names(name: str, shapes: Shapes | None, as_json: bool) -> None:
     from zoo.cli.shapes import stage_shapes
     from zoo.cli.tables import print_facts, print_json, record
 
@@ -136,10 +184,11 @@ def _names(name: str, shapes: bool, as_json: bool) -> None:
         if not as_json:
             print_facts(_facts(entry))
         if shapes and isinstance(entry.spec, BackboneSpec):
-            stages = stage_shapes(entry.spec)
-            records[-1]["stages"] = [asdict(stage) for stage in stages]
+            size, classes = shapes(entry.spec)
+            stages = stage_shapes(entry.spec, size, classes)
+            records[-1] |= {"image_size": size, "classes": classes, "stages": [asdict(stage) for stage in stages]}
             if not as_json:
-                _print_stages(entry.spec, stages)
+                _print_stages(size, classes, stages)
     if as_json:
         print_json(records)
 
@@ -161,13 +210,11 @@ def _named(name: str) -> list[Registered[Spec]]:
         raise UsageError(f"There is no file at {name}.", "Make one with: zoo export") from None
 
 
-def _print_stages(spec: BackboneSpec, table: list[StageShape]) -> None:
+def _print_stages(size: int, classes: int, table: list[StageShape]) -> None:
     from zoo.cli.console import stdout
-    from zoo.cli.shapes import NUM_CLASSES, default_size
     from zoo.cli.tables import print_table
 
-    size = default_size(spec)
-    stdout().print(f"\nstages, for pictures of {size} x {size} pixels and {NUM_CLASSES} classes:", markup=False)
+    stdout().print(f"\nstages, for pictures of {size} x {size} pixels and {classes} classes:", markup=False)
     rows = [(s.name, " x ".join(map(str, s.output or ())) or "-", f"{s.parameters:,}") for s in table]
     rows.append(("total", "", f"{sum(stage.parameters for stage in table):,}"))
     print_table(("stage", "output", "parameters"), rows)

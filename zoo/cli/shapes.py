@@ -31,25 +31,29 @@ def default_size(spec: BackboneSpec) -> int:
     return spec.weights.image_size if spec.weights and not spec.fixed_image_size else spec.min_image_size
 
 
-def stage_shapes(spec: BackboneSpec) -> list[StageShape]:
-    """Builds a backbone for 1000 classes and runs it on one picture of its default size.
+def stage_shapes(spec: BackboneSpec, size: int, classes: int) -> list[StageShape]:
+    """Builds a backbone and runs it on one picture of `size` pixels a side.
 
     Neither memory nor arithmetic is spent where the network allows for it (torch's meta device). Raises
-    `MissingExtraError` without torch.
+    `MissingExtraError` without torch, `UsageError` for a size that the network does not take.
     """
     try:
         import torch
     except ImportError:
         raise MissingExtraError("Building a backbone", "train") from None
 
+    from zoo.training.plan import check_size
+
+    check_size(size, spec)
+
     def run(device: str) -> list[StageShape]:
         with torch.inference_mode():
             with _parameters_on(device):
-                network = spec.build(NUM_CLASSES).eval().to(device)
+                network = spec.build(classes).eval().to(device)
             stages = spec.stages(network)
             outputs = _watch(network, stages)
             with torch.device(device):
-                network(torch.zeros(1, 3, default_size(spec), default_size(spec)))
+                network(torch.zeros(1, 3, size, size))
         return [
             StageShape(
                 stage.name, outputs.get(stage.name), sum(parameter.numel() for parameter in stage.parameters(network))

@@ -77,13 +77,15 @@ def _print(run: Run, *, as_json: bool) -> None:
 def _figures(run: Run) -> str:
     """What came of a training, a line each."""
     figures, best, parameters = run.metrics, run.info["validation"], run.info["parameters"]
-    split, precision = run.info["metrics_split"], run.info["plan"]["precision"]
+    split, plan = run.info["metrics_split"], run.info["plan"]
     final = f"{split} accuracy {figures['top1']:.2%}, loss {figures['loss']:.4f}, {figures['num_pictures']:,} pictures"
     lines = [f"Final:  {final}"]
-    if split == "validation" and best["val_top1"] != figures["top1"]:
+    if split == "validation" and f"{best['val_top1']:.2%}" != f"{figures['top1']:.2%}":
+        low = {plan["precision"], plan["frozen_precision"]} - {"fp32"}
+        computed = f", and computed in {' and '.join(sorted(low))}" if low else ""
         lines += [
             "        (the pictures of the epochs above, but from their files and in fp32, as in an export;",
-            f"        above they were shrunk beforehand, rounded to 8 bits, and computed in {precision})",
+            f"        above they were shrunk beforehand and rounded to 8 bits{computed})",
         ]
     kept = f"epoch {run.info['best_epoch']}, validation accuracy {best['val_top1']:.2%}, loss {best['val_loss']:.4f}"
     trained = f"{parameters['total']:,} parameters, of which {parameters['trainable']:,} trained"

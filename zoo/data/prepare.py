@@ -69,18 +69,29 @@ def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
     return spec, spec.load(DatasetRequest(root=root))
 
 
-def training_splits(dataset: Dataset, seed: int) -> tuple[Split, Split]:
-    """The pictures to train on, and those that choose the checkpoint: the dataset's own, or a tenth of train."""
-    from zoo.data.splits import split_validation
+def training_splits(dataset: Dataset, seed: int, limit: int | None = None) -> tuple[Split, Split]:
+    """The pictures to train on, and those that choose the checkpoint: the dataset's own, or a tenth of train.
 
-    if dataset.val is not None:
-        return dataset.train, dataset.val
-    train, val = split_validation(dataset.train, len(dataset.classes), VALIDATION_SHARE, seed)
-    if not len(val):
-        raise DataError(
-            "There are too few pictures to keep some for validation.", "Give at least two pictures per class."
+    Args:
+        limit: the most pictures to train on, a stratified part; the others are left out of both.
+    """
+    from zoo.data.splits import limited, split_validation
+
+    train, val = dataset.train, dataset.val
+    if val is None:
+        train, val = split_validation(train, len(dataset.classes), VALIDATION_SHARE, seed)
+        if not len(val):
+            raise DataError(
+                "There are too few pictures to keep some for validation.", "Give at least two pictures per class."
+            )
+    if limit is None:
+        return train, val
+    present = len(set(train.labels.tolist()))
+    if limit < present:
+        raise UsageError(
+            f"{limit} pictures are too few for {present} classes.", f"Give --limit {present} or more, or leave it out."
         )
-    return train, val
+    return limited(train, len(dataset.classes), limit, seed), val
 
 
 def final_split(dataset: Dataset, seed: int) -> tuple[str, Split]:

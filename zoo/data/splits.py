@@ -1,4 +1,4 @@
-"""A validation split where the publisher (or the folder) has none."""
+"""Parts of a split that every platform chooses alike: a validation split, or a smaller one for a first try."""
 
 from __future__ import annotations
 
@@ -29,3 +29,27 @@ def split_validation(train: Split, num_classes: int, fraction: float = 0.1, seed
         wanted = max(1, int(len(members) * fraction + 0.5))
         chosen[members[: min(wanted, len(members) - 1)] if len(members) else members] = True
     return train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+
+
+def limited(split: Split, num_classes: int, count: int, seed: int) -> Split:
+    """A seeded, stratified part of a split, in its order; all of it where it has no more than `count` pictures.
+
+    Each class has its share, and one picture at least.
+
+    Args:
+        num_classes: K; labels run from 0 to K - 1; at most `count` of them have pictures.
+        count: of pictures.
+    """
+    if count >= len(split):
+        return split
+    rng = np.random.Generator(np.random.PCG64(seed))
+    sizes = np.bincount(split.labels, minlength=num_classes)
+    exact = sizes * count / len(split)
+    shares = np.where(sizes > 0, np.maximum(1, exact.astype(int)), 0)
+    # Whole numbers that add up: the largest remainders get what is left, the largest shares give what is too much.
+    while shares.sum() < count:
+        shares[np.argmax(np.where(shares < sizes, exact - shares, -np.inf))] += 1
+    while shares.sum() > count:
+        shares[np.argmax(np.where(shares > 1, shares - exact, -np.inf))] -= 1
+    chosen = [rng.permutation(np.flatnonzero(split.labels == label))[: shares[label]] for label in range(num_classes)]
+    return split.subset(np.sort(np.concatenate(chosen)))

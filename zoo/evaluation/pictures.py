@@ -152,9 +152,9 @@ def _in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin
     return Split(split.pictures, numbers[split.labels])
 
 
-def trained_on(chosen: Split, dataset: Dataset, seed: int) -> int:
-    """How many of the chosen picture files a training on `dataset` with `seed` learns from."""
-    train = training_splits(dataset, seed)[0].pictures
+def trained_on(chosen: Split, dataset: Dataset, seed: int, limit: int | None = None) -> int:
+    """How many of the chosen picture files a training on `dataset` with `seed` and `limit` learns from."""
+    train = training_splits(dataset, seed, limit)[0].pictures
     if not isinstance(train, FilePictures) or not isinstance(chosen.pictures, FilePictures):
         return 0
     known = {path.resolve() for path in train.paths}

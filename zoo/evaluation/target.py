@@ -176,6 +176,6 @@ def _count_trained(home: Recipe, eval_set: EvalSet) -> int:
     try:
         if registered_dataset(home.dataset):
             return 0  # its files are not where a user would name them
-        return trained_on(eval_set.split, load_dataset(home)[1], home.seed)
+        return trained_on(eval_set.split, load_dataset(home)[1], home.seed, home.limit)
     except ZooError:  # the pictures of the training are gone: nothing can be compared
         return 0

@@ -68,7 +68,7 @@ def calibration(
     if not budget >= 0:
         raise UsageError(f"{budget} is no number of points.", "Give --accuracy-budget 0 or more.")
     seed = run.recipe.seed
-    train, validation = training_splits(run.dataset(), seed)
+    train, validation = training_splits(run.dataset(), seed, run.recipe.limit)
     order = _evenly(train.labels, seed)
     chosen, spare = order[:pictures], order[pictures:]
     readable = [index for index, picture in decode(train.subset(chosen).pictures) if isinstance(picture, np.ndarray)]

@@ -34,6 +34,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "clip_norm": (1e-12, 1e12, "above 0"),
     "ema": (0, 0.999999, "from 0 to below 1"),
     "early_stopping": (1, 100_000, "from 1 to 100,000"),
+    "limit": (2, 10**9, "from 2"),
     "log_every": (1, 10**9, "from 1"),
     "rotate": (0, 180, "from 0 to 180"),
     "translate": (0, 1, "from 0 to 1"),

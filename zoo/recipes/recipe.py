@@ -171,6 +171,9 @@ class Recipe:
     checkpoint_minutes: Annotated[
         float, "Longest time between two checkpoints for --resume; there is one after every epoch too."
     ] = 10.0
+    limit: Annotated[
+        int | None, "Train on this many pictures, each class with its share of them, for a first try. Default: all."
+    ] = None
     seed: Annotated[int, "Seed of the split, the initial weights, the order and the augmentation."] = 0
     deterministic: Annotated[bool, "Only algorithms that give the same bits each time."] = False
     data_root: Annotated[

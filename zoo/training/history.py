@@ -44,7 +44,7 @@ class History:
         self.loggers: dict[str, Logger] = {}
         self.rows: list[EpochMetrics] = []
         self.best = Best()
-        self._epochs = 0
+        self._epochs, self._headed = 0, False
 
     def open(self, name: str, spec: LoggerSpec) -> None:
         """Starts a logger. Raises `PluginError` where it cannot start, or the error that it has for the user."""
@@ -79,19 +79,17 @@ class History:
                 with suppress(Exception):
                     self.loggers.pop(name).close()
                 self.reporter.warn(f"The logger '{name}' failed and gets no further epochs: {_said(error)}.")
+        if not self._headed:
+            what = "loss" if self.monitored == "val_loss" else "accuracy"
+            self.reporter.say(f"\n* is the best validation {what} so far: the weights of that epoch are kept.")
+            self.reporter.say(HEADING)
+            self._headed = True
         self.reporter.say(self._line(row, better=better))
         return better
 
     def begin(self, epochs: int) -> None:
-        """Prints the heading of the epochs' lines.
-
-        Args:
-            epochs: how many there will be, if nothing ends the training before.
-        """
-        self._epochs = epochs
-        what = "loss" if self.monitored == "val_loss" else "accuracy"
-        self.reporter.say(f"\n* is the best validation {what} so far: the weights of that epoch are kept.")
-        self.reporter.say(HEADING)
+        """Says how many epochs there will be, if nothing ends the training before."""
+        self._epochs, self._headed = epochs, False
 
     def _line(self, row: EpochMetrics, *, better: bool) -> str:
         stars = {name: "*" if better and name == self.monitored else " " for name in MONITORED.values()}

@@ -55,7 +55,7 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
     data, dataset = load_dataset(recipe)
     for note in dataset.notes:
         reporter.warn(note)
-    splits = training_splits(dataset, recipe.seed)
+    splits = training_splits(dataset, recipe.seed, recipe.limit)
     torch.manual_seed(recipe.seed)
     network = backbone.build(len(dataset.classes))
     _average_soon(network)

@@ -220,6 +220,11 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
+def _limit_notes(setup: Setup) -> list[str]:
+    limit = setup.recipe.limit
+    return [f"Trained on {len(setup.splits[0]):,} of the training pictures alone (--limit {limit})."] if limit else []
+
+
 def _describe(setup: Setup, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
     """What run.json says before training begins."""
     return {
@@ -237,7 +242,7 @@ def _describe(setup: Setup, backbone: Registered[BackboneSpec], world: World) ->
             "source": setup.dataset.source,
             "licence": setup.data.licence,
             "drawable": setup.data.drawable,
-            "notes": list(setup.dataset.notes),
+            "notes": [*setup.dataset.notes, *_limit_notes(setup)],
             "fingerprint": fingerprint(setup.splits),
         },
         "classes": list(setup.dataset.classes),

@@ -1,0 +1,65 @@
+"""What `zoo info` says of a run and of a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.runs.run import Run
+
+    Facts = list[tuple[str, str]]
+
+SHOWN_CLASSES = 10
+
+
+def is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
+
+
+def run_facts(run: Run) -> Facts:
+    """Of a run at any point of its life: what is missing in run.json is left out."""
+    info: dict[str, Any] = run.info
+    plan, figures, best = info.get("plan", {}), info.get("metrics", {}), info.get("validation", {})
+    parameters, classes, seconds = info.get("parameters", {}), info.get("classes", []), info.get("training_seconds")
+    shown = ", ".join(classes[:SHOWN_CLASSES]) + (", …" if len(classes) > SHOWN_CLASSES else "")
+    phases = ", then ".join(f"{phase['name']} for {phase['epochs']} epochs" for phase in plan.get("phases", []))
+    return [
+        ("run", str(run.path)),
+        ("status", info.get("status", "")),
+        ("created", info.get("created", "")),
+        ("backbone", f"{info.get('backbone')} ({info.get('backbone_plugin')}), weights: {info['weights']['name']}"),
+        ("dataset", f"{info['dataset']['name']}: {info['dataset']['source']}"),
+        ("limit", _number(run.recipe.limit, "training pictures")),
+        ("classes", f"{len(classes)}: {shown}"),
+        ("image size", f"{run.preprocess.image_size} pixels, {run.preprocess.resize}"),
+        ("strategy", f"{plan.get('strategy')} ({phases})"),
+        ("optimizer", f"{run.recipe.optimizer}, learning rate {plan.get('learning_rate')}, {run.recipe.schedule}"),
+        ("parameters", f"{parameters['total']:,}, of which {parameters['trainable']:,} trained" if parameters else ""),
+        ("best epoch", f"{info['best_epoch']}, {_figures(best)}" if info.get("best_epoch") else ""),
+        (f"{info.get('metrics_split')} figures", _figures(figures)),
+        ("training time", f"{seconds / 60:.1f} min" if seconds is not None else ""),
+        ("exports", ", ".join(sorted(path.name for path in (run.path / "export").glob("model*")))),
+    ]
+
+
+def recipe_facts(name: str) -> Facts:
+    """Of a recipe that comes with the package: what it is for, and its options."""
+    from zoo.recipes.builtin import description, find
+    from zoo.recipes.recipe import Recipe
+
+    options = Recipe.read(find(name))
+    return [
+        ("recipe", name),
+        ("description", description(name)),
+        ("use", f"zoo train --recipe {name}" + ("" if "dataset" in options else " DATASET")),
+        *((option, str(value).lower() if isinstance(value, bool) else str(value)) for option, value in options.items()),
+    ]
+
+
+def _number(count: int | None, noun: str) -> str:
+    return "" if count is None else f"{count:,} {noun}"
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in figures.items() if isinstance(value, int | float))
