@@ -21,7 +21,7 @@ from measure import HERE, measured
 PASS = """
 import json, sys, time, torch
 from zoo.processes.memory import keep_freed_memory
-from zoo.training.plan import computes_bf16
+from zoo.training.devices import computes_bf16
 from zoo.registry import registry
 from zoo.models.split import without_batchnorm
 

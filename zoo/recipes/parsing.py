@@ -145,6 +145,11 @@ def _check_texts(recipe: Recipe) -> None:
             "A crop chooses the size and the place of what is seen itself.",
             "Leave out --crop, or --zoom and --translate.",
         )
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", recipe.device):
+        raise UsageError(
+            f"The option device cannot be '{recipe.device}'.",
+            "Give --device auto, cpu, cuda, cuda:1, mps, xpu or xpu:1.",
+        )
     seconds(recipe.time_budget)
     for name in ("cache_budget", "disk_budget"):
         budget_bytes(recipe, name)

@@ -160,7 +160,9 @@ class Recipe:
     precision: Annotated[
         TrainingPrecision, "Number format of training; `auto` takes bf16 where the hardware computes in it."
     ] = "auto"
-    device: Annotated[Literal["auto", "cpu", "cuda"], "Where to train."] = "auto"
+    device: Annotated[
+        str, "Where to train: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, `mps` (Apple), `xpu` (Intel)."
+    ] = "auto"
     devices: Annotated[
         int | None, "Processes on this machine that share every batch: one for each GPU, or parts of a CPU. Default: 1."
     ] = None

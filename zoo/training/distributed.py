@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from zoo.errors import UsageError, ZooError
 from zoo.processes.children import announced, guard
 from zoo.recipes.recipe import Recipe
+from zoo.training.devices import count, kind_of, placed
 
 T = TypeVar("T")
 
@@ -44,7 +45,10 @@ def count_processes(recipe: Recipe, device: str) -> tuple[int, int]:
 
 def _asked_for(recipe: Recipe, device: str) -> tuple[int, int]:
     devices, nodes = recipe.devices or 1, recipe.nodes or 1
-    what, there = ("GPU", torch.cuda.device_count()) if device == "cuda" else ("CPU core", os.cpu_count() or 1)
+    kind = kind_of(device)
+    what, there = "CPU core" if kind == "cpu" else "GPU", count(kind)
+    if devices > 1 and (":" in device or kind in ("mps", "xpu")):
+        raise UsageError(f"--device {device} is one device.", "Leave out --devices, or give --device cuda or cpu.")
     if devices > there:
         plural = "" if there == 1 else "s"
         raise UsageError(
@@ -94,7 +98,7 @@ class World:
     """The processes of one training, seen from one of them.
 
     Args:
-        device: `cpu` or `cuda`.
+        device: as `zoo.training.devices.choose_device` returns it.
         devices, nodes: as `count_processes` returns them. The first use of a further process starts it.
 
     Attributes:
@@ -114,14 +118,10 @@ class World:
     def fabric(self, precision: str) -> Fabric:
         """Fabric on these processes, in `fp32`, `bf16` or `fp16`."""
         several = self.devices * self._nodes > 1
-        fabric = Fabric(
-            accelerator=self._device,
-            devices=self.devices,
-            num_nodes=self._nodes,
-            # Each process keeps its own BatchNorm statistics in an epoch: `average_buffers` unites them.
-            strategy=DDPStrategy(forward_sync_buffers=False) if several else "auto",
-            precision=PRECISIONS[precision],
-        )
+        # Each process keeps its own BatchNorm statistics in an epoch: `average_buffers` unites them.
+        strategy = DDPStrategy(forward_sync_buffers=False) if several else "auto"
+        where = {"strategy": strategy, **placed(self._device, self.devices)}
+        fabric = Fabric(num_nodes=self._nodes, precision=PRECISIONS[precision], **where)
         if several:
             _join(fabric)
         return fabric

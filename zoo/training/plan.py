@@ -9,6 +9,7 @@ from zoo.errors import UsageError
 from zoo.recipes.parsing import channels
 from zoo.recipes.recipe import Recipe
 from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
+from zoo.training.devices import choose_machine
 from zoo.training.strategies import (
     GRADUAL_EPOCHS,
     HEAD_EPOCHS,
@@ -170,37 +171,6 @@ def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size:
     )
 
 
-def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
-    """Device, precision, and why. Raises `UsageError` for what this machine does not have."""
-    import torch
-
-    reasons: dict[str, str] = {}
-    device = recipe.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        reasons["device"] = "a GPU was found" if device == "cuda" else "no GPU was found"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("PyTorch finds no CUDA GPU on this machine.", "Leave out --device, or give --device cpu.")
-    precision = recipe.precision
-    if precision == "auto":
-        fast = computes_bf16(device)
-        precision = "bf16" if fast else "fp16" if device == "cuda" else "fp32"
-        reasons["precision"] = f"this {device.upper()} {'computes' if fast else 'does not compute'} in bf16"
-    elif precision == "fp16" and device == "cpu":
-        raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.")
-    return device, precision, reasons
-
-
 def _has_depthwise(network: nn.Module) -> bool:
     """Whether it has convolutions of one channel a group, which a CPU differentiates slowly in bf16."""
     return any(getattr(module, "groups", 1) == getattr(module, "in_channels", 0) > 1 for module in network.modules())
-
-
-def computes_bf16(device: str) -> bool:
-    """Whether the hardware multiplies in bfloat16, rather than emulating it."""
-    import torch
-
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -27,12 +27,13 @@ from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
 from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, too_little_memory
+from zoo.training.devices import choose_machine
 from zoo.training.distributed import World, count_processes
 from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
 from zoo.training.learner import check_compiler
 from zoo.training.loop import Trainer
-from zoo.training.plan import check_size, choose_machine
+from zoo.training.plan import check_size
 from zoo.training.resume import changes, fingerprint, machine, same_pictures
 from zoo.training.setup import Setup, decode_splits, prepare
 from zoo.training.summary import STAGE_HEADERS, count_parameters, stage_rows, summary
