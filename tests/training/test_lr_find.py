@@ -11,11 +11,13 @@ from zoo.errors import TrainingError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.training.learner import TrainState
-from zoo.training.lr_find import SETTLING, lr_find, smooth, suggest
+from zoo.training.lr_find import SETTLING, flat, lr_find, smooth, suggest
+from zoo.training.strategies import default_learning_rate
 
 from ..conftest import write_folder
 
 RATES = np.geomspace(1e-7, 10, 100)
+CHANCE = np.log(10)
 
 
 def test_the_suggestion_is_where_the_loss_falls_fastest():
@@ -31,10 +33,22 @@ def test_a_fall_behind_the_lowest_loss_does_not_count():
     assert suggest(RATES, losses) == pytest.approx(1e-3, rel=0.1)
 
 
-@pytest.mark.parametrize("losses", [np.linspace(1, 2, 100), np.empty(0), np.ones(SETTLING - 1)])
+@pytest.mark.parametrize("losses", [np.linspace(1, 2, 100), np.ones(SETTLING - 1)])
 def test_a_loss_that_never_falls_has_no_suggestion(losses):
-    with pytest.raises(TrainingError, match="No learning rate lowered the loss"):
-        suggest(RATES[: len(losses)], losses)
+    assert flat(losses, losses, CHANCE) == "no rate lowered the loss"
+
+
+def test_a_fall_within_the_noise_has_no_suggestion():
+    noise = np.random.default_rng(0).normal(2, 0.2, 100)
+    assert flat(noise, smooth(list(noise)), CHANCE) == "the loss falls by no more than its noise"
+    falls = noise - 1.2 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
+    assert flat(falls, smooth(list(falls)), CHANCE) == ""
+
+
+def test_a_head_that_has_learned_leaves_nothing_to_measure():
+    losses = 0.05 - 0.04 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
+    assert "low before the sweep begins (0.05)" in flat(losses, losses, CHANCE)
+    assert flat(20 * losses, 20 * losses, CHANCE) == ""
 
 
 def test_noise_at_the_start_is_no_descent():
@@ -56,9 +70,11 @@ def test_it_suggests_a_rate_that_trains(bars, strategy):
     )
     sweep = lr_find(recipe, Reporter(quiet=True))
     assert len(sweep.rates) == len(sweep.losses) > SETTLING
+    assert sweep.default == default_learning_rate("adamw", strategy)
     if strategy in ("full", "head"):  # the others begin with a head that has learned
         assert sweep.losses.min() < 0.9 * sweep.losses[0]
     assert 1e-5 < sweep.suggestion < 3
+    assert not sweep.reason
 
 
 def test_the_command_leaves_a_plot_and_a_table_and_nothing_else(bars, tmp_path):
@@ -75,12 +91,14 @@ def test_the_command_leaves_a_plot_and_a_table_and_nothing_else(bars, tmp_path):
 
 
 def test_the_command_that_follows_has_the_same_options(bars, tmp_path):
-    arguments = ["lr-find", "tiny", bars, "--image-size", 16, "--strategy", "full", "--no-nesterov"]
-    said = CliRunner().invoke(app, [*map(str, arguments), "--learning-rate", "3", "--output", str(tmp_path), "--json"])
+    arguments = ["lr-find", "tiny", bars, "--image-size", 16, "--strategy", "full", "--optimizer", "sgd"]
+    said = CliRunner().invoke(
+        app, [*map(str, arguments), "--no-nesterov", "--learning-rate", "3", "--output", str(tmp_path), "--json"]
+    )
     assert said.exit_code == 0, said.output
     answer = json.loads(said.stdout)
     rate = f"{answer['suggestion']:.2g}"
-    options = f"--strategy full --image-size 16 --no-nesterov --learning-rate {rate}"
+    options = f"--strategy full --image-size 16 --optimizer sgd --no-nesterov --learning-rate {rate}"
     assert answer["command"] == f"zoo train tiny {bars} {options}"
 
 
@@ -123,3 +141,14 @@ def test_a_folder_that_is_a_file_is_refused(bars, tmp_path):
     said = CliRunner().invoke(app, ["lr-find", "tiny", str(bars), "--output", str(tmp_path / "file")])
     assert said.exit_code != 0
     assert "is a file" in str(said.exception)
+
+
+def test_without_a_suggestion_the_command_keeps_the_default(bars, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.training.lr_find.LEARNED", 10)
+    arguments = ["lr-find", "tiny", bars, "--image-size", 16, "--strategy", "finetune", "--output", tmp_path]
+    said = CliRunner().invoke(app, list(map(str, arguments)))
+    assert said.exit_code == 0, said.output
+    assert "No suggestion: the loss" in said.stdout
+    assert "Keep the default, 0.0005." in said.stdout
+    assert said.stdout.rstrip().endswith(f"zoo train tiny {bars} --strategy finetune --image-size 16")
+    assert np.asarray(Image.open(tmp_path / "lr-find.png")).std() > 10

@@ -44,22 +44,23 @@ def lr_find(**options: Any) -> None:
             with suppress(OSError):  # it holds the plot
                 output.rmdir()
     command = _command(given, sweep.suggestion)
+    found = {"suggestion": sweep.suggestion, "default": sweep.default, "reason": sweep.reason}
     if as_json:
         import json
 
         rows = {"learning_rates": sweep.rates.tolist(), "losses": sweep.losses.tolist()}
-        typer.echo(json.dumps({"suggestion": sweep.suggestion, "command": command, "plot": str(plot), **rows}))
+        typer.echo(json.dumps({**found, "command": command, "plot": str(plot), **rows}))
         return
-    typer.echo(
-        f"\nSuggested learning rate: {sweep.suggestion:.2g} (where the loss falls fastest)\n"
-        f"Plot:  {plot}\n"
-        f"Table: {table}\n"
-        f"Next:  {command}"
-    )
+    if sweep.suggestion is None:
+        said = f"No suggestion: {sweep.reason}. Keep the default, {sweep.default:.2g}."
+    else:
+        said = f"Suggested learning rate: {sweep.suggestion:.2g}, where the loss falls fastest"
+        said += f" (default: {sweep.default:.2g})"
+    typer.echo(f"\n{said}\nPlot:  {plot}\nTable: {table}\nNext:  {command}")
 
 
-def _command(given: Mapping[str, Any], learning_rate: float) -> str:
-    """The `zoo train` of the same options: with others the suggestion would be another."""
+def _command(given: Mapping[str, Any], learning_rate: float | None) -> str:
+    """The `zoo train` of the same options: with others the suggestion would be another. None leaves the default."""
     words = ["zoo", "train"]
     for name, value in given.items():
         if value is None or name == "learning_rate":
@@ -70,7 +71,7 @@ def _command(given: Mapping[str, Any], learning_rate: float) -> str:
             words.append(flag(name if value else f"no_{name}"))
         else:
             words += [flag(name), str(value)]
-    return shlex.join([*words, "--learning-rate", f"{learning_rate:.2g}"])
+    return shlex.join(words if learning_rate is None else [*words, "--learning-rate", f"{learning_rate:.2g}"])
 
 
 _OUTPUT = typer.Option("--output", help="Folder for lr-find.png and lr-find.csv; files of these names are replaced.")

@@ -97,17 +97,21 @@ def _mark_phases(axes: Axes, rows: Rows) -> None:
         axes.annotate(_label(phases[index]), fontsize=8, color="grey", **place, **offset)
 
 
-def plot_sweep(rates: np.ndarray, losses: np.ndarray, suggestion: float, path: Path) -> None:
-    """A learning-rate range test as a PNG: smoothed losses `[n]` over rates `[n]`."""
+def plot_sweep(rates: np.ndarray, losses: np.ndarray, suggestion: float | None, default: float, path: Path) -> None:
+    """A learning-rate range test as a PNG: smoothed losses `[n]` over rates `[n]`, and what to take."""
     with _figure(path, (7, 4), dark=False) as figure:
         axes = figure.subplots()
-        _draw_sweep(axes, rates, losses, suggestion)
+        _draw_sweep(axes, rates, losses, suggestion, default)
 
 
-def _draw_sweep(axes: Axes, rates: np.ndarray, losses: np.ndarray, suggestion: float) -> None:
+def _draw_sweep(axes: Axes, rates: np.ndarray, losses: np.ndarray, suggestion: float | None, default: float) -> None:
     axes.plot(rates, losses, color="tab:blue")
-    chosen = float(np.interp(np.log(suggestion), np.log(rates), losses))
-    axes.plot([suggestion], [chosen], "o", color="tab:orange", label=f"steepest descent: {suggestion:.2g}")
+    axes.axvline(default, color="grey", linestyle=":", label=f"default: {default:.2g}")
+    if suggestion is None:
+        axes.plot([], [], " ", label="no suggestion: keep the default")
+    else:
+        chosen = float(np.interp(np.log(suggestion), np.log(rates), losses))
+        axes.plot([suggestion], [chosen], "o", color="tab:orange", label=f"steepest descent: {suggestion:.2g}")
     axes.set_ylim(float(losses.min()) * 0.95, float(losses[0]) * 1.5)
     axes.set(xscale="log", xlabel="learning rate of the head", ylabel="loss, smoothed")
     axes.grid(alpha=0.3)

@@ -9,7 +9,7 @@ import csv
 import itertools
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +31,17 @@ from zoo.training.learner import TrainState, check_compiler
 from zoo.training.loop import Trainer
 from zoo.training.phase import Phase
 from zoo.training.setup import decode_splits, prepare
+from zoo.training.strategies import default_learning_rate
 from zoo.training.time_budget import TimeBudget
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.9  # of the loss, per step
 DIVERGED = 4.0  # times the lowest smoothed loss
 SETTLING = 10  # steps whose average is still noise
+SETTLED = 25  # steps whose rates, to 6e-6, change nothing yet
+LEARNED = 0.25  # of the loss by chance: below it, there is too little left to lower
+FALL = 0.1  # of the loss that a sweep must take off
+ERRORS = 4  # standard errors of the smoothed loss that the fall must exceed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +51,22 @@ class Sweep:
     Attributes:
         rates: of the head, rising, float64 `[n]`.
         losses: smoothed, float64 `[n]`.
-        suggestion: the rate of the steepest descent.
+        suggestion: the rate of the steepest descent; None where the curve has none to speak of.
+        default: what the training takes if nothing is said.
+        reason: why there is no suggestion.
     """
 
     rates: np.ndarray
     losses: np.ndarray
-    suggestion: float
+    suggestion: float | None
+    default: float
+    reason: str = ""
 
 
 def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     """Sweeps the learning rate of the last step of the recipe's strategy; what comes before it trains as it would.
 
-    Raises `TrainingError` where no rate lowers the loss, or the loss is no number.
+    Raises `TrainingError` where the loss is no number.
     """
     keep_freed_memory()
     recipe = anchored(recipe)
@@ -85,7 +94,10 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
             "The loss is infinite or undefined before the first step.",
             "Look at --mean, --std and the weights, or give --precision fp32.",
         )
-    return Sweep(rates[: len(losses)], smoothed, suggest(rates[: len(losses)], smoothed))
+    default = default_learning_rate(recipe.optimizer, setup.plan.strategy)
+    reason = flat(losses, smoothed, math.log(len(setup.dataset.classes)))
+    suggestion = None if reason else suggest(rates[: len(losses)], smoothed)
+    return Sweep(rates[: len(losses)], smoothed, suggestion, default, reason)
 
 
 def _losses(trainer: Trainer, train_state: TrainState, phase: Phase, rates: np.ndarray) -> Iterator[float]:
@@ -124,14 +136,33 @@ def smooth(losses: list[float]) -> np.ndarray:
     return smoothed
 
 
+def flat(losses: Sequence[float], smoothed: np.ndarray, chance: float) -> str:
+    """Why a curve says nothing about the learning rate; empty where it does.
+
+    Args:
+        losses: as they were measured.
+        smoothed: the same, float64 `[n]`.
+        chance: the loss of an answer by chance.
+    """
+    lowest = _lowest(smoothed)
+    if lowest < SETTLING + 2:
+        return "no rate lowered the loss"
+    before = np.asarray(losses[:SETTLED])
+    level, noise = before.mean(), before.std() * ((1 - SMOOTHING) / (1 + SMOOTHING)) ** 0.5
+    if level < LEARNED * chance:
+        return f"the loss is low before the sweep begins ({level:.2g}), so its course is mostly chance"
+    if level - smoothed[lowest] < max(FALL * level, ERRORS * noise):
+        return "the loss falls by no more than its noise"
+    return ""
+
+
+def _lowest(losses: np.ndarray) -> int:
+    return int(losses[SETTLING:].argmin()) + SETTLING if len(losses) > SETTLING else 0
+
+
 def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
     """The rate at which the loss falls fastest over the logarithm of the rate, in front of its lowest point."""
-    lowest = int(losses[SETTLING:].argmin()) + SETTLING if len(losses) > SETTLING else 0
-    if lowest < SETTLING + 2:
-        raise TrainingError(
-            "No learning rate lowered the loss.",
-            "Look at the labels with `zoo check`, or give a larger --batch-size.",
-        )
+    lowest = _lowest(losses)
     slopes = np.gradient(losses[SETTLING : lowest + 1], np.log(rates[SETTLING : lowest + 1]))
     return float(rates[SETTLING + slopes.argmin()])
 
@@ -139,7 +170,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
 def write_sweep(sweep: Sweep, folder: Path) -> tuple[Path, Path]:
     """Writes lr-find.png and lr-find.csv into a folder that exists."""
     plot, table = folder / "lr-find.png", folder / "lr-find.csv"
-    write_atomically(plot, lambda path: plot_sweep(sweep.rates, sweep.losses, sweep.suggestion, path))
+    write_atomically(plot, lambda path: plot_sweep(sweep.rates, sweep.losses, sweep.suggestion, sweep.default, path))
     write_atomically(table, lambda path: _write_rows(sweep, path))
     return plot, table
 
