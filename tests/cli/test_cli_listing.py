@@ -230,6 +230,27 @@ def test_shapes_of_each_stage():
         zoo("info", "photos", "--shapes")
 
 
+def test_shapes_at_another_size_and_for_other_classes():
+    (entry,) = json.loads(zoo("info", "tiny", "--shapes", "--image-size", "96", "--classes", "10", "--json"))
+    assert entry["stages"][0]["output"] == [8, 48, 48]
+    assert entry["stages"][-1] == {"name": "head", "output": [10], "parameters": 50}
+    assert "pictures of 96 x 96 pixels and 10 classes" in zoo(
+        "info", "tiny", "--shapes", "--image-size", "96", "--classes", "10"
+    )
+    with pytest.raises(UsageError, match="at least 8 pixels, not 7"):
+        zoo("info", "shapes", "--shapes", "--image-size", "7")
+    with pytest.raises(UsageError, match="belong to --shapes"):
+        zoo("info", "tiny", "--classes", "10")
+
+
+def test_info_of_a_recipe_is_its_options():
+    text = zoo("info", "folder-resnet18")
+    assert "only a new last layer trains." in text
+    assert "zoo train --recipe folder-resnet18 DATASET" in text
+    assert "learning_rate  0.001" in text
+    assert json.loads(zoo("info", "folder-resnet18", "--json"))["options"]["nesterov"] is False
+
+
 CARD = any_card(
     name="tiny on shapes \x1b[31m",
     format="fake",

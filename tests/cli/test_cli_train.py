@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from zoo.cli import app
+from zoo.cli.train import _figures
 from zoo.recipes.recipe import Recipe
 
 
@@ -104,3 +106,53 @@ def test_ctrl_c_keeps_the_best_epoch(bars, tmp_path):
     assert info["status"] == "interrupted"
     assert (output / "best.safetensors").exists()
     assert not list(output.glob(".*"))
+
+
+def test_a_part_of_the_pictures_is_said_in_the_run_and_the_card(bars, tmp_path):
+    output = tmp_path / "run"
+    result = zoo("train", "tiny", bars, *QUICK, "--limit", 31, "--output", output)
+    assert result.returncode == 0, result.stderr
+    assert "31 training (--limit), 18 validation" in result.stderr
+    note = "Trained on 31 of the training pictures alone (--limit 31)."
+    assert json.loads((output / "run.json").read_text())["dataset"]["notes"][-1] == note
+    exported = zoo("export", output, "--onnx", "--output", tmp_path / "model.onnx")
+    assert exported.returncode == 0, exported.stderr
+    assert note in zoo("info", tmp_path / "model.onnx").stdout
+    assert "31 training pictures" in zoo("info", output).stdout
+
+
+def test_info_of_a_run_is_what_came_of_it(trained):
+    text = zoo("info", trained.path).stdout
+    for fact in ("finished", "tiny", "3: bar, line, slope", f"{trained.info['best_epoch']}, val_loss", "test figures"):
+        assert fact in text
+    assert json.loads(zoo("info", trained.path, "--json").stdout)["metrics"] == trained.metrics
+
+
+def finished(precision="bf16", split="validation", top1=0.84):
+    """What the command prints of a run whose kept epoch had 86% of 50 validation pictures."""
+    info = {
+        "metrics_split": split,
+        "plan": {"precision": precision, "frozen_precision": precision},
+        "validation": {"val_loss": 0.5, "val_top1": 0.86},
+        "best_epoch": 2,
+        "training_seconds": 90.0,
+        "parameters": {"total": 12345, "trainable": 345},
+    }
+    figures = {"top1": top1, "loss": 0.5, "num_pictures": 50}
+    return _figures(SimpleNamespace(info=info, metrics=figures))
+
+
+def test_the_figures_at_the_end():
+    assert finished(split="test").splitlines() == [
+        "Final:  test accuracy 84.00%, loss 0.5000, 50 pictures",
+        "Best:   epoch 2, validation accuracy 86.00%, loss 0.5000",
+        "Time:   1.5 min of training",
+        "Size:   12,345 parameters, of which 345 trained",
+    ]
+
+
+def test_two_figures_of_one_split_are_explained_where_they_differ():
+    assert "rounded to 8 bits, and computed in bf16)" in finished()
+    assert "rounded to 8 bits)" in finished(precision="fp32")
+    assert "8 bits" not in finished(top1=0.86)
+    assert "8 bits" not in finished(split="test")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import ArrayPictures, FilePictures, Split, split_validation
+from zoo.data.splits import limited
 
 
 def numbered(labels):
@@ -53,3 +54,25 @@ def test_files():
 def test_nothing_can_be_set_aside():
     train, val = split_validation(numbered([0, 1]), 2)
     assert len(train) == 2 and len(val) == 0
+
+
+@pytest.mark.parametrize("count", [3, 10, 37, 99, 100, 500])
+def test_a_part_has_each_class_in_its_share(count):
+    labels = np.array([0] * 70 + [1] * 28 + [3] * 2)
+    split = Split(ArrayPictures(np.zeros((100, 1, 1, 3), np.uint8)), labels)
+    part = limited(split, 4, count, seed=1)
+    sizes = np.bincount(part.labels, minlength=4)
+    assert len(part) == sizes.sum() == min(count, 100)
+    assert sizes[2] == 0
+    assert np.all(sizes[[0, 1, 3]] >= 1)
+    assert np.all(np.abs(sizes - np.array([70, 28, 0, 2]) * min(1, count / 100)) < 1.2)
+
+
+def test_a_part_is_of_the_seed_and_in_order():
+    labels = np.arange(100) % 2
+    pictures = ArrayPictures(np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1).repeat(3, 3))
+    parts = [limited(Split(pictures, labels), 2, 10, seed) for seed in (1, 1, 2)]
+    chosen = [[int(part.pictures[index][0, 0, 0]) for index in range(10)] for part in parts]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert chosen[0] == sorted(set(chosen[0]))
+    assert [label % 2 for label in chosen[0]] == parts[0].labels.tolist()

@@ -11,7 +11,7 @@ from zoo.errors import TrainingError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.training.learner import TrainState
-from zoo.training.lr_find import SETTLING, flat, lr_find, smooth, suggest
+from zoo.training.lr_find import SETTLING, flat, is_near, lr_find, smooth, suggest
 from zoo.training.strategies import default_learning_rate
 
 from ..conftest import write_folder
@@ -43,6 +43,13 @@ def test_a_fall_within_the_noise_has_no_suggestion():
     assert flat(noise, smooth(list(noise)), CHANCE) == "the loss falls by no more than its noise"
     falls = noise - 1.2 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
     assert flat(falls, smooth(list(falls)), CHANCE) == ""
+
+
+def test_what_two_sweeps_cannot_tell_apart_is_near():
+    assert is_near(0.00076, 0.001)
+    assert is_near(0.0013, 0.001)
+    assert not is_near(0.0004, 0.001)
+    assert not is_near(0.003, 0.001)
 
 
 def test_a_head_that_has_learned_leaves_nothing_to_measure():

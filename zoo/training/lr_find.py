@@ -38,6 +38,7 @@ LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.9  # of the loss, per step
 DIVERGED = 4.0  # times the lowest smoothed loss
 SETTLING = 10  # steps whose average is still noise
+NEAR = 2  # the factor by which sweeps with other seeds differ: 0.00076, 0.0013 and 0.00076 for digits
 SETTLED = 25  # steps whose rates, to 6e-6, change nothing yet
 LEARNED = 0.25  # of the loss by chance: below it, there is too little left to lower
 FALL = 0.1  # of the loss that a sweep must take off
@@ -53,7 +54,7 @@ class Sweep:
         losses: smoothed, float64 `[n]`.
         suggestion: the rate of the steepest descent; None where the curve has none to speak of.
         default: what the training takes if nothing is said.
-        reason: why there is no suggestion.
+        reason: why there is no suggestion; empty where there is one.
     """
 
     rates: np.ndarray
@@ -97,6 +98,8 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     default = default_learning_rate(recipe.optimizer, setup.plan.strategy)
     reason = flat(losses, smoothed, math.log(len(setup.dataset.classes)))
     suggestion = None if reason else suggest(rates[: len(losses)], smoothed)
+    if suggestion and is_near(suggestion, default):
+        suggestion, reason = None, f"the loss falls fastest at {suggestion:.2g}, as near to the default as can be told"
     return Sweep(rates[: len(losses)], smoothed, suggestion, default, reason)
 
 
@@ -154,6 +157,11 @@ def flat(losses: Sequence[float], smoothed: np.ndarray, chance: float) -> str:
     if level - smoothed[lowest] < max(FALL * level, ERRORS * noise):
         return "the loss falls by no more than its noise"
     return ""
+
+
+def is_near(suggestion: float, default: float) -> bool:
+    """Whether two rates are as close as those of two sweeps that differ in their seed alone."""
+    return default / NEAR <= suggestion <= default * NEAR
 
 
 def _lowest(losses: np.ndarray) -> int:
