@@ -1,4 +1,4 @@
-"""Hostile artifacts that `tests/damage.py` does not make: each with what must come back, and what it may cost."""
+"""Hostile artifacts that `artifacts/damage.py` does not make: each with what must come back, and what it may cost."""
 
 from __future__ import annotations
 

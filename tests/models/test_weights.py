@@ -89,6 +89,7 @@ def test_pretrained_fails_without_weights(make, cause):
     with pytest.raises(WeightsError, match=cause) as caught:
         load_weights(build(3), make(), "pretrained")
     assert "--weights none" in caught.value.remedy
+    assert "Backbones whose weights are installed: efficientnet_lite0" in caught.value.remedy
 
 
 @pytest.mark.parametrize("policy", ["auto", "pretrained"])

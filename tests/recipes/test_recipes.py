@@ -1,6 +1,7 @@
 """Every recipe that ships, at tiny scale, on files as the publishers lay them out."""
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -228,6 +229,31 @@ def test_list_files_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"'\./train\.txt' does not exist"):
         given_recipe({"recipe": "food-resnet18"})
+
+
+def test_what_the_command_line_makes_idle_is_left_out():
+    from zoo.cli.train import given_recipe
+
+    def given(**options):
+        return given_recipe({"recipe": "mnist-resnet18-augmented", **options})
+
+    assert (given().schedule, given().step_epochs) == ("step", 5)
+    chosen = given(schedule="cosine")
+    assert (chosen.schedule, chosen.step_epochs, chosen.gamma) == ("cosine", None, 0.1)
+    with pytest.raises(UsageError, match="step_epochs has no effect with --schedule cosine"):
+        given(schedule="cosine", step_epochs=3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("ZOO_DATA_ROOT" not in os.environ, reason="ZOO_DATA_ROOT names no folder of datasets")
+@pytest.mark.parametrize("name", [name for name, (kind, _) in RECIPES.items() if kind == "mnist"])
+def test_the_recipes_of_mnist_train_on_the_official_files(name, tmp_path):
+    epochs = 5 if name.endswith("gradual") else 2
+    tiny = {"image_size": 28, "epochs": epochs, "limit": 500, "data_root": os.environ["ZOO_DATA_ROOT"]}
+    run = zoo.train(**{**Recipe.read(find(name)), **tiny}, output=tmp_path / "run")
+    assert "sample" not in run.info["dataset"]["source"]
+    assert run.metrics["num_pictures"] == 10_000
+    assert len(run.rows()) == epochs
 
 
 def test_by_name_or_by_path_it_is_the_same_run(bars, tmp_path):
