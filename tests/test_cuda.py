@@ -45,7 +45,7 @@ def test_features_stored_on_the_cpu_train_on_the_gpu(bars, tmp_path, monkeypatch
     phases = watch(monkeypatch)
     run = learn(bars, tmp_path, strategy=strategy, freeze_until="body", cache_budget=budget)
     (seen,) = phases
-    assert seen.phase.train_inputs(torch.arange(3), 1).device.type == "cuda"
+    assert seen.phase.source.train(torch.arange(3), 1).device.type == "cuda"
     assert {p.device.type for p in seen.train_state.phase.model.parameters()} == {"cuda"}
     on_pictures = seen.logits_on_pictures()
     assert torch.allclose(seen.logits_on_features(), on_pictures, atol=1e-2 * float(on_pictures.std()))

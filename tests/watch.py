@@ -38,13 +38,13 @@ class Seen:
         """What the phase's last weights say about the validation pictures, by the phase's own inputs."""
         model, phase = self.train_state.phase.model.eval(), self.phase
         with torch.inference_mode():
-            return model(phase.prefix(phase.val_inputs(torch.arange(len(self.trainer.val_labels)))))
+            return model(phase.stages(phase.source.val(torch.arange(len(self.trainer.val_labels)))))
 
     def logits_on_pictures(self):
         """The same weights inside the whole network, on the pictures."""
         views = self.trainer.views
         network = deepcopy(self.trainer.network)
-        network.load_state_dict(self.phase.state(self.train_state.phase.model.state_dict()))
+        network.load_state_dict(self.phase.whole(self.train_state.phase.model.state_dict()))
         with torch.inference_mode():
             return network.eval()(views.plain(views.val, torch.arange(len(views.val))))
 
@@ -58,7 +58,7 @@ class Watched(list):
 def watch(monkeypatch):
     """Collects the phases of the trainings that follow."""
     phases = Watched()
-    make, run, init = PhaseMaker.make, Trainer._run, TrainState.__init__
+    make, run, init = PhaseMaker.make, Trainer.fit_phase, TrainState.__init__
     before = []
 
     def watched_make(self, step):
@@ -77,7 +77,7 @@ def watch(monkeypatch):
         phases[-1].train_state = self
 
     monkeypatch.setattr(PhaseMaker, "make", watched_make)
-    monkeypatch.setattr(Trainer, "_run", watched_run)
+    monkeypatch.setattr(Trainer, "fit_phase", watched_run)
     monkeypatch.setattr(TrainState, "__init__", watched_init)
     return phases
 

@@ -277,8 +277,8 @@ def test_the_average_is_what_is_validated_kept_and_deployed(learn, phases, optio
     run = learn(ema=0.9, learning_rate=0.02, epochs=1, **options)
     seen = phases[-1]
     kept = load_file(run.path / "best.safetensors")
-    average = seen.phase.state(seen.train_state.average.module.state_dict())
-    raw = seen.phase.state(seen.train_state.phase.model.state_dict())
+    average = seen.phase.whole(seen.train_state.average.module.state_dict())
+    raw = seen.phase.whole(seen.train_state.phase.model.state_dict())
     assert all(torch.equal(kept[name], value) for name, value in average.items())
     assert not torch.allclose(kept["2.weight"], raw["2.weight"], atol=1e-4)
     assert torch.equal(run.classifier().network.state_dict()["2.weight"], kept["2.weight"])
@@ -304,7 +304,7 @@ def scripted(monkeypatch):
         states.append({name: value.clone() for name, value in self.network.state_dict().items()})
         return row
 
-    monkeypatch.setattr(Trainer, "_validate", validate)
+    monkeypatch.setattr(Trainer, "validate", validate)
     return states
 
 
@@ -397,14 +397,14 @@ def test_without_a_compiler_it_says_so(learn, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_loss_that_is_no_number_names_its_step_and_keeps_the_last_good_checkpoint(learn, tmp_path, monkeypatch, step):
-    real, steps = Trainer.loss, []
+    real, steps = Trainer.batch_loss, []
 
     def loss(self, *arguments):
         found, right = real(self, *arguments)
         steps.append(found)
         return found * (float("nan") if len(steps) == 8 + step else 1), right
 
-    monkeypatch.setattr(Trainer, "loss", loss)
+    monkeypatch.setattr(Trainer, "batch_loss", loss)
     with pytest.raises(TrainingError, match=rf"in epoch 2, step {step}\. Epoch 1 is kept\.") as error:
         learn(epochs=3, learning_rate=0.25)
     assert "--learning-rate below 0.25" in error.value.remedy

@@ -121,7 +121,7 @@ def test_too_little_memory_names_the_batch_and_the_size(bars, tmp_path, monkeypa
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("zoo.training.loop.Trainer.loss", fail)
+    monkeypatch.setattr("zoo.training.loop.Trainer.batch_loss", fail)
     with pytest.raises(TrainingError) as caught:
         train("tiny", bars, image_size=16, strategy="full", batch_size=8, output=tmp_path / "run")
     assert caught.value.cause == "This machine has too little memory for batches of 8 pictures of 16 pixels."

@@ -54,7 +54,7 @@ def same(first, second):
 
 def ended(monkeypatch, bars, tmp_path, *, after, **options):
     """A training that dies before its batch number `after`."""
-    real, calls = Trainer.loss, []
+    real, calls = Trainer.batch_loss, []
 
     def loss(self, *arguments):
         calls.append(None)
@@ -63,7 +63,7 @@ def ended(monkeypatch, bars, tmp_path, *, after, **options):
         return real(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "loss", loss)
+        patch.setattr(Trainer, "batch_loss", loss)
         with pytest.raises(Killed):
             train(bars, tmp_path, name="ended", **options)
     return tmp_path / "ended"
@@ -111,8 +111,8 @@ def test_the_checkpoint_is_what_it_goes_on_from(bars, tmp_path, monkeypatch):
     state = checkpoint.load(folder)
     assert (state["progress"].epoch, state["progress"].batch) == (3, 4)
     begun = []
-    real = Trainer.loss
-    monkeypatch.setattr(Trainer, "loss", lambda self, *arguments: begun.append(None) or real(self, *arguments))
+    real = Trainer.batch_loss
+    monkeypatch.setattr(Trainer, "batch_loss", lambda self, *arguments: begun.append(None) or real(self, *arguments))
     zoo.resume(folder)
     assert len(begun) == 4  # of 32
 
@@ -135,7 +135,7 @@ def test_a_run_that_ended_in_its_final_figures_only_needs_those(bars, tmp_path, 
         with pytest.raises(Killed):
             train(bars, tmp_path, **BASE)
     assert Run(tmp_path / "run").info["status"] == "trained"
-    monkeypatch.setattr(Trainer, "loss", None)
+    monkeypatch.setattr(Trainer, "batch_loss", None)
     assert zoo.resume(tmp_path / "run").metrics["num_pictures"] == 18
 
 

@@ -158,7 +158,7 @@ def test_the_best_head_goes_on_into_the_next_phase(learn, phases, budget):
 def test_last_ckpt_holds_the_weights_that_training_would_go_on_with(learn, phases, strategy, budget):
     run = learn(strategy=strategy, epochs=3, learning_rate=0.01, cache_budget=budget)
     kept = torch.load(run.path / "last.ckpt", weights_only=True)["network"]
-    last = phases[-1].phase.state(phases[-1].train_state.phase.model.state_dict())
+    last = phases[-1].phase.whole(phases[-1].train_state.phase.model.state_dict())
     expected = load_file(run.path / "best.safetensors") if strategy == "head" else last
     assert all(torch.equal(value.cpu(), kept[name]) for name, value in expected.items())
     assert not torch.equal(kept["2.weight"], start().state_dict()["2.weight"])
@@ -175,8 +175,8 @@ def test_the_figures_of_the_best_epoch_are_those_of_the_kept_classifier(learn, s
 def features_of(seen):
     """The stored features of a phase: of the training pictures in the first epoch, and of validation."""
     return (
-        seen.phase.train_inputs(torch.arange(len(seen.trainer.labels)), 1),
-        seen.phase.val_inputs(torch.arange(len(seen.trainer.val_labels))),
+        seen.phase.source.train(torch.arange(len(seen.trainer.labels)), 1),
+        seen.phase.source.val(torch.arange(len(seen.trainer.val_labels))),
     )
 
 
@@ -229,7 +229,7 @@ def test_each_epoch_takes_the_next_view(learn, phases, capsys):
     assert "3 views of each picture" in capsys.readouterr().err
     (seen,) = phases
     everything = torch.arange(len(seen.trainer.labels))
-    views = [seen.phase.train_inputs(everything, epoch) for epoch in range(1, 8)]
+    views = [seen.phase.source.train(everything, epoch) for epoch in range(1, 8)]
     for first in range(7):
         for second in range(first):
             same = (views[first] == views[second]).flatten(1).all(1)
@@ -239,13 +239,13 @@ def test_each_epoch_takes_the_next_view(learn, phases, capsys):
 @pytest.mark.parametrize(("views", "epochs", "expected"), [(None, 6, 4), (6, 2, 2), (1, 3, 1)])
 def test_no_more_views_are_stored_than_there_are_epochs(learn, phases, views, epochs, expected):
     learn(strategy="head", augment="light", views=views, epochs=epochs)
-    seen = {phases[0].phase.train_inputs(torch.arange(5), epoch).sum().item() for epoch in range(1, 20)}
+    seen = {phases[0].phase.source.train(torch.arange(5), epoch).sum().item() for epoch in range(1, 20)}
     assert len(seen) == expected
 
 
 def test_the_head_of_finetune_warms_up_on_pictures_as_they_are(learn, phases):
     learn(strategy="finetune", augment="light", freeze_until="body")
-    inputs = [[seen.phase.train_inputs(torch.arange(5), epoch) for epoch in (1, 2)] for seen in phases]
+    inputs = [[seen.phase.source.train(torch.arange(5), epoch) for epoch in (1, 2)] for seen in phases]
     assert torch.equal(*inputs[0])
     assert not torch.equal(*inputs[1])
 

@@ -148,24 +148,3 @@ def fold(head: nn.Module, mean: Tensor, std: Tensor) -> None:
     assert layer.bias is not None
     layer.bias.copy_((layer.bias.double() - shift).to(layer.bias.dtype))
     layer.weight.copy_(scaled.to(weight.dtype))
-
-
-def inputs_of(
-    features: Features, device: torch.device, share: slice
-) -> tuple[Callable[[Tensor, int], Tensor], Callable[[Tensor], Tensor]]:
-    """The inputs of a phase whose features are stored; each epoch takes the next view.
-
-    Returns:
-        What takes indices, int64 `[N]`, and the epoch, from 1, and gives the training features of `share` of them; and
-        what takes indices and gives those of validation.
-    """
-
-    def train_inputs(indices: Tensor, epoch: int) -> Tensor:
-        return _laid_out(features.train[(epoch - 1) % len(features.train)][indices[share]].to(device))
-
-    return train_inputs, lambda indices: _laid_out(features.val[indices[share]].to(device))
-
-
-def _laid_out(features: Tensor) -> Tensor:
-    is_map = features.ndim == 4  # noqa: PLR2004
-    return features.contiguous(memory_format=torch.channels_last) if is_map else features

@@ -14,7 +14,8 @@ from zoo.models.state_dict import load_state
 from zoo.recipes.recipe import Recipe
 from zoo.training.distributed import World
 from zoo.training.optim import make_optimizer
-from zoo.training.phase import Phase, State
+from zoo.training.parts import State
+from zoo.training.phase import Phase
 from zoo.training.schedule import LRSchedule
 
 
@@ -25,7 +26,7 @@ class TrainState:
         batches: per epoch.
 
     Attributes:
-        model: takes what the phase's prefix gives, returns logits.
+        model: takes what the phase's frozen stages give, returns logits.
     """
 
     def __init__(self, recipe: Recipe, phase: Phase, weight_decay: float, batches: int) -> None:

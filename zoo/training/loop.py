@@ -27,7 +27,8 @@ from zoo.training.duration import ETA, TIMED_STEPS
 from zoo.training.history import Best, History
 from zoo.training.learner import TrainState
 from zoo.training.loss import share_of_loss
-from zoo.training.phase import Phase, PhaseMaker, State
+from zoo.training.parts import State
+from zoo.training.phase import Phase, PhaseMaker
 from zoo.training.setup import Setup
 from zoo.training.strategies import PhasePlan
 from zoo.training.time_budget import TimeBudget
@@ -110,7 +111,7 @@ class Trainer:
                     self.augment_rng.set_state(self.progress.augment_rng)
                 self.progress.augment_rng = self.augment_rng.get_state()
                 with self.ready(phases[self.progress.phase]) as phase:
-                    self._run(phase, within)
+                    self.fit_phase(phase, within)
                 self.progress, resumed = Progress(phase=self.progress.phase + 1), None
                 self._checkpoint()
         finally:
@@ -130,9 +131,14 @@ class Trainer:
         whole, rest = divmod(len(self.labels), self.recipe.batch_size)
         return whole + (rest >= 2 * self.world.size)  # BatchNorm has no statistics of a single picture
 
-    def _run(self, phase: Phase, resumed: dict[str, Any] | None) -> None:
+    def fit_phase(self, phase: Phase, resumed: dict[str, Any] | None = None) -> None:
+        """Trains and validates the epochs of a phase; its best weights go back into the network.
+
+        Args:
+            resumed: a checkpoint from within this phase.
+        """
         train_state = TrainState(self.recipe, phase, self.plan.weight_decay, self.batches_per_epoch())
-        progress, best = self.progress, train_state.state() if phase.finish else None
+        progress, best = self.progress, train_state.state() if phase.part.goes_back else None
         if resumed:
             train_state.load_state_dict(resumed["train_state"])
             best = resumed["phase_best"]
@@ -143,21 +149,22 @@ class Trainer:
         begun, taken = time.perf_counter(), train_state.schedule.taken
         try:
             while progress.epoch < phase.epochs and not self._stopped():
-                row = self._epoch(phase, train_state, eta, best)
+                trained = self.train_one_epoch(phase, train_state, eta, best)
+                row = {**trained, **self.validate(phase, train_state), **self._pace()}
                 better = self.history.add(row)
                 progress.since_best = 0 if better else progress.since_best + 1
-                if better and phase.finish:
+                if better and phase.part.goes_back:
                     best = train_state.state()
                 if better and not phase.brief:
-                    self.history.save_best(phase.state(train_state.ema_or_model.state_dict()))
+                    self.history.save_best(phase.whole(train_state.ema_or_model.state_dict()))
                 train_state.schedule.end_epoch(float(row[self.history.monitored]))
                 self._fit_into_budget(train_state, begun, taken)
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 if progress.epoch < phase.epochs and (not phase.brief or self._due()):
                     self._checkpoint(phase, train_state, best)
         finally:
-            if phase.finish and best and self.history.rows:
-                phase.finish(best)
+            if best and self.history.rows:
+                phase.part.put_back(best)
             if phase.brief and self.history.rows:
                 self.history.save_best(self.network.state_dict())
 
@@ -174,7 +181,14 @@ class Trainer:
             return True
         return False
 
-    def _epoch(self, phase: Phase, train_state: TrainState, eta: ETA | None, best: State | None) -> EpochMetrics:
+    def train_one_epoch(
+        self, phase: Phase, train_state: TrainState, eta: ETA | None = None, best: State | None = None
+    ) -> EpochMetrics:
+        """Trains on the batches of an epoch that are still to come. Returns what `metrics.csv` says of them.
+
+        Args:
+            best: what a checkpoint within the epoch holds beside the present weights.
+        """
         progress, batches = self.progress, self.batches_per_epoch()
         if progress.batch:
             self.shuffle_rng.set_state(progress.shuffle_rng)
@@ -183,30 +197,33 @@ class Trainer:
         what, every = f"{phase.name} {progress.epoch + 1}/{phase.epochs}", self.recipe.log_every
         with self.history.reporter.bar(what, batches, every) as bar:
             bar(progress.batch)
-            self._train(phase, train_state, best, eta.before(bar) if eta else bar)
+            self._train_batches(phase, train_state, best, eta.before(bar) if eta else bar)
         train_state.unite(self.world)
         return {
             "phase": phase.name,
             "learning_rate": progress.learning_rate,
             "train_loss": progress.loss / progress.seen,
             "train_top1": progress.correct / progress.seen,
-            **self._validate(phase, train_state),
+        }
+
+    def _pace(self) -> EpochMetrics:
+        progress = self.progress
+        return {
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(progress.seen / progress.seconds, 1),
         }
 
-    def _train(self, phase: Phase, train_state: TrainState, best: State | None, advance: Advance) -> None:
-        """The batches of an epoch that are still to come."""
+    def _train_batches(self, phase: Phase, train_state: TrainState, best: State | None, advance: Advance) -> None:
         progress, batches, begin = self.progress, self.batches_per_epoch(), self.progress.batch
         started, meter = time.perf_counter(), AverageMeter(self.device)
         train_state.train()
         parts = list(itertools.islice(chunks(self.drawn(), self.recipe.batch_size), begin, batches))
-        phase.announce(parts)
+        phase.source.announce(parts)
         for number, indices in enumerate(parts, start=begin + 1):
             if number > begin + 1 and self.budget.late(self._reserve(started, number - begin)):
                 self.budget.close()  # this epoch is the last
                 break
-            loss, right = self.loss(phase, train_state, indices, progress.epoch + 1)
+            loss, right = self.batch_loss(phase, train_state, indices, progress.epoch + 1)
             train_state.backward(
                 loss * self._share(number, len(indices)),
                 step=number % self.recipe.accumulate == 0 or number == batches,
@@ -239,13 +256,13 @@ class Trainer:
         progress.batch = number
         meter.clear()
 
-    def loss(self, phase: Phase, train_state: TrainState, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    def batch_loss(self, phase: Phase, train_state: TrainState, indices: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """This process's part in the mean loss of a batch, and how many of its pictures the learner named rightly."""
         batch = self.labels[indices].to(self.device)
-        inputs, target = phase.train_inputs(indices, epoch), batch[self.world.share]
-        if self.mix and phase.mixes:
+        inputs, target = phase.source.train(indices, epoch), batch[self.world.share]
+        if self.mix and phase.source.mixes:
             inputs, target = self.mix(inputs, target)
-        logits = train_state.model(phase.prefix(inputs)).float()
+        logits = phase.logits(train_state.model, inputs)
         loss = share_of_loss(
             logits,
             target,
@@ -270,11 +287,12 @@ class Trainer:
         share = 1 / torch.bincount(self.labels).double()[self.labels]
         return torch.multinomial(share, len(self.labels), replacement=True, generator=self.shuffle_rng)
 
-    def _validate(self, phase: Phase, train_state: TrainState) -> EpochMetrics:
+    def validate(self, phase: Phase, train_state: TrainState) -> EpochMetrics:
+        """Loss and accuracy of the validation pictures, which all processes compute together."""
         model, found = train_state.eval_model.eval(), []
         with torch.inference_mode(), phase.fabric.autocast():
             for indices in self.world.parts(len(self.val_labels), EVALUATION_BATCH_SIZE):
-                rows = model(phase.prefix(phase.val_inputs(indices))).float()
+                rows = phase.logits(model, phase.source.val(indices))
                 found.append(self.world.gather(rows, len(indices)).cpu())
         logits = torch.cat(found)
         loss = F.cross_entropy(logits, self.val_labels)

@@ -116,10 +116,10 @@ def _losses(trainer: Trainer, train_state: TrainState, phase: Phase, rates: np.n
             group["lr"] = rate * ratio
         before = 0.0
         for _ in range(train_state.recipe.accumulate - 1):
-            part = share * trainer.loss(phase, train_state, *next(batches))[0]
+            part = share * trainer.batch_loss(phase, train_state, *next(batches))[0]
             before += float(part.detach())
             phase.fabric.backward(part)
-        last = share * trainer.loss(phase, train_state, *next(batches))[0]
+        last = share * trainer.batch_loss(phase, train_state, *next(batches))[0]
         yield before + float(last.detach())
         train_state.descend(last)
 

@@ -1,9 +1,8 @@
-"""One step of a strategy made ready to train: the frozen prefix split off and, where it fits, computed."""
+"""One phase of a training made ready: the frozen stages split off and, where they fit, computed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,62 +13,67 @@ from torch import Tensor, nn
 from zoo.data.decoded_split import DecodedSplit
 from zoo.models.conv_trim import trimmed
 from zoo.models.split import split_network, without_batchnorm
-from zoo.models.state_dict import load_state
 from zoo.progress import Reporter
 from zoo.recipes.parsing import budget_bytes
 from zoo.recipes.recipe import Recipe
 from zoo.specs import Stage
-from zoo.training.batches import EVALUATION_BATCH_SIZE, Views
+from zoo.training.batches import Views
 from zoo.training.distributed import World
-from zoo.training.feature_cache import (
-    Features,
-    allocate,
-    compute,
-    fold,
-    inputs_of,
-    slices,
-    standardisation,
-    standardise,
-)
+from zoo.training.feature_cache import Features, allocate, compute, slices, standardisation, standardise
 from zoo.training.optim import Group
+from zoo.training.parts import FrozenStages, HeadPart, LivePart, Part, Standardised, State, unchanged
 from zoo.training.plan import Plan
+from zoo.training.sources import FeatureSource, PictureSource, Source
 from zoo.training.strategies import PhasePlan
 
-State = dict[str, Tensor]
 PREFIX_BATCH_SIZE = 32  # larger ones fall out of a CPU's cache
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """What the loop needs.
+    """A stretch of training in which the same stages learn, ready for the loop.
 
     Attributes:
-        model: takes inputs, gives logits; its trainable parameters are in `groups`.
-        train_inputs: takes the indices of a batch, int64 `[N]`, and the epoch, from 1; gives this process's share.
-        val_inputs: takes indices, likewise.
-        announce: told the batches of an epoch before inputs are asked for.
-        prefix: turns inputs (mixed, where they are) into what `model` takes.
-        state: the whole network's state dict with a given state of `model`.
-        finish: to be called with the best state of `model` in this phase; None where the network goes on from the last.
-        mixes: whether batches of inputs may be mixed.
+        planned: its name, its epochs, and what is frozen.
+        source: gives its inputs.
+        stages: the frozen stages that run in every batch, if any: takes inputs, gives what `part.model` takes.
+        part: what learns.
+        fabric: its device and number format.
+        groups: the parameters that learn, with their learning rates.
+        frozen: modules that stay in eval mode while the rest of the model trains.
         brief: whether its epochs take moments, so that the checkpoint can wait for the last one.
-        frozen: modules that stay in eval mode while the rest of `model` trains.
     """
 
-    name: str
-    epochs: int
-    model: nn.Module
+    planned: PhasePlan
+    source: Source
+    part: Part
     fabric: Fabric
     groups: Sequence[Group]
-    train_inputs: Callable[[Tensor, int], Tensor]
-    val_inputs: Callable[[Tensor], Tensor]
-    state: Callable[[State], State]
-    finish: Callable[[State], None] | None
-    mixes: bool
-    brief: bool = False
-    prefix: Callable[[Tensor], Tensor] = lambda inputs: inputs
+    stages: Callable[[Tensor], Tensor] = unchanged
     frozen: Sequence[nn.Module] = field(default=())
-    announce: Callable[[Sequence[Tensor]], None] = lambda _: None
+    brief: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.planned.name
+
+    @property
+    def epochs(self) -> int:
+        return self.planned.epochs
+
+    @property
+    def model(self) -> nn.Module:
+        """Takes what `stages` gives, returns logits."""
+        return self.part.model
+
+    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """What a model of this phase, `model` or an average of it, says of inputs: float32 `[n, K]`."""
+        logits: Tensor = model(self.stages(inputs))
+        return logits.float()
+
+    def whole(self, state: State) -> State:
+        """The network's state dict with a given state of `model`."""
+        return self.part.whole(state)
 
 
 class PhaseMaker:
@@ -98,28 +102,25 @@ class PhaseMaker:
         self.fabric, self.frozen, self.fp32 = (world.fabric(name) for name in precisions)
 
     def make(self, planned: PhasePlan) -> Phase:
-        """Freezes what the step freezes, and prepares the rest."""
-        whole = self._whole(planned, self._freeze(planned))
+        """Freezes what the phase freezes, and prepares the rest."""
+        everything = self._everything(planned, self._freeze(planned))
         if planned.first == 0:
-            return whole
+            return everything
         self.network.eval()
         halves = split_network(self.network, self.stages, planned.first, self.views.example())
         if halves is None:
             self._say(planned, "computed in each epoch: this network cannot be split behind them")
-            return replace(whole, frozen=[*whole.frozen, *self._frozen_modules(planned)])
+            return replace(everything, frozen=[*everything.frozen, *self._frozen_modules(planned)])
         prefix = without_batchnorm(halves.prefix, self.views.example()).to(memory_format=torch.channels_last)
         with trimmed(prefix, self.views.example()):
             features = self._features(planned, prefix)
         if features:
-            train_inputs, val_inputs = inputs_of(features, self.fabric.device, self.world.share)
-            ready = replace(
-                whole, mixes=False, train_inputs=train_inputs, val_inputs=val_inputs, announce=lambda _: None
-            )
+            behind = replace(everything, source=FeatureSource(features, self.fabric.device, self.world.share))
         else:
-            ready = replace(whole, prefix=self._anew(prefix))
+            behind = replace(everything, stages=FrozenStages(prefix, self.frozen.autocast))
         if planned.first == len(self.stages) - 1:
-            return self._on_head(planned, ready, features)
-        return replace(ready, model=halves.rest)
+            return self._on_head(planned, behind, features)
+        return replace(behind, part=LivePart(self.network, halves.rest))
 
     def _freeze(self, planned: PhasePlan) -> list[Group]:
         """Sets `requires_grad`; returns the trainable parameters by stage with their learning rates."""
@@ -139,39 +140,19 @@ class PhaseMaker:
     def _batchnorms(self) -> list[nn.Module]:
         return [module for module in self.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
-    def _whole(self, planned: PhasePlan, groups: Sequence[Group]) -> Phase:
-        varied = not self._warms_up(planned)
+    def _everything(self, planned: PhasePlan, groups: Sequence[Group]) -> Phase:
+        """The phase as it would be if nothing in front of it were split off."""
         return Phase(
-            name=planned.name,
-            epochs=planned.epochs,
-            model=self.network,
+            planned=planned,
+            source=PictureSource(self.views, self.world, varied=not self._warms_up(planned)),
+            part=LivePart(self.network, self.network),
             fabric=self.fabric,
             groups=groups,
-            train_inputs=lambda indices, _: self.views.varied(indices) if varied else self._plain(indices),
-            val_inputs=lambda indices: self.views.plain(self.views.val, indices),
-            state=lambda state: {**self.network.state_dict(), **state},
-            finish=None,
-            mixes=varied,
             frozen=self._batchnorms() if self.plan.fixed_statistics else (),
-            announce=lambda batches: self._announce(batches, varied=varied),
         )
 
-    def _announce(self, batches: Sequence[Tensor], *, varied: bool) -> None:
-        self.views.announce_train(batches, varied=varied)
-        self.views.announce_val(list(self.world.parts(len(self.views.val), EVALUATION_BATCH_SIZE)))
-
-    def _anew(self, prefix: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The prefix runs again for every batch, without gradients."""
-
-        def run(pictures: Tensor) -> Tensor:
-            with torch.no_grad(), self.frozen.autocast():
-                features: Tensor = prefix(pictures)
-            return features
-
-        return run
-
     def _warms_up(self, planned: PhasePlan) -> bool:
-        """Whether the step only readies the head for what follows: on pictures as they are."""
+        """Whether the phase only readies the head for what follows: on pictures as they are."""
         return self.plan.strategy == "finetune" and planned.first == len(self.stages) - 1 and len(self.plan.phases) > 1
 
     def _plain(self, indices: Tensor) -> Tensor:
@@ -212,51 +193,30 @@ class PhaseMaker:
         """Takes indices, int64 `[N]`; every process computes its share, and has the features of all."""
         return lambda indices: self.world.gather(prefix(pictures(indices)), len(indices))
 
-    def _on_head(self, planned: PhasePlan, ready: Phase, features: Features | None) -> Phase:
+    def _on_head(self, planned: PhasePlan, behind: Phase, features: Features | None) -> Phase:
         """The head alone, a copy of it, on standardised features."""
-        name = self.stages[-1].members[0]
-        head = self.network.get_submodule(name)
-        mean, std, prefix = self._standardised(ready, features)
-        copy = deepcopy(head).to(self.fp32.device)
-        if isinstance(copy, nn.Linear):
-            # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
-            nn.init.zeros_(copy.weight)
-            nn.init.zeros_(copy.bias)
-
-        def folded(state: State) -> State:
-            kept = deepcopy(head).cpu()
-            kept.load_state_dict(state)
-            fold(kept, mean, std)
-            return {f"{name}.{key}": value for key, value in kept.state_dict().items()}
-
+        mean, std = self._standardisation(behind, features)
+        part = HeadPart(self.network, self.stages[-1].members[0], mean, std, self.fp32.device)
         return replace(
-            ready,
-            model=copy,
+            behind,
+            part=part,
             fabric=self.fp32,
-            groups=[(list(copy.parameters()), planned.learning_rates[-1])],
-            prefix=prefix,
-            state=lambda state: {**self.network.state_dict(), **folded(state)},
-            finish=lambda state: self._load(folded(state)),
+            groups=[(list(part.model.parameters()), planned.learning_rates[-1])],
+            stages=unchanged if features else Standardised(behind.stages, mean, std),
             brief=features is not None,
         )
 
-    def _standardised(
-        self, ready: Phase, features: Features | None
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-        """Mean and deviation of what enters the head, and the prefix behind which it is standardised."""
+    def _standardisation(self, behind: Phase, features: Features | None) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of what enters the head, `[F]` each; stored features are standardised in place."""
         if features:
             flat = features.train.flatten(0, 1)
             mean, std = standardisation(slices(flat))
             for part in (*slices(flat), *slices(features.val)):
                 standardise(part, mean, std)
-            return mean, std, ready.prefix
+            return mean, std
         self.views.announce_train(list(self._parts(self.views.train)), varied=False)
-        raw = self._everyones(ready.prefix, self._plain)
-        mean, std = standardisation(raw(indices).float() for indices in self._parts(self.views.train))
-        return mean, std, lambda inputs: standardise(ready.prefix(inputs).float(), mean, std)
-
-    def _load(self, state: State) -> None:
-        load_state(self.network, state, strict=False)
+        raw = self._everyones(behind.stages, self._plain)
+        return standardisation(raw(indices).float() for indices in self._parts(self.views.train))
 
     def _say(self, planned: PhasePlan, what: str) -> None:
         last = self.stages[planned.first - 1].name
