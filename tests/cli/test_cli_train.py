@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from zoo.cli import app
+from zoo.cli.option_groups import FIRST, GROUPS
 from zoo.cli.train import _figures
 from zoo.recipes.recipe import Recipe
 
@@ -23,10 +25,30 @@ def zoo(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
 QUICK = ("--epochs", 1, "--image-size", 16, "--augment", "none", "--batch-size", 16)
 
 
-def test_help_names_every_option_of_the_recipe():
+def test_help_all_names_every_option_once_in_its_group():
+    text = CliRunner().invoke(app, ["train", "--help-all"], terminal_width=100).output
+    assert max(map(len, text.splitlines())) <= 100
+    for name in [field.name for field in dataclasses.fields(Recipe)[2:]] + ["recipe", "output", "resume", "json"]:
+        assert len(re.findall(rf"^  --{name.replace('_', '-')}[ /]", text, re.MULTILINE)) == 1, name
+        assert sum(name in names for names in GROUPS.values()) == 1, name
+    assert [title for title in GROUPS if f"\n{title}:\n" in text] == list(GROUPS)
+    assert "\nOther:\n  --help-all" in text
+
+
+def test_help_shows_what_most_people_need_and_where_the_rest_is():
     text = CliRunner().invoke(app, ["train", "--help"], terminal_width=200).output
-    for field in dataclasses.fields(Recipe)[2:]:
-        assert "--" + field.name.replace("_", "-") in text
+    assert max(map(len, text.splitlines())) <= 120
+    options = re.findall(r"^  (?:-h, )?--([a-z-]+)", text, re.MULTILINE)
+    assert options == [name.replace("_", "-") for name in FIRST] + ["help-all", "help"]
+    assert "--help-all" not in CliRunner().invoke(app, ["preview", "--help"]).output
+
+
+def test_commands_stand_in_the_order_of_use():
+    text = CliRunner().invoke(app, ["--help"]).output
+    names = re.findall(r"^  ([a-z-]+)  ", text.partition("Commands:")[2], re.MULTILINE)
+    assert [name for name in names if name in ("check", "train", "evaluate", "export", "predict", "cache")] == [
+        "check", "train", "evaluate", "export", "predict", "cache",
+    ]  # fmt: skip
 
 
 def test_it_prints_a_summary_the_figures_and_what_to_do_next(bars, tmp_path):

@@ -24,6 +24,7 @@ from zoo.cli import (
     verify,
 )
 from zoo.cli.console import fail, flush, refused, warn
+from zoo.cli.option_groups import GroupedCommand
 from zoo.cli.parsing import Group
 from zoo.errors import ZooError
 from zoo.processes.children import guard
@@ -50,18 +51,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("cache")(cache.cache)
+# In the order of use.
 app.command("check")(check.check)
-app.command("train")(train.train)
+app.command("preview")(preview.preview)
+app.command("lr-find", cls=GroupedCommand)(lr_find.lr_find)
+app.command("train", cls=GroupedCommand)(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("verify")(verify.verify)
 app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
-app.command("verify")(verify.verify)
 app.command("list")(listing.list_)
-app.command("lr-find")(lr_find.lr_find)
-app.command("preview")(preview.preview)
 app.command("info")(info.info)
+app.command("cache")(cache.cache)
 app.add_typer(plugins.app, name="plugins")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from zoo.cli.console import process_number
+from zoo.cli.option_groups import HELP_ALL
 from zoo.errors import MissingExtraError, UsageError
 from zoo.recipes.parsing import flag, without_effect
 from zoo.recipes.recipe import PLACES, Recipe
@@ -165,6 +166,8 @@ def signature(extra: Mapping[str, tuple[Any, Any]], only: Collection[str] | None
     chosen = [each for name, each in _recipe_parameters().items() if only is None or name in only]
     recipe_option = typer.Option("--recipe", help="Recipe to start from, by name or file; options given here win.")
     further = {"recipe": (Annotated[str | None, recipe_option], None), **extra}
+    if only is None:
+        further["help_all"] = (HELP_ALL, False)
     return inspect.Signature([*chosen, *(_parameter(name, *each) for name, each in further.items())])
 
 

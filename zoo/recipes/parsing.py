@@ -126,7 +126,7 @@ def validate(kind: type[Recipe], options: Mapping[str, Any]) -> Recipe:
             raise UsageError(f"A training needs a {name}.", "Write: zoo train BACKBONE DATASET") from None
         raise UsageError(
             f"The option {name} cannot be {first['input']!r}: {first['msg'].lower()}.",
-            f"See `zoo train --help` for {flag(name)}.",
+            f"See `zoo train --help-all` for {flag(name)}.",
         ) from None
     for name, (low, high, words) in RANGES.items():
         value = getattr(recipe, name)
@@ -277,7 +277,7 @@ def _numbers(name: str, text: str) -> list[float]:
     except ValueError:
         values = []
     if not values or any(value - value != 0 for value in values):  # infinite or undefined
-        raise UsageError(f"The option {name} cannot be '{text}'.", f"See `zoo train --help` for {flag(name)}.")
+        raise UsageError(f"The option {name} cannot be '{text}'.", f"See `zoo train --help-all` for {flag(name)}.")
     return values
 
 
