@@ -124,11 +124,14 @@ class MissingExtraError(ZooError):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed on the CPU: torch and onnxruntime have no class for that."""
+    """Whether an allocation failed: torch and onnxruntime have no class for that, but for CUDA."""
     return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
-_OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation")
+_OUT_OF_MEMORY = (
+    *("allocate memory", "bad_alloc", "bad allocation"),  # PyTorch on a CPU, onnxruntime
+    *("out of memory", "not enough memory", "ALLOC_FAILED"),  # PyTorch on CUDA and MPS, on Windows; cuDNN, cuBLAS
+)
 
 
 def reason_of(error: OSError) -> str:

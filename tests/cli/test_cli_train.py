@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from zoo.cli import app
 from zoo.cli.option_groups import FIRST, GROUPS
 from zoo.cli.train import _figures
 from zoo.recipes.recipe import Recipe
+from zoo.runs.run import Run
 
 
 def zoo(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
@@ -134,8 +136,8 @@ def test_a_part_of_the_pictures_is_said_in_the_run_and_the_card(bars, tmp_path):
     output = tmp_path / "run"
     result = zoo("train", "tiny", bars, *QUICK, "--limit", 31, "--output", output)
     assert result.returncode == 0, result.stderr
-    assert "31 training (--limit), 18 validation" in result.stderr
-    note = "Trained on 31 of the training pictures alone (--limit 31)."
+    assert "31 training (of 120: --limit), 18 validation" in result.stderr
+    note = "Trained on 31 of 120 training pictures (--limit)."
     assert json.loads((output / "run.json").read_text())["dataset"]["notes"][-1] == note
     exported = zoo("export", output, "--onnx", "--output", tmp_path / "model.onnx")
     assert exported.returncode == 0, exported.stderr
@@ -178,3 +180,20 @@ def test_two_figures_of_one_split_are_explained_where_they_differ():
     assert "rounded to 8 bits)" in finished(precision="fp32")
     assert "8 bits" not in finished(top1=0.86)
     assert "8 bits" not in finished(split="test")
+
+
+def test_a_run_that_holds_idle_options_opens(trained, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "older")
+    with (tmp_path / "older" / "recipe.toml").open("a") as file:
+        file.write("step_epochs = 3\n")  # its schedule is cosine
+    assert Run(tmp_path / "older").recipe == trained.recipe
+
+
+@pytest.mark.parametrize("text", ["{}", '{"status": "running"}', "[]"])
+def test_info_of_a_damaged_run_says_so(trained, tmp_path, text):
+    (tmp_path / "recipe.toml").write_text((trained.path / "recipe.toml").read_text())
+    (tmp_path / "run.json").write_text(text)
+    done = zoo("info", tmp_path)
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
+    assert "Traceback" not in done.stderr

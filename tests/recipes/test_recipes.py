@@ -244,6 +244,15 @@ def test_what_the_command_line_makes_idle_is_left_out():
         given(schedule="cosine", step_epochs=3)
 
 
+def test_what_a_file_leaves_idle_itself_is_refused(tmp_path):
+    from zoo.cli.train import given_recipe
+
+    file = tmp_path / "mine.toml"
+    file.write_text('backbone = "tiny"\ndataset = "mnist"\noptimizer = "adam"\nmomentum = 0.5\n')
+    with pytest.raises(UsageError, match="momentum has no effect with --optimizer adam"):
+        given_recipe({"recipe": str(file)})
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("ZOO_DATA_ROOT" not in os.environ, reason="ZOO_DATA_ROOT names no folder of datasets")
 @pytest.mark.parametrize("name", [name for name, (kind, _) in RECIPES.items() if kind == "mnist"])

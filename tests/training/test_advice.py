@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import time
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +13,22 @@ import torch
 from torch import nn
 
 from zoo.errors import TrainingError
+from zoo.models.pretrained import WeightsReport
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
-from zoo.registry import registry
+from zoo.registry import Registry, registry
+from zoo.specs import PreprocessSpec, Stage
 from zoo.training import advice, duration
 from zoo.training.advice import overfitting
-from zoo.training.duration import ETA, LONG_SECONDS, TIMED_STEPS, expected_seconds, forward_seconds, in_words
+from zoo.training.duration import (
+    ETA,
+    LONG_SECONDS,
+    TIMED_PICTURES,
+    TIMED_STEPS,
+    expected_seconds,
+    in_words,
+    stage_seconds,
+)
 from zoo.training.setup import prepare
 from zoo.training.strategies import PhasePlan
 from zoo.training.train import train
@@ -24,7 +37,7 @@ QUIET = Reporter(quiet=True)
 
 
 def setup(bars, **options):
-    recipe = Recipe.make(backbone="tiny", dataset=str(bars), image_size=16, **options)
+    recipe = Recipe.make(backbone="tiny", dataset=str(bars), image_size=16, device="cpu", **options)
     return prepare(recipe, registry().backbone("tiny").spec, QUIET)
 
 
@@ -66,33 +79,91 @@ def test_a_training_says_so_before_its_pictures_are_decoded(bars, tmp_path, caps
     assert 0 < said.index("stay frozen with random weights") < said.index("Decoded pictures")
 
 
+def slow(monkeypatch, seconds):
+    """Each of the three stages of `tiny` takes so long for a picture."""
+    monkeypatch.setattr(advice, "stage_seconds", lambda *_: [seconds] * 3)
+
+
 def test_a_long_training_names_what_shortens_it_and_how_long_that_takes(bars, monkeypatch):
-    monkeypatch.setattr(advice, "forward_seconds", lambda *_: 10.0)
-    (said,) = advice.advice_before(setup(bars, strategy="full", weights="none", epochs=2))
-    # 120 and 18 pictures: 2 * 10 s * (3 * 120 + 18)
-    assert said.startswith("This training takes about 2.1 h on this machine. Shorter: --strategy head (about 23 min)")
-    monkeypatch.setattr(advice, "forward_seconds", lambda *_: 0.01)
-    assert advice.advice_before(setup(bars, strategy="full", weights="none", epochs=2)) == []
+    weights = setup(bars, weights="none").network
+    prepared = dataclasses.replace(
+        setup(bars, strategy="full", weights="none", epochs=2, batch_size=8),
+        weights=WeightsReport(name="V1", pretrained=True),
+        network=weights,
+    )
+    slow(monkeypatch, 5.0)
+    (said,) = advice.advice_before(prepared)
+    # 120 and 18 pictures: 2 epochs * 15 s * (3 * 120 + 18), and 15 s * 138
+    assert said.startswith("This training takes about 3.1 h on this machine. Shorter: --strategy head (about 34 min)")
+    assert said.endswith("fewer --epochs.")
+    (shared,) = advice.advice_before(prepared, processes=2)
+    assert "takes about 94 min" in shared
+    slow(monkeypatch, 0.01)
+    assert advice.advice_before(prepared) == []
 
 
-def test_stored_features_count_once_per_view():
+def test_a_time_budget_is_kept_so_nothing_takes_longer(bars, monkeypatch):
+    slow(monkeypatch, 5.0)
+    assert advice.advice_before(setup(bars, strategy="full", weights="none", time_budget="10m")) == []
+    (said,) = advice.advice_before(setup(bars, strategy="full", weights="none", time_budget="1h"))
+    assert "takes about 60 min" in said
+
+
+def test_random_weights_get_no_advice_to_freeze_them(bars, monkeypatch):
+    slow(monkeypatch, 5.0)
+    (said,) = advice.advice_before(setup(bars, strategy="full", weights="none"))
+    assert "--strategy head" not in said
+
+
+def test_a_size_that_the_backbone_does_not_take_is_not_named(bars, monkeypatch):
+    large = setup(bars, strategy="full", weights="none")
+    large = dataclasses.replace(large, plan=dataclasses.replace(large.plan, preprocess=PreprocessSpec(image_size=224)))
+    slow(monkeypatch, 5.0)
+    assert "--image-size 128 (about " in advice.advice_before(large)[0]
+    entry = registry().backbone("tiny")
+    fixed = dataclasses.replace(entry.spec, fixed_image_size=True, min_image_size=224)
+    monkeypatch.setattr(Registry, "backbone", lambda *_: dataclasses.replace(entry, resolve=lambda: fixed))
+    assert "--image-size" not in advice.advice_before(large)[0]
+
+
+def test_features_that_are_stored_are_computed_once_per_view():
     head, everything = PhasePlan("head", 2, 20, (1.0,)), PhasePlan("full", 0, 3, (1.0,) * 3)
-    assert expected_seconds([head], 3, 0.1, (100, 10), 4) == pytest.approx(0.1 * (4 * 100 + 10))
-    assert expected_seconds([everything], 3, 0.1, (100, 10), 4) == pytest.approx(0.1 * 3 * (300 + 10))
+    partly, stages, pictures = PhasePlan("full", 1, 10, (1.0,) * 2), [0.1, 0.2, 0.01], (100, 10)
+
+    def expected(*phases, stored=True, views=4):
+        return expected_seconds(phases, stages, pictures, views=views, stored=stored)
+
+    assert expected(head) == pytest.approx(0.3 * 410 + 0.01 * 20 * 310)
+    assert expected(head, stored=False) == pytest.approx(0.3 * 20 * 110 + 0.01 * 20 * 310)
+    assert expected(partly) == pytest.approx(0.1 * 410 + 0.21 * 10 * 310)
+    assert expected(everything) == pytest.approx(0.31 * 3 * 310)
+    assert expected(head, everything) == pytest.approx(expected(head) + expected(everything))
 
 
-def test_a_smaller_size_is_named_where_there_is_one():
-    assert "--image-size 128 (about 33 min)" in duration.advice(100 * 60, "full", 224, 60)
-    assert "--image-size" not in duration.advice(LONG_SECONDS, "full", 32, 60)
-    assert "--strategy head" not in duration.advice(LONG_SECONDS, "head", 224, 60)
+def test_only_what_shortens_a_training_is_named():
+    ways = [("--strategy head", 60.0), ("--image-size 128", 99999.0)]
+    assert duration.advice(LONG_SECONDS, ways, "fewer --epochs").endswith(
+        "takes about 20 min on this machine. Shorter: --strategy head (about 60 s), fewer --epochs."
+    )
+    assert duration.advice(LONG_SECONDS - 1, ways, "fewer --epochs") == ""
 
 
-def test_the_trial_takes_nothing_from_the_training():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Flatten()).train()
+def test_the_trial_finds_the_slow_stage_and_takes_nothing_from_the_training():
+    class Slow(nn.Module):
+        def forward(self, images):
+            time.sleep(0.05)
+            return images
+
+    parts = OrderedDict(stem=nn.Conv2d(3, 4, 3), slow=Slow(), norm=nn.BatchNorm2d(4), drop=nn.Dropout())
+    network = nn.Sequential(parts).train()
+    stages = [Stage("stem", ("stem",)), Stage("body", ("slow", "norm")), Stage("head", ("drop",))]
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
-    assert forward_seconds(network, torch.zeros(1, 3, 8, 8)) > 0
+    found = stage_seconds(network, stages, torch.zeros(1, 3, 8, 8))
+    assert max(range(3), key=found.__getitem__) == 1
+    assert found[1] >= 0.05 / TIMED_PICTURES
     assert network.training
+    assert not network.stem._forward_hooks
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -123,9 +194,24 @@ def test_too_little_memory_names_the_batch_and_the_size(bars, tmp_path, monkeypa
 
     monkeypatch.setattr("zoo.training.loop.Trainer.batch_loss", fail)
     with pytest.raises(TrainingError) as caught:
-        train("tiny", bars, image_size=16, strategy="full", batch_size=8, output=tmp_path / "run")
+        train("tiny", bars, image_size=16, strategy="full", batch_size=8, device="cpu", output=tmp_path / "run")
     assert caught.value.cause == "This machine has too little memory for batches of 8 pictures of 16 pixels."
-    assert "--batch-size 4 --accumulate 2" in caught.value.remedy
+    assert caught.value.remedy.startswith("Give --batch-size 4 --accumulate 2, which trains alike, or a smaller ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["MPS backend out of memory (1 GiB)", "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED"],
+)
+def test_every_way_to_say_so_is_known(bars, text):
+    prepared = setup(bars, strategy="full", weights="none", batch_size=3)
+    on_gpu = dataclasses.replace(prepared, plan=dataclasses.replace(prepared.plan, device="cuda"))
+    with pytest.raises(TrainingError) as caught, advice.within_memory(on_gpu):
+        raise RuntimeError(text)
+    assert caught.value.cause.startswith("The GPU has too little memory for batches of 3 pictures")
+    assert "--batch-size" not in caught.value.remedy  # one of 1 would be refused
+    with pytest.raises(RuntimeError, match="another"), advice.within_memory(on_gpu):
+        raise RuntimeError("another")
 
 
 def test_a_log_gets_a_line_for_every_so_many_batches(bars, tmp_path, capsys):

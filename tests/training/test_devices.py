@@ -68,7 +68,7 @@ def test_one_of_several_has_a_number(machine):
         choose_device("cuda:2")
     assert error.value.remedy == "Give --device cuda:0 to cuda:1."
     assert count_processes(recipe(devices=2), "cuda") == (2, 1)
-    with pytest.raises(UsageError, match="cuda:1 is one device"):
+    with pytest.raises(UsageError, match="cuda:1 is one device, and 2 processes need one each"):
         count_processes(recipe(devices=2), "cuda:1")
 
 

@@ -77,7 +77,7 @@ def test_it_suggests_a_rate_that_trains(bars, strategy):
     )
     sweep = lr_find(recipe, Reporter(quiet=True))
     assert len(sweep.rates) == len(sweep.losses) > SETTLING
-    assert sweep.default == default_learning_rate("adamw", strategy)
+    assert sweep.present == default_learning_rate("adamw", strategy)
     if strategy in ("full", "head"):  # the others begin with a head that has learned
         assert sweep.losses.min() < 0.9 * sweep.losses[0]
     assert 1e-5 < sweep.suggestion < 3
@@ -156,6 +156,6 @@ def test_without_a_suggestion_the_command_keeps_the_default(bars, tmp_path, monk
     said = CliRunner().invoke(app, list(map(str, arguments)))
     assert said.exit_code == 0, said.output
     assert "No suggestion: the loss" in said.stdout
-    assert "Keep the default, 0.0005." in said.stdout
+    assert "Keep 0.0005, the rate that it has." in said.stdout
     assert said.stdout.rstrip().endswith(f"zoo train tiny {bars} --strategy finetune --image-size 16")
     assert np.asarray(Image.open(tmp_path / "lr-find.png")).std() > 10

@@ -140,14 +140,14 @@ def test_an_unknown_stage_lists_the_stages():
     assert error.value.remedy == "Its stages are: stem, low, high, head."
 
 
-def plan(**options):
+def plan(*, pretrained=True, **options):
     from zoo.training.plan import make_plan
 
     spec = registry().backbone("tiny").spec
     network = spec.build(3)
     chosen = recipe(image_size=16, precision="fp32", device="cpu", **options)
     data = DatasetSpec(name="bars", load=lambda _: None)
-    return make_plan(chosen, spec, data, WeightsReport(name="x", pretrained=True), network), spec, network
+    return make_plan(chosen, spec, data, WeightsReport(name="x", pretrained=pretrained), network), spec, network
 
 
 def test_the_stage_table_says_when_each_stage_trains_and_how_fast():
@@ -209,3 +209,25 @@ def test_preprocessing_is_what_the_recipe_says(name, given):
     assert getattr(spec, name) == (values if len(values) == 3 else values * 3)
     other = "std" if name == "mean" else "mean"
     assert getattr(spec, other) == getattr(plan()[0].preprocess, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        (
+            {"head_epochs": 7},
+            "head_epochs has no effect with the strategy full, which was chosen because there are no ",
+        ),
+        (
+            {"strategy": "finetune", "freeze_until": "head", "head_epochs": 7},
+            "head_epochs has no effect: --freeze-until head lets the head alone train",
+        ),
+        (
+            {"strategy": "gradual", "freeze_until": "head", "unfreeze_at": "3"},
+            "unfreeze_at has no effect: --freeze-until head lets the head alone train",
+        ),
+    ],
+)
+def test_what_the_decided_strategy_leaves_idle_is_refused(options, cause):
+    with pytest.raises(UsageError, match=cause):
+        plan(pretrained=False, **options)

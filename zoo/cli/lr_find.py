@@ -27,7 +27,7 @@ def lr_find(**options: Any) -> None:
     output: Path = options.pop("output")
     as_json: bool = options.pop("json")
     given = dict(options)
-    recipe = given_recipe(options)
+    recipe = given_recipe({**options, "learning_rate": None})  # the one that is to be replaced
     try:
         from zoo.training.lr_find import lr_find as sweep_rates
         from zoo.training.lr_find import write_sweep
@@ -44,7 +44,7 @@ def lr_find(**options: Any) -> None:
             with suppress(OSError):  # it holds the plot
                 output.rmdir()
     command = _command(given, sweep.suggestion)
-    found = {"suggestion": sweep.suggestion, "default": sweep.default, "reason": sweep.reason}
+    found = {"suggestion": sweep.suggestion, "present": sweep.present, "reason": sweep.reason}
     if as_json:
         import json
 
@@ -52,10 +52,10 @@ def lr_find(**options: Any) -> None:
         typer.echo(json.dumps({**found, "command": command, "plot": str(plot), **rows}))
         return
     if sweep.suggestion is None:
-        said = f"No suggestion: {sweep.reason}. Keep the default, {sweep.default:.2g}."
+        said = f"No suggestion: {sweep.reason}. Keep {sweep.present:.2g}, the rate that it has."
     else:
         said = f"Suggested learning rate: {sweep.suggestion:.2g}, where the loss falls fastest"
-        said += f" (default: {sweep.default:.2g})"
+        said += f" (now: {sweep.present:.2g})"
     typer.echo(f"\n{said}\nPlot:  {plot}\nTable: {table}\nNext:  {command}")
 
 

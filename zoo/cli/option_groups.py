@@ -70,8 +70,8 @@ class GroupedCommand(TyperCommand):
         return [(title, names) for title, names in (*sections, ("Other", others)) if names]
 
 
-def show_all(ctx: typer.Context, value: bool) -> None:
-    """What `--help-all` does."""
+def show_all(ctx: typer.Context, value: bool | None) -> None:
+    """What `--help-all` does. The option's value is None: commands take no notice of it."""
     if value and not ctx.resilient_parsing:
         ctx.meta["zoo.help_all"] = True
         typer.echo(ctx.get_help())
@@ -79,11 +79,10 @@ def show_all(ctx: typer.Context, value: bool) -> None:
 
 
 HELP_ALL = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--help-all",
         is_eager=True,
-        expose_value=False,
         callback=show_all,
         help="Show all options, in groups, and exit.",
     ),

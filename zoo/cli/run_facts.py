@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.errors import UsageError
+
 if TYPE_CHECKING:
     from zoo.runs.run import Run
 
@@ -18,8 +20,15 @@ def is_run(path: Path) -> bool:
 
 
 def run_facts(run: Run) -> Facts:
-    """Of a run at any point of its life: what is missing in run.json is left out."""
+    """Of a run at any point of its life: what it has not reached is left out. Raises `UsageError` if it is damaged."""
     info: dict[str, Any] = run.info
+    try:
+        return _run_facts(run, info)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
+
+
+def _run_facts(run: Run, info: dict[str, Any]) -> Facts:
     plan, figures, best = info.get("plan", {}), info.get("metrics", {}), info.get("validation", {})
     parameters, classes, seconds = info.get("parameters", {}), info.get("classes", []), info.get("training_seconds")
     shown = ", ".join(classes[:SHOWN_CLASSES]) + (", …" if len(classes) > SHOWN_CLASSES else "")

@@ -127,7 +127,8 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
     if backbone_first and "backbone" in stored and "dataset" not in given and "backbone" in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
     merged = {**stored, **given}
-    for name in set(without_effect(merged, Recipe.defaults())) & (set(stored) - set(given)):
+    idle = (set(without_effect(options, Recipe.defaults())) for options in (merged, stored))
+    for name in set.difference(*idle) - set(given):
         del merged[name]  # what it belonged to was changed on the command line
     if file and "dataset" not in merged:
         raise UsageError(f"The recipe {file} leaves the dataset to you.", f"Write: {usage} --recipe {file} DATASET")
@@ -167,7 +168,7 @@ def signature(extra: Mapping[str, tuple[Any, Any]], only: Collection[str] | None
     recipe_option = typer.Option("--recipe", help="Recipe to start from, by name or file; options given here win.")
     further = {"recipe": (Annotated[str | None, recipe_option], None), **extra}
     if only is None:
-        further["help_all"] = (HELP_ALL, False)
+        further["help_all"] = (HELP_ALL, None)
     return inspect.Signature([*chosen, *(_parameter(name, *each) for name, each in further.items())])
 
 

@@ -70,7 +70,7 @@ def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bo
 
 def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
     spec, dataset = load_dataset(place)
-    name, split = _split_of(dataset, place.seed, wanted)
+    name, split = _split_of(dataset, place, wanted)
     notes = list(dataset.notes)
     if own and name == "train":
         notes.append("These pictures were trained on: the figures are too good.")
@@ -86,14 +86,14 @@ def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, 
     )
 
 
-def _split_of(dataset: Dataset, seed: int, wanted: str | None) -> tuple[str, Split]:
+def _split_of(dataset: Dataset, place: Recipe, wanted: str | None) -> tuple[str, Split]:
     if wanted is None:
-        return final_split(dataset, seed)
+        return final_split(dataset, place.seed)
     if wanted == "test":
         if dataset.test is None:
             raise UsageError("This dataset has no test split.", "Leave out --split, or give --split val.")
         return "test", dataset.test
-    train, val = training_splits(dataset, seed)
+    train, val = training_splits(dataset, place.seed, place.limit)
     return NAMES[wanted], train if wanted == "train" else val
 
 

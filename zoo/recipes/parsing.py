@@ -61,6 +61,7 @@ NEEDS: dict[str, tuple[str, tuple[str | None, ...]]] = {
     "momentum": ("optimizer", ("sgd",)),
     "nesterov": ("optimizer", ("sgd",)),
     "unfreeze_at": ("strategy", ("gradual",)),
+    "freeze_until": ("strategy", ("finetune", "gradual", "full", None)),
     "head_epochs": ("strategy", ("finetune", None)),
     "head_learning_rate": ("strategy", ("finetune", "gradual", None)),
     "layer_decay": ("strategy", ("finetune", "gradual", "full", None)),

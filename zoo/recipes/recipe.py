@@ -48,7 +48,8 @@ class Recipe:
     ] = None
     head_learning_rate: Annotated[
         float | None,
-        "For finetune and gradual: learning rate while the head trains alone. Default: adamw and adam 0.001, sgd 0.05.",
+        "For finetune and gradual: learning rate while the head trains alone. Default: adamw and adam 0.001, sgd 0.05; "
+        "for gradual that of --learning-rate where it is given.",
     ] = None
     weights: Annotated[
         str,

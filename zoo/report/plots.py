@@ -97,18 +97,18 @@ def _mark_phases(axes: Axes, rows: Rows) -> None:
         axes.annotate(_label(phases[index]), fontsize=8, color="grey", **place, **offset)
 
 
-def plot_sweep(rates: np.ndarray, losses: np.ndarray, suggestion: float | None, default: float, path: Path) -> None:
+def plot_sweep(rates: np.ndarray, losses: np.ndarray, suggestion: float | None, present: float, path: Path) -> None:
     """A learning-rate range test as a PNG: smoothed losses `[n]` over rates `[n]`, and what to take."""
     with _figure(path, (7, 4), dark=False) as figure:
         axes = figure.subplots()
-        _draw_sweep(axes, rates, losses, suggestion, default)
+        _draw_sweep(axes, rates, losses, suggestion, present)
 
 
-def _draw_sweep(axes: Axes, rates: np.ndarray, losses: np.ndarray, suggestion: float | None, default: float) -> None:
+def _draw_sweep(axes: Axes, rates: np.ndarray, losses: np.ndarray, suggestion: float | None, present: float) -> None:
     axes.plot(rates, losses, color="tab:blue")
-    axes.axvline(default, color="grey", linestyle=":", label=f"default: {default:.2g}")
+    axes.axvline(present, color="grey", linestyle=":", label=f"now: {present:.2g}")
     if suggestion is None:
-        axes.plot([], [], " ", label="no suggestion: keep the default")
+        axes.plot([], [], " ", label="no suggestion: keep the rate")
     else:
         chosen = float(np.interp(np.log(suggestion), np.log(rates), losses))
         axes.plot([suggestion], [chosen], "o", color="tab:orange", label=f"steepest descent: {suggestion:.2g}")

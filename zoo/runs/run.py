@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import ArtifactError, UsageError, reason_of
 from zoo.files import write_text
 from zoo.models.state_dict import load_state
+from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.specs import PreprocessSpec
 
@@ -55,7 +56,11 @@ class Run:
             raise UsageError(
                 f"There is no run at {self.path}.", "See `zoo list runs`, or make one with `zoo train`."
             ) from None
-        self.recipe = Recipe.make(**Recipe.read(self.path / "recipe.toml"))
+        options = Recipe.read(self.path / "recipe.toml")
+        # An older run may hold options that had no effect then either.
+        for name in without_effect(options, Recipe.defaults()):
+            del options[name]
+        self.recipe = Recipe.make(**options)
 
     @classmethod
     def at(cls, path: Path, recipe: Recipe, info: dict[str, Any]) -> Run:

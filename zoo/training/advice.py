@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from zoo.errors import TrainingError
-from zoo.registry import backbones_with_weights
-from zoo.training.duration import advice, expected_seconds, forward_seconds
+from zoo.errors import TrainingError, is_out_of_memory
+from zoo.recipes.parsing import budget_bytes
+from zoo.recipes.parsing import seconds as limit_seconds
+from zoo.registry import backbones_with_weights, registry
+from zoo.training.duration import advice, expected_seconds, stage_seconds
 
 if TYPE_CHECKING:
     from zoo.specs import EpochMetrics
@@ -19,9 +22,13 @@ GAP = 0.1  # of the accuracy, between training and validation
 ERRORS = 3  # standard errors of the validation accuracy that a gap must exceed
 
 
-def advice_before(setup: Setup) -> list[str]:
-    """What to know before the pictures are decoded."""
-    return [sentence for sentence in (_frozen_random(setup), _too_long(setup)) if sentence]
+def advice_before(setup: Setup, processes: int = 1) -> list[str]:
+    """What to know before the pictures are decoded.
+
+    Args:
+        processes: that share the work.
+    """
+    return [sentence for sentence in (_frozen_random(setup), _too_long(setup, processes)) if sentence]
 
 
 def advice_after(setup: Setup, rows: Sequence[EpochMetrics], best: int) -> list[str]:
@@ -30,26 +37,53 @@ def advice_after(setup: Setup, rows: Sequence[EpochMetrics], best: int) -> list[
     return [sentence] if sentence else []
 
 
-def too_little_memory(setup: Setup) -> TrainingError:
-    """Names what took the memory, and what would take less."""
-    batch, size = setup.recipe.batch_size, setup.plan.preprocess.image_size
-    smaller = f"--batch-size {batch // 2}" + (f" --accumulate {2 * setup.recipe.accumulate}" if batch > 2 else "")  # noqa: PLR2004
+@contextmanager
+def within_memory(setup: Setup, processes: int = 1) -> Iterator[None]:
+    """Turns a failed allocation into a `TrainingError` that names what took the memory, and what would take less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)):
+            raise
+    else:
+        return
+    recipe, size = setup.recipe, setup.plan.preprocess.image_size
+    half, ways = recipe.batch_size // 2, []
+    if half >= 2 * processes:
+        ways.append(f"--batch-size {half} --accumulate {2 * recipe.accumulate}, which trains alike")
+    if _smaller(setup):
+        ways.append(f"an --image-size below {size}")
     where = "The GPU" if setup.plan.device != "cpu" else "This machine"
-    return TrainingError(
-        f"{where} has too little memory for batches of {batch} pictures of {size} pixels.",
-        f"Give {smaller}, which trains alike, or an --image-size below {size}.",
+    raise TrainingError(
+        f"{where} has too little memory for batches of {recipe.batch_size} pictures of {size} pixels.",
+        f"Give {', or '.join([*ways, 'a smaller --cache-budget'])}.",
     )
 
 
-def _too_long(setup: Setup) -> str:
+def _smaller(setup: Setup) -> int | None:
+    """About half of the pictures' side, if the backbone takes that."""
+    size, spec = setup.plan.preprocess.image_size, registry().backbone(setup.recipe.backbone).spec
+    smaller = 32 * max(1, round(size / 64))
+    return smaller if not spec.fixed_image_size and spec.min_image_size <= smaller < size else None
+
+
+def _too_long(setup: Setup, processes: int) -> str:
     """What shortens a training that will take long; empty where it will not, or on a GPU, which nobody can tell."""
-    plan, size = setup.plan, setup.plan.preprocess.image_size
+    plan, recipe = setup.plan, setup.recipe
     if plan.device != "cpu":
         return ""
-    forward = forward_seconds(setup.network, torch.zeros(1, 3, size, size))
+    size, smaller = plan.preprocess.image_size, _smaller(setup)
+    stages = stage_seconds(setup.network, setup.stages, torch.zeros(1, 3, size, size))
     pictures = (len(setup.splits[0]), len(setup.splits[1]))
-    seconds = expected_seconds(plan.phases, len(setup.stages), forward, pictures, plan.views)
-    return advice(seconds, plan.strategy, size, forward * sum(pictures))
+    stored = bool(budget_bytes(recipe, "cache_budget")) and not (recipe.mixup or recipe.cutmix)
+    taken = expected_seconds(plan.phases, stages, pictures, views=plan.views, stored=stored) / processes
+    seconds = min(taken, limit_seconds(recipe.time_budget) or taken)
+    ways = []
+    if plan.strategy != "head" and setup.weights.pretrained:
+        ways.append(("--strategy head", sum(stages) * sum(pictures) / processes))
+    if smaller:
+        ways.append((f"--image-size {smaller}", taken * (smaller / size) ** 2))
+    return advice(seconds, ways, "--limit" if plan.strategy == "head" and stored else "fewer --epochs")
 
 
 def _frozen_random(setup: Setup) -> str:

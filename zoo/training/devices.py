@@ -65,7 +65,7 @@ def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
         reasons["precision"] = f"the only one on {kind}"
         return device, "fp32", reasons
     if precision == "auto":
-        fast = computes_bf16(kind)
+        fast = computes_bf16(device)
         precision = "bf16" if fast else "fp16" if kind == "cuda" else "fp32"
         reasons["precision"] = f"this {kind.upper()} {'computes' if fast else 'does not compute'} in bf16"
     elif precision == "fp16" and kind == "cpu":
@@ -73,12 +73,13 @@ def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
     return device, precision, reasons
 
 
-def computes_bf16(kind: str) -> bool:
+def computes_bf16(device: str) -> bool:
     """Whether the hardware multiplies in bfloat16, rather than emulating it."""
     import torch
 
-    if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind_of(device) == "cuda":
+        with torch.cuda.device(torch.device(device)):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 

@@ -34,6 +34,11 @@ def count_processes(recipe: Recipe, device: str) -> tuple[int, int]:
     """Processes per machine, and machines. Raises `UsageError` where there are fewer devices, or no way to meet."""
     started = TorchElasticEnvironment.detect()
     devices, nodes = _started_by_torchrun(recipe) if started else _asked_for(recipe, device)
+    if devices * nodes > 1 and (":" in device or kind_of(device) in ("mps", "xpu")):
+        raise UsageError(
+            f"--device {device} is one device, and {devices * nodes} processes need one each.",
+            "Train with one process, or give --device cuda or cpu.",
+        )
     smallest = 2 * devices * nodes
     if recipe.batch_size < smallest:
         raise UsageError(
@@ -47,9 +52,7 @@ def _asked_for(recipe: Recipe, device: str) -> tuple[int, int]:
     devices, nodes = recipe.devices or 1, recipe.nodes or 1
     kind = kind_of(device)
     what, there = "CPU core" if kind == "cpu" else "GPU", count(kind)
-    if devices > 1 and (":" in device or kind in ("mps", "xpu")):
-        raise UsageError(f"--device {device} is one device.", "Leave out --devices, or give --device cuda or cpu.")
-    if devices > there:
+    if devices > there and ":" not in device:
         plural = "" if there == 1 else "s"
         raise UsageError(
             f"This machine has {there} {what}{plural}, not {devices}.", f"Give --devices {there} or fewer."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zoo.progress import Bar, Reporter
+from zoo.specs import Stage
 from zoo.training.strategies import PhasePlan
 
 TIMED_STEPS = 10
@@ -52,52 +54,67 @@ def in_words(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004
 
 
-def forward_seconds(network: nn.Module, example: Tensor) -> float:
-    """How long the network computes for one picture without gradients, on a CPU; the second of two passes counts.
+def stage_seconds(network: nn.Module, stages: Sequence[Stage], example: Tensor) -> list[float]:
+    """How long each stage computes for one picture without gradients, on a CPU; the second of two passes counts.
 
     Args:
         example: any picture as the network takes it, float32 `[1, 3, S, S]`.
     """
+    ends = [0.0] * len(stages)
+    modules, handles = dict(network.named_modules()), []
+
+    def note(number: int, *_: object) -> None:
+        ends[number] = time.perf_counter()
+
+    for number, stage in enumerate(stages):
+        own = [modules[member] for member in stage.members if member in modules]
+        handles += [module.register_forward_hook(partial(note, number)) for module in own]
     batch = example.expand(TIMED_PICTURES, *example.shape[1:]).contiguous(memory_format=torch.channels_last)
     training = network.training
     with torch.random.fork_rng(devices=[]), torch.no_grad():  # nothing random may be taken from the training
         network.eval()
         network(batch)
-        begun = time.perf_counter()
+        before = time.perf_counter()
         network(batch)
-        taken = time.perf_counter() - begun
     network.train(training)
-    return taken / TIMED_PICTURES
+    for handle in handles:
+        handle.remove()
+    found = []
+    for end in ends:  # a stage without modules of its own is part of the next one
+        found.append(max(0.0, end - before) / TIMED_PICTURES)
+        before = max(before, end)
+    return found
 
 
 def expected_seconds(
-    phases: Sequence[PhasePlan], stages: int, forward: float, pictures: tuple[int, int], views: int
+    phases: Sequence[PhasePlan], stages: Sequence[float], pictures: tuple[int, int], *, views: int, stored: bool
 ) -> float:
     """A rough estimate, good to a factor of two.
 
     Args:
-        stages: of the network. A phase of the last one trains on stored features, as good as free.
-        forward: seconds for one picture.
+        stages: seconds of each stage for one picture.
         pictures: of the training and the validation split.
         views: of each training picture whose features are stored.
+        stored: whether the features of frozen stages are stored; else they are computed in each epoch.
     """
     train, val = pictures
     total = 0.0
     for phase in phases:
-        if phase.first == stages - 1:
-            total += forward * (min(views, phase.epochs) * train + val)
-        else:
-            total += forward * phase.epochs * (BACKWARD * train + val)
+        frozen, learning = sum(stages[: phase.first]), sum(stages[phase.first :])
+        passes = min(views, phase.epochs) * train + val if stored else phase.epochs * (train + val)
+        total += frozen * passes + learning * phase.epochs * (BACKWARD * train + val)
     return total
 
 
-def advice(seconds: float, strategy: str, size: int, head_seconds: float) -> str:
-    """What shortens a training that takes long, with what it would then take; empty where it does not take long."""
+def advice(seconds: float, ways: Sequence[tuple[str, float]], last: str) -> str:
+    """What shortens a training that takes long; empty where it does not take long.
+
+    Args:
+        ways: options, and the seconds that the training would then take.
+        last: what shortens it too, by as much as one likes.
+    """
     if seconds < LONG_SECONDS or not math.isfinite(seconds):
         return ""
-    smaller = max(32, 32 * round(size / 64))
-    ways = [f"--strategy head (about {in_words(head_seconds)})"] if strategy != "head" else []
-    if smaller < size:
-        ways.append(f"--image-size {smaller} (about {in_words(seconds * (smaller / size) ** 2)})")
-    shorter = ", ".join([*ways, "fewer --epochs"])
-    return f"This training takes about {in_words(seconds)} on this machine. Shorter: {shorter}."
+    shorter = [f"{option} (about {in_words(taken)})" for option, taken in ways if taken < seconds]
+    words = ", ".join([*shorter, last])
+    return f"This training takes about {in_words(seconds)} on this machine. Shorter: {words}."

@@ -228,7 +228,7 @@ class Trainer:
                 loss * self._share(number, len(indices)),
                 step=number % self.recipe.accumulate == 0 or number == batches,
             )
-            meter.add(loss, right, len(indices))
+            meter.add(loss, right, len(indices), len(indices[self.world.share]))
             if number == TIMED_STEPS and not progress.epoch:
                 self._fit_into_budget(train_state, started, 0)
             # Gradients that are being accumulated are in no checkpoint.
@@ -240,10 +240,12 @@ class Trainer:
         self._settle(meter, batches, phase)
 
     def _running(self, meter: AverageMeter) -> str:
-        """The figures of this epoch's batches so far; of several processes, those of this one since the last look."""
-        seen = self.progress.seen + meter.seen
-        loss = self.progress.loss + (float(meter.losses.sum()) if meter.seen else 0.0)
-        return f"loss {loss / seen:.4f}, accuracy {(self.progress.correct + int(meter.correct)) / seen:.2%}"
+        """The figures of this epoch's batches so far; since the last look, of this process's share of them."""
+        seen, loss, correct = self.progress.seen + meter.seen, self.progress.loss, float(self.progress.correct)
+        if meter.seen:
+            loss += float(meter.losses.sum())
+            correct += int(meter.correct) * meter.seen / meter.own
+        return f"loss {loss / seen:.4f}, accuracy {correct / seen:.2%}"
 
     def _settle(self, meter: AverageMeter, number: int, phase: Phase) -> None:
         """Puts what was counted into the position, which now stands behind a batch."""
@@ -367,13 +369,15 @@ class AverageMeter:
 
     def clear(self) -> None:
         self._losses: list[Tensor] = []
-        self.correct, self.seen, self._started = torch.zeros((), device=self.device), 0, time.perf_counter()
+        self.correct, self._started = torch.zeros((), device=self.device), time.perf_counter()
+        self.seen = self.own = 0
 
-    def add(self, loss: Tensor, right: Tensor, pictures: int) -> None:
-        """Takes a batch's mean loss, its right answers, and its number of pictures."""
+    def add(self, loss: Tensor, right: Tensor, pictures: int, own: int) -> None:
+        """Takes a batch's mean loss, the right answers of this process, and the pictures of all and of this one."""
         self._losses.append(loss.detach() * pictures)
         self.correct += right
         self.seen += pictures
+        self.own += own
 
     @property
     def losses(self) -> Tensor:

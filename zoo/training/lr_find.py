@@ -24,14 +24,14 @@ from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.report.plots import plot_sweep
+from zoo.training.advice import within_memory
 from zoo.training.batches import chunks
 from zoo.training.distributed import World
 from zoo.training.history import History
 from zoo.training.learner import TrainState, check_compiler
 from zoo.training.loop import Trainer
 from zoo.training.phase import Phase
-from zoo.training.setup import decode_splits, prepare
-from zoo.training.strategies import default_learning_rate
+from zoo.training.setup import Setup, decode_splits, prepare
 from zoo.training.time_budget import TimeBudget
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
@@ -53,14 +53,14 @@ class Sweep:
         rates: of the head, rising, float64 `[n]`.
         losses: smoothed, float64 `[n]`.
         suggestion: the rate of the steepest descent; None where the curve has none to speak of.
-        default: what the training takes if nothing is said.
+        present: the rate that the recipe has without a suggestion.
         reason: why there is no suggestion; empty where there is one.
     """
 
     rates: np.ndarray
     losses: np.ndarray
     suggestion: float | None
-    default: float
+    present: float
     reason: str = ""
 
 
@@ -74,6 +74,24 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     if recipe.compile:
         check_compiler()
     setup = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
+    with within_memory(setup):
+        rates, losses = _sweep(setup, reporter)
+    if not losses:
+        raise TrainingError(
+            "The loss is infinite or undefined before the first step.",
+            "Look at --mean, --std and the weights, or give --precision fp32.",
+        )
+    smoothed, present = smooth(losses), setup.plan.learning_rate
+    reason = flat(losses, smoothed, math.log(len(setup.dataset.classes)))
+    suggestion = None if reason else suggest(rates, smoothed)
+    if suggestion and is_near(suggestion, present):
+        suggestion, reason = None, f"the loss falls fastest at {suggestion:.2g}, about where the training is already"
+    return Sweep(rates, smoothed, suggestion, present, reason)
+
+
+def _sweep(setup: Setup, reporter: Reporter) -> tuple[np.ndarray, list[float]]:
+    """Trains what comes before the last phase, then one step at each rate until the loss explodes."""
+    recipe = setup.recipe
     with tempfile.TemporaryDirectory() as folder:
         history, world = History(Path(folder), reporter, recipe.monitor, writes=False), World(setup.plan.device)
         trainer = Trainer(setup, decode_splits(setup, reporter), history, world, TimeBudget(None, world))
@@ -81,7 +99,7 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     with trainer.ready(setup.plan.phases[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
         train_state = TrainState(recipe, phase, setup.plan.weight_decay, trainer.batches_per_epoch())
         rates = np.geomspace(LOWEST, HIGHEST, STEPS)
-        losses = []
+        losses: list[float] = []
         for rate, loss in zip(rates, _losses(trainer, train_state, phase, rates), strict=False):
             if not math.isfinite(loss):
                 break
@@ -90,17 +108,7 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
             smoothed = smooth(losses)
             if smoothed[-1] > DIVERGED * smoothed.min() and rate > rates[SETTLING]:
                 break
-    if not losses:
-        raise TrainingError(
-            "The loss is infinite or undefined before the first step.",
-            "Look at --mean, --std and the weights, or give --precision fp32.",
-        )
-    default = default_learning_rate(recipe.optimizer, setup.plan.strategy)
-    reason = flat(losses, smoothed, math.log(len(setup.dataset.classes)))
-    suggestion = None if reason else suggest(rates[: len(losses)], smoothed)
-    if suggestion and is_near(suggestion, default):
-        suggestion, reason = None, f"the loss falls fastest at {suggestion:.2g}, as near to the default as can be told"
-    return Sweep(rates[: len(losses)], smoothed, suggestion, default, reason)
+    return rates[: len(losses)], losses
 
 
 def _losses(trainer: Trainer, train_state: TrainState, phase: Phase, rates: np.ndarray) -> Iterator[float]:
@@ -159,9 +167,9 @@ def flat(losses: Sequence[float], smoothed: np.ndarray, chance: float) -> str:
     return ""
 
 
-def is_near(suggestion: float, default: float) -> bool:
+def is_near(suggestion: float, present: float) -> bool:
     """Whether two rates are as close as those of two sweeps that differ in their seed alone."""
-    return default / NEAR <= suggestion <= default * NEAR
+    return present / NEAR <= suggestion <= present * NEAR
 
 
 def _lowest(losses: np.ndarray) -> int:
@@ -178,7 +186,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> float:
 def write_sweep(sweep: Sweep, folder: Path) -> tuple[Path, Path]:
     """Writes lr-find.png and lr-find.csv into a folder that exists."""
     plot, table = folder / "lr-find.png", folder / "lr-find.csv"
-    write_atomically(plot, lambda path: plot_sweep(sweep.rates, sweep.losses, sweep.suggestion, sweep.default, path))
+    write_atomically(plot, lambda path: plot_sweep(sweep.rates, sweep.losses, sweep.suggestion, sweep.present, path))
     write_atomically(table, lambda path: _write_rows(sweep, path))
     return plot, table
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
-from zoo.recipes.parsing import channels
+from zoo.recipes.parsing import channels, flag, without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
 from zoo.training.devices import choose_machine
@@ -79,6 +79,7 @@ def make_plan(
     check_size(size, backbone)
     stages = backbone.stages(network)
     first = first_stage(recipe, backbone, stages)
+    _check_strategy(recipe, strategy, head_alone=first == len(stages) - 1)
     epochs = recipe.epochs or _default_epochs(strategy, stages=len(stages) - first, small=small)
     device, frozen_precision, machine_reasons = choose_machine(recipe)
     reasons |= machine_reasons
@@ -108,6 +109,23 @@ def make_plan(
         frozen_precision=frozen_precision,
         reasons=reasons,
     )
+
+
+def _check_strategy(recipe: Recipe, strategy: str, *, head_alone: bool) -> None:
+    """Raises `UsageError` for options that the strategy, as it was decided, leaves without effect."""
+    for name in without_effect({**recipe.options(), "strategy": strategy}, recipe.defaults()):
+        raise UsageError(
+            f"The option {name} has no effect with the strategy {strategy}, which was chosen because there are "
+            f"{'' if strategy == 'finetune' else 'no '}pretrained weights.",
+            f"Leave out {flag(name)}, or give --strategy.",
+        )
+    if head_alone and recipe.freeze_until:
+        for name in ("head_epochs", "head_learning_rate", "unfreeze_at"):
+            if getattr(recipe, name) is not None:
+                raise UsageError(
+                    f"The option {name} has no effect: --freeze-until {recipe.freeze_until} lets the head alone train.",
+                    f"Leave out {flag(name)}, or --freeze-until.",
+                )
 
 
 def recorded_plan(run: Run, recipe: Recipe) -> Plan:

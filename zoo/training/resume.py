@@ -57,10 +57,11 @@ def changes(run: Run, setup: Setup, world: World) -> list[str]:
 
 def machine(world: World) -> dict[str, Any]:
     """What run.json records of the machine."""
-    cuda = world.device.type == "cuda"
+    kind = world.device.type
+    name = torch.cuda.get_device_name(world.device) if kind == "cuda" else platform.processor() or "cpu"
     return {
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "processes": world.size,
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
+        "device": name if kind in ("cuda", "cpu") else f"{kind} of {name}",
     }

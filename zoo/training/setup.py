@@ -31,6 +31,7 @@ class Setup:
 
     Attributes:
         splits: the pictures to train on, and those that choose the checkpoint.
+        trainable_pictures: how many there are to train on; more than in `splits` where the recipe limits them.
         stages: of the network, from stem to head.
         class_weights: of the K classes in the loss, None for equal ones.
     """
@@ -40,6 +41,7 @@ class Setup:
     data: DatasetSpec
     dataset: Dataset
     splits: tuple[Split, Split]
+    trainable_pictures: int
     weights: WeightsReport
     network: nn.Module
     stages: tuple[Stage, ...]
@@ -55,7 +57,8 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
     data, dataset = load_dataset(recipe)
     for note in dataset.notes:
         reporter.warn(note)
-    splits = training_splits(dataset, recipe.seed, recipe.limit)
+    everything = training_splits(dataset, recipe.seed)
+    splits = training_splits(dataset, recipe.seed, recipe.limit) if recipe.limit else everything
     torch.manual_seed(recipe.seed)
     network = backbone.build(len(dataset.classes))
     _average_soon(network)
@@ -74,6 +77,7 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
         data=data,
         dataset=dataset,
         splits=splits,
+        trainable_pictures=len(everything[0]),
         weights=weights,
         network=network,
         stages=tuple(backbone.stages(network)),

@@ -11,7 +11,6 @@ from zoo.transforms.augment import describe, make_policy
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.data import Split
     from zoo.recipes.recipe import Recipe
     from zoo.specs import Stage
     from zoo.training.distributed import World
@@ -39,7 +38,7 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
         "backbone": f"{recipe.backbone}, weights: {setup.weights.name}",
         "data": f"{data.name}: {dataset.source}",
         "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
-        "pictures": f"{_training(recipe, splits[0])}, {len(splits[1]):,} validation ({validation}), {tested}",
+        "pictures": f"{_training(setup)}, {len(splits[1]):,} validation ({validation}), {tested}",
         "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
         "strategy": f"{plan.strategy}{_frozen(setup)}{because('strategy')}",
         "parameters": f"{parameters['total']:,}, of which {parameters['trainable']:,} train",
@@ -77,8 +76,9 @@ def _frozen(setup: Setup) -> str:
     return f" from {setup.stages[first].name} on; what is before it stays frozen"
 
 
-def _training(recipe: Recipe, train: Split) -> str:
-    return f"{len(train):,} training" + (" (--limit)" if recipe.limit else "")
+def _training(setup: Setup) -> str:
+    trained, there = len(setup.splits[0]), setup.trainable_pictures
+    return f"{trained:,} training" + (f" (of {there:,}: --limit)" if trained < there else "")
 
 
 def _processes(recipe: Recipe, world: World) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from zoo.data.prepare import anchored
-from zoo.errors import UsageError, is_out_of_memory
+from zoo.errors import UsageError
 from zoo.files import write_atomically
 from zoo.processes.memory import keep_freed_memory
 from zoo.progress import Reporter
@@ -26,7 +26,7 @@ from zoo.report.plots import plot_curves
 from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
 from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
-from zoo.training.advice import advice_after, advice_before, too_little_memory
+from zoo.training.advice import advice_after, advice_before, within_memory
 from zoo.training.devices import choose_machine
 from zoo.training.distributed import World, count_processes
 from zoo.training.final_evaluation import final_figures
@@ -156,6 +156,7 @@ def _train(recipe: Recipe, run: Run, history: History, world: World) -> Run:
         for sentence in changes(run, setup, world):
             reporter.warn(sentence)
         run.info.setdefault("resumed", []).append(_now())
+        run.info.setdefault("parameters", count_parameters(setup))  # older runs do not hold it
     else:
         run.info |= _describe(setup, backbone, world)
     run.info["status"] = "running"
@@ -163,18 +164,19 @@ def _train(recipe: Recipe, run: Run, history: History, world: World) -> Run:
     facts = {**summary(setup, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
     reporter.table(STAGE_HEADERS, stage_rows(setup.plan, setup.stages, setup.network))
-    for sentence in advice_before(setup):
+    for sentence in [] if saved else advice_before(setup, world.size):
         reporter.warn(sentence)
     stores = decode_splits(setup, reporter, processes=world.devices)
     run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
-    trainer = Trainer(setup, stores, history, world, budget)
-    _fit(trainer, setup, saved, run)
-    for sentence in advice_after(setup, history.rows, history.best.epoch):
-        reporter.warn(sentence)
-    return final_figures(run, setup.dataset, world, reporter)
+    with within_memory(setup, world.size):
+        trainer = Trainer(setup, stores, history, world, budget)
+        _fit(trainer, saved, run)
+        for sentence in advice_after(setup, history.rows, history.best.epoch):
+            reporter.warn(sentence)
+        return final_figures(run, setup.dataset, world, reporter)
 
 
-def _fit(trainer: Trainer, setup: Setup, saved: dict[str, Any] | None, run: Run) -> None:
+def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
     started, before = time.perf_counter(), run.info.get("training_seconds", 0.0)
     history, run.info["status"] = trainer.history, "failed"
     try:
@@ -182,10 +184,6 @@ def _fit(trainer: Trainer, setup: Setup, saved: dict[str, Any] | None, run: Run)
         run.info["status"] = "trained"
     except KeyboardInterrupt:
         run.info["status"] = "interrupted"
-        raise
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
-            raise too_little_memory(setup) from None
         raise
     finally:
         if history.rows:
@@ -222,8 +220,8 @@ def _now() -> str:
 
 
 def _limit_notes(setup: Setup) -> list[str]:
-    limit = setup.recipe.limit
-    return [f"Trained on {len(setup.splits[0]):,} of the training pictures alone (--limit {limit})."] if limit else []
+    trained, there = len(setup.splits[0]), setup.trainable_pictures
+    return [f"Trained on {trained:,} of {there:,} training pictures (--limit)."] if trained < there else []
 
 
 def _describe(setup: Setup, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
