@@ -4,13 +4,14 @@ RUN ?= runs/resnet18-mnist
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help train test test-slow demo lint format clean
+.PHONY: help train test test-slow test-cuda demo lint format clean
 
 help:
 	@echo "make train      train ResNet18 on MNIST, export it to ONNX and TorchScript"
 	@echo "make demo       open the exported model in the browser"
 	@echo "make test       the test suite"
 	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-cuda  the tests that need a GPU, and why each of the others was left out"
 	@echo "make lint       ruff, import-linter and mypy"
 	@echo "make clean      remove .venv and caches; runs/ stays"
 
@@ -39,6 +40,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+test-cuda: $(INSTALLED)
+	$(BIN)/pytest -m cuda -rs
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 LARGEST = 2**31 - 1
 LARGE = 2**30
+GLIBC_DEFAULT = 128 * 2**10
 
 
 def keep_freed_memory() -> None:
@@ -25,6 +28,20 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_TRIM_THRESHOLD, LARGEST)
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """`keep_freed_memory` for a while; what is kept at the end goes back to the system."""
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        mallopt = _function("mallopt")
+        if mallopt is not None:
+            mallopt(M_MMAP_THRESHOLD, GLIBC_DEFAULT)
+            mallopt(M_TRIM_THRESHOLD, GLIBC_DEFAULT)
+        give_back_freed_memory()
 
 
 def give_back_freed_memory() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar, cast
@@ -111,9 +110,6 @@ class World:
 
     def __init__(self, device: str = "cpu", devices: int = 1, nodes: int = 1) -> None:
         self._device, self.devices, self._nodes = device, devices, nodes
-        # Fabric announces processes and precisions, which the summary says.
-        logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
-        logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
         self._fabric = self.fabric("fp32")
         self.rank, self.size = self._fabric.global_rank, self._fabric.world_size
         self.device = self._fabric.device

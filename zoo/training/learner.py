@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -58,6 +59,10 @@ class TrainState:
         self.model.train()
         for module in self.phase.frozen:
             module.eval()
+
+    def accumulating(self, *, step: bool) -> AbstractContextManager[Any]:
+        """Around the forward and the backward pass of a batch: processes add up their gradients at a step alone."""
+        return self.phase.fabric.no_backward_sync(self.model, enabled=not step)
 
     def backward(self, loss: Tensor, *, step: bool) -> None:
         """Adds to the gradients, and steps where the accumulated batches are complete.

@@ -223,11 +223,10 @@ class Trainer:
             if number > begin + 1 and self.budget.late(self._reserve(started, number - begin)):
                 self.budget.close()  # this epoch is the last
                 break
-            loss, right = self.batch_loss(phase, train_state, indices, progress.epoch + 1)
-            train_state.backward(
-                loss * self._share(number, len(indices)),
-                step=number % self.recipe.accumulate == 0 or number == batches,
-            )
+            step = number % self.recipe.accumulate == 0 or number == batches
+            with train_state.accumulating(step=step):
+                loss, right = self.batch_loss(phase, train_state, indices, progress.epoch + 1)
+                train_state.backward(loss * self._share(number, len(indices)), step=step)
             meter.add(loss, right, len(indices), len(indices[self.world.share]))
             if number == TIMED_STEPS and not progress.epoch:
                 self._fit_into_budget(train_state, started, 0)

@@ -19,7 +19,6 @@ from torch import Tensor
 from zoo.data.prepare import anchored
 from zoo.errors import TrainingError
 from zoo.files import write_atomically
-from zoo.processes.memory import keep_freed_memory
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
@@ -30,6 +29,7 @@ from zoo.training.distributed import World
 from zoo.training.history import History
 from zoo.training.learner import TrainState, check_compiler
 from zoo.training.loop import Trainer
+from zoo.training.manners import put_back
 from zoo.training.phase import Phase
 from zoo.training.setup import Setup, decode_splits, prepare
 from zoo.training.time_budget import TimeBudget
@@ -69,13 +69,13 @@ def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
 
     Raises `TrainingError` where the loss is no number.
     """
-    keep_freed_memory()
     recipe = anchored(recipe)
     if recipe.compile:
         check_compiler()
-    setup = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
-    with within_memory(setup):
-        rates, losses = _sweep(setup, reporter)
+    with put_back(deterministic=recipe.deterministic):
+        setup = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
+        with within_memory(setup):
+            rates, losses = _sweep(setup, reporter)
     if not losses:
         raise TrainingError(
             "The loss is infinite or undefined before the first step.",

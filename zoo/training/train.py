@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zoo.data.prepare import anchored
 from zoo.errors import UsageError
 from zoo.files import write_atomically
-from zoo.processes.memory import keep_freed_memory
 from zoo.progress import Reporter
 from zoo.recipes.parsing import seconds
 from zoo.recipes.recipe import PLACES, Recipe
@@ -33,6 +28,7 @@ from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
 from zoo.training.learner import check_compiler
 from zoo.training.loop import Trainer
+from zoo.training.manners import put_back
 from zoo.training.plan import check_size
 from zoo.training.resume import changes, fingerprint, machine, same_pictures
 from zoo.training.setup import Setup, decode_splits, prepare
@@ -79,13 +75,14 @@ def resume(run: Path | str, *, progress: bool = False, **places: Any) -> Run:
 def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run:
     """Runs a recipe; what `train` does behind its arguments."""
     recipe = anchored(recipe)
-    world, reporter = _start(recipe, reporter)
-    folder, made = world.from_rank_zero(lambda: create_folder(recipe, output))
-    try:
-        return _guarded(recipe, Run.at(folder, recipe, {}), world, reporter)
-    finally:
-        if world.first and not any((folder / name).exists() for name in ("best.safetensors", checkpoint.NAME)):
-            remove_unfinished(folder, made=made)
+    with put_back(deterministic=recipe.deterministic):
+        world, reporter = _start(recipe, reporter)
+        folder, made = world.from_rank_zero(lambda: create_folder(recipe, output))
+        try:
+            return _guarded(recipe, Run.at(folder, recipe, {}), world, reporter)
+        finally:
+            if world.first and not any((folder / name).exists() for name in ("best.safetensors", checkpoint.NAME)):
+                remove_unfinished(folder, made=made)
 
 
 def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter) -> Run:
@@ -102,13 +99,13 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter) -> Run:
             f"The run {run.name} is finished.", f"Train another one: zoo train --recipe {folder / 'recipe.toml'}"
         )
     recipe = anchored(Recipe.make(**{**run.recipe.options(), **places}))
-    world, reporter = _start(recipe, reporter)
-    return _guarded(recipe, run, world, reporter)
+    with put_back(deterministic=recipe.deterministic):
+        world, reporter = _start(recipe, reporter)
+        return _guarded(recipe, run, world, reporter)
 
 
 def _start(recipe: Recipe, reporter: Reporter) -> tuple[World, Reporter]:
     """Checks what can be checked before anything is written, and starts the processes of the training."""
-    keep_freed_memory()
     backbone = registry().backbone(recipe.backbone)
     for name in _loggers(recipe):
         registry().logger(name)
@@ -130,7 +127,7 @@ def _guarded(recipe: Recipe, run: Run, world: World, reporter: Reporter) -> Run:
     """Trains with what has to be undone afterwards."""
     history = History(run.path, reporter, recipe.monitor, writes=world.first)
     try:
-        with in_use(run.path, here=world.first), _deterministic(recipe):
+        with in_use(run.path, here=world.first):
             for name in _loggers(recipe):
                 logger = registry().logger(name)
                 history.open(logger.name, logger.spec)
@@ -199,20 +196,6 @@ def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
 def _write(world: World, write: Callable[[], None]) -> None:
     if world.first:
         write()
-
-
-@contextmanager
-def _deterministic(recipe: Recipe) -> Iterator[None]:
-    """Reproducible algorithms while the context is open, where the recipe asks for them."""
-    before = torch.are_deterministic_algorithms_enabled()
-    if recipe.deterministic:
-        # https://docs.pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
 
 
 def _now() -> str:
