@@ -62,6 +62,7 @@ class Process:
         except queue.Empty:
             line = ""
             process.kill()
+            process.wait()  # its pipe closes before it is known to have ended
         reader.join()
         return json.loads(line) if line else None
 
