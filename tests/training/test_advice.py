@@ -29,6 +29,7 @@ from zoo.training.duration import (
     in_words,
     stage_seconds,
 )
+from zoo.training.history import History
 from zoo.training.setup import prepare
 from zoo.training.strategies import PhasePlan
 from zoo.training.train import train
@@ -230,3 +231,31 @@ def test_a_log_gets_a_line_a_minute(monkeypatch, capsys):
         for step in range(6):
             bar(1, lambda step=step: f"step {step}")
     assert capsys.readouterr().err == "full 1/2: 3 of 6, step 2\nfull 1/2: 5 of 6, step 4\n"
+
+
+def test_the_running_figures_are_those_of_the_epoch_so_far(bars, tmp_path, capsys):
+    options = {"image_size": 16, "strategy": "full", "epochs": 3, "batch_size": 10, "log_every": 11}
+    run = train("tiny", bars, **options, output=tmp_path / "run", progress=True)
+    lines = re.findall(r"11 of 12, loss (\d\.\d+), accuracy (\d+\.\d+)%", capsys.readouterr().err)
+    assert len(lines) == 3
+    for (loss, accuracy), row in zip(lines, run.rows(), strict=True):
+        right, total = float(accuracy) / 100 * 110, float(row["train_top1"]) * 120
+        assert right == pytest.approx(round(right), abs=0.02)
+        assert total - 10.1 <= right <= total + 0.1
+        assert 0 <= float(row["train_loss"]) * 120 - float(loss) * 110 <= 10 * 3
+
+
+@pytest.mark.parametrize(("monitor", "starred"), [("loss", "*  "), ("accuracy", "***")])
+def test_the_star_stands_at_the_figure_that_chose(tmp_path, capsys, monitor, starred):
+    history = History(tmp_path, Reporter(), monitor)
+    history.begin(3)
+    for loss, top1 in ((0.5, 0.7), (0.6, 0.8), (0.7, 0.9)):
+        figures = {"train_loss": 0.1, "train_top1": 0.9, "val_loss": loss, "val_top1": top1}
+        history.add({"phase": "full", **figures, "seconds": 1.0, "images_per_second": 10.0})
+    legend, heading, *lines = capsys.readouterr().err.strip().splitlines()
+    assert legend == f"* is the best validation {monitor} so far: the weights of that epoch are kept."
+    title = "val loss" if monitor == "loss" else "val acc"
+    behind = heading.index(title) + len(title)
+    assert [line.split()[0] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert "".join(line[behind] for line in lines) == starred
+    assert [line.count("*") for line in lines] == [int(mark == "*") for mark in starred]
