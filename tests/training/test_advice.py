@@ -14,7 +14,7 @@ from torch import nn
 
 from zoo.errors import TrainingError
 from zoo.models.pretrained import WeightsReport
-from zoo.progress import Reporter
+from zoo.progress import Reporter, in_words
 from zoo.recipes.recipe import Recipe
 from zoo.registry import Registry, registry
 from zoo.specs import PreprocessSpec, Stage
@@ -26,7 +26,6 @@ from zoo.training.duration import (
     TIMED_PICTURES,
     TIMED_STEPS,
     expected_seconds,
-    in_words,
     stage_seconds,
 )
 from zoo.training.history import History
@@ -47,10 +46,13 @@ def rows(train_top1: float, val_top1: float) -> list[dict]:
 
 
 def test_training_pictures_that_are_known_far_better_are_said():
-    said = overfitting(rows(1.0, 0.8), 2, 500, {"--augment photos": False, "--dropout 0.2": True})
-    assert "in epoch 2, 100% of the training pictures are right and 80% of the validation pictures" in said
+    options = {"--augment photos": False, "--dropout 0.2": True, "--early-stopping 3": False}
+    said = overfitting(rows(1.0, 0.8), 2, 500, options)
+    assert "in epoch 2, 100.00% of the training pictures are right and 80.00% of the validation pictures" in said
     assert "--augment photos" in said
     assert "--dropout" not in said
+    assert "--early-stopping" not in said  # the last epoch was the best
+    assert "--early-stopping 3" in overfitting([*rows(1.0, 0.8)] * 3, 1, 500, options)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,6 @@ def test_training_pictures_that_are_known_far_better_are_said():
         ((0.9, 0.85), 500, 2),  # a small gap
         ((0.8, 0.95), 500, 2),  # augmented training pictures are harder
         ((1.0, 0.8), 20, 2),  # of twenty pictures, chance
-        ((1.0, 0.8), 500, 1),  # another epoch is kept
         ((1.0, 0.8), 500, 0),  # none is kept
     ],
 )
@@ -72,6 +73,14 @@ def test_a_frozen_random_network_says_what_to_expect_and_what_to_take(bars):
     assert "The stages up to body stay frozen with random weights" in said
     assert "With weights that are installed: efficientnet_lite0" in said
     assert advice.advice_before(setup(bars, strategy="full", weights="none")) == []
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "gradual"])
+def test_random_weights_are_not_trained_gently_in_silence(bars, strategy):
+    (said,) = advice.advice_before(setup(bars, strategy=strategy, weights="none"))
+    assert f"starts from random weights, which the strategy {strategy} trains too gently" in said
+    assert "efficientnet_lite0" in said
+    assert said.endswith("--strategy full.")
 
 
 def test_a_training_says_so_before_its_pictures_are_decoded(bars, tmp_path, capsys):

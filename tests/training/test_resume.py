@@ -15,12 +15,14 @@ import torch
 
 import zoo
 from zoo.errors import DataError, TrainingError, UsageError
+from zoo.metrics import summarise
 from zoo.runs.run import Run, in_use
 from zoo.training import checkpoint
+from zoo.training.history import History
 from zoo.training.loop import Trainer
 
 from ..conftest import write_folder
-from ..watch import train, undrawn
+from ..watch import classify, interrupt_after, train, undrawn
 
 TIMES = ("seconds", "images_per_second")
 
@@ -158,8 +160,12 @@ def test_the_recorded_thread_count_is_taken(bars, tmp_path, monkeypatch):
         torch.set_num_threads(2)
         folder = ended(monkeypatch, bars, tmp_path, after=12, **BASE)
         torch.set_num_threads(1)
+        real, threads = Trainer.batch_loss, set()
+        watched = lambda *arguments: threads.add(torch.get_num_threads()) or real(*arguments)  # noqa: E731
+        monkeypatch.setattr(Trainer, "batch_loss", watched)
         zoo.resume(folder)
-        assert torch.get_num_threads() == min(2, os.cpu_count())
+        assert threads == {min(2, os.cpu_count())}
+        assert torch.get_num_threads() == 1  # as it was
     finally:
         torch.set_num_threads(before)
 
@@ -274,3 +280,47 @@ def test_the_command_refuses_other_options(trained, tmp_path):
     assert "--epochs cannot stand beside --resume" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
     assert Path(trained.path, "recipe.toml").exists()
+
+
+# The head's epochs on stored features write their weights at the end.
+@pytest.mark.parametrize(("strategy", "where"), [("full", "row"), ("full", "weights"), ("head", "row")])
+def test_an_interrupt_behind_a_row_keeps_the_weights_of_that_row(bars, tmp_path, monkeypatch, strategy, where):
+    """Ctrl-C between the line of the best epoch and its weights: what is said is what is kept."""
+    add, save, seen = History.add, History.save_best, {}
+
+    def interrupted_add(self, row):
+        better = add(self, row)
+        if len(self.rows) == 2:
+            assert better
+            if where == "row":
+                raise KeyboardInterrupt
+        return better
+
+    def interrupted_save(self, network):
+        if where == "weights" and len(self.rows) == 2 and not seen:
+            seen["once"] = True
+            raise KeyboardInterrupt
+        save(self, network)
+
+    monkeypatch.setattr(History, "add", interrupted_add)
+    monkeypatch.setattr(History, "save_best", interrupted_save)
+    options = {"strategy": strategy, "epochs": 4, "schedule": "constant", "learning_rate": 0.002, "weights": "none"}
+    with pytest.raises(KeyboardInterrupt):
+        train(bars, tmp_path, name="stopped", **options)
+    monkeypatch.undo()
+    run = Run(tmp_path / "stopped")
+    logits, labels = classify(run.classifier(), run.dataset().val)
+    assert run.info["best_epoch"] == 2
+    assert summarise(logits, labels)["loss"] == pytest.approx(run.info["validation"]["val_loss"], abs=2e-3)
+
+
+def test_the_same_pytorch_is_not_called_another(bars, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            train(bars, tmp_path, epochs=3, strategy="full")
+    monkeypatch.setattr(torch, "__version__", f"{torch.__version__}+cu999")
+    zoo.resume(tmp_path / "run", progress=True)
+    said = capsys.readouterr().err
+    assert "Not what the run began with" not in said
+    assert "Goes on after 1 epochs; the best so far is epoch 1." in said

@@ -27,6 +27,8 @@ def cache(
             _print_json(entries())
         else:
             _print_table(entries())
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DataError(
             f"The cache folder {folder()} cannot be used: {reason_of(error)}.",

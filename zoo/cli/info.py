@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.output_file import check_target, writing
 from zoo.cli.run_facts import is_run, recipe_facts, run_facts
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import UnknownNameError, UsageError, nearest
 from zoo.recipes.builtin import recipe_names
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 
@@ -203,9 +203,15 @@ def _named(name: str) -> list[Registered[Spec]]:
     try:
         return registry().named(name)
     except UnknownNameError as unknown:
+        if "/" in name:
+            raise UsageError(f"There is no run and no file at {name}.", "See `zoo list runs`.") from None
         try:
             registry().exporter_for(name)
         except UsageError:
+            if near := nearest(name, recipe_names()):
+                raise UsageError(
+                    unknown.cause, f"Did you mean the recipe {' or '.join(near)}? {unknown.remedy}"
+                ) from None
             raise unknown from None
         raise UsageError(f"There is no file at {name}.", "Make one with: zoo export") from None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
+from zoo.progress import in_words
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
@@ -44,10 +45,11 @@ def _run_facts(run: Run, info: dict[str, Any]) -> Facts:
         ("image size", f"{run.preprocess.image_size} pixels, {run.preprocess.resize}"),
         ("strategy", f"{plan.get('strategy')} ({phases})"),
         ("optimizer", f"{run.recipe.optimizer}, learning rate {plan.get('learning_rate')}, {run.recipe.schedule}"),
-        ("parameters", f"{parameters['total']:,}, of which {parameters['trainable']:,} trained" if parameters else ""),
+        ("parameters", f"{parameters['total']:,}, {parameters['trainable']:,} of them trainable" if parameters else ""),
         ("best epoch", f"{info['best_epoch']}, {_figures(best)}" if info.get("best_epoch") else ""),
         (f"{info.get('metrics_split')} figures", _figures(figures)),
-        ("training time", f"{seconds / 60:.1f} min" if seconds is not None else ""),
+        ("epochs", _epochs(run, plan)),
+        ("training time", in_words(seconds) if seconds is not None else ""),
         ("exports", ", ".join(sorted(path.name for path in (run.path / "export").glob("model*")))),
     ]
 
@@ -64,6 +66,13 @@ def recipe_facts(name: str) -> Facts:
         ("use", f"zoo train --recipe {name}" + ("" if "dataset" in options else " DATASET")),
         *((option, str(value).lower() if isinstance(value, bool) else str(value)) for option, value in options.items()),
     ]
+
+
+def _epochs(run: Run, plan: dict[str, Any]) -> str:
+    """How many there are, of those that were planned, and how to get the rest."""
+    done, planned = len(run.rows()), sum(phase["epochs"] for phase in plan.get("phases", []))
+    goes_on = run.info.get("status") != "finished" and (run.path / "last.ckpt").exists()
+    return f"{done} of {planned}" + (f"; go on with: zoo train --resume {run.path}" if goes_on else "")
 
 
 def _number(count: int | None, noun: str) -> str:

@@ -49,7 +49,7 @@ def _described(file: Path, info: dict[str, Any]) -> dict[str, Any]:
         "macro_f1": _float(metrics.get("macro_f1")),
         "metrics": metrics,
         "strategy": plan.get("strategy"),
-        "epochs": plan.get("epochs"),
+        "epochs": sum(phase["epochs"] for phase in plan.get("phases", [])) or plan.get("epochs"),
         "best_epoch": info.get("best_epoch"),
         "image_size": preprocess.get("image_size"),
         "plan": plan,

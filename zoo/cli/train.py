@@ -77,6 +77,8 @@ def _print(run: Run, *, as_json: bool) -> None:
 
 def _figures(run: Run) -> str:
     """What came of a training, a line each."""
+    from zoo.progress import in_words
+
     figures, best, parameters = run.metrics, run.info["validation"], run.info["parameters"]
     split, plan = run.info["metrics_split"], run.info["plan"]
     final = f"{split} accuracy {figures['top1']:.2%}, loss {figures['loss']:.4f}, {figures['num_pictures']:,} pictures"
@@ -89,8 +91,8 @@ def _figures(run: Run) -> str:
             f"        above they were shrunk beforehand and rounded to 8 bits{computed})",
         ]
     kept = f"epoch {run.info['best_epoch']}, validation accuracy {best['val_top1']:.2%}, loss {best['val_loss']:.4f}"
-    trained = f"{parameters['total']:,} parameters, of which {parameters['trainable']:,} trained"
-    minutes = f"{run.info['training_seconds'] / 60:.1f} min of training"
+    trained = f"{parameters['total']:,} parameters, {parameters['trainable']:,} of them trainable"
+    minutes = f"{in_words(run.info['training_seconds'])} of training"
     return "\n".join([*lines, f"Best:   {kept}", f"Time:   {minutes}", f"Size:   {trained}"]) + "\n"
 
 

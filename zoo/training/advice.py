@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zoo.training.setup import Setup
 
 GAP = 0.1  # of the accuracy, between training and validation
+PATIENCE = 3  # epochs
 ERRORS = 3  # standard errors of the validation accuracy that a gap must exceed
 
 
@@ -89,15 +90,31 @@ def _too_long(setup: Setup, processes: int) -> str:
 def _frozen_random(setup: Setup) -> str:
     """For a network whose random stages never train: what to expect, and what to take instead. Else empty."""
     first = min(phase.first for phase in setup.plan.phases)
-    if setup.weights.pretrained or not first:
+    if setup.weights.pretrained:
         return ""
+    if not first:
+        return _gentle_random(setup)
     frozen = setup.stages[first - 1].name
-    others = [name for name in backbones_with_weights() if name != setup.recipe.backbone]
-    instead = f"With weights that are installed: {', '.join(others)}. " if others else ""
+    instead = _installed(setup)
     return (
         f"The stages up to {frozen} stay frozen with random weights: they see little, and the accuracy stays far "
         f"below that of pretrained weights. {instead}To train all of this network: --strategy full, no --freeze-until."
     )
+
+
+def _gentle_random(setup: Setup) -> str:
+    """For a network of random weights that is trained as gently as a pretrained one. Else empty."""
+    if setup.plan.strategy not in ("finetune", "gradual"):
+        return ""
+    return (
+        f"The network starts from random weights, which the strategy {setup.plan.strategy} trains too gently. "
+        f"{_installed(setup)}To train this network from the start: --strategy full."
+    )
+
+
+def _installed(setup: Setup) -> str:
+    others = [name for name in backbones_with_weights() if name != setup.recipe.backbone]
+    return f"With weights that are installed: {', '.join(others)}. " if others else ""
 
 
 def overfitting(rows: Sequence[EpochMetrics], best: int, validation: int, options: Mapping[str, bool]) -> str:
@@ -111,15 +128,17 @@ def overfitting(rows: Sequence[EpochMetrics], best: int, validation: int, option
     """
     if not rows or not best:
         return ""
-    row = rows[best - 1]
+    row = rows[-1]
     train, val = float(row["train_top1"]), float(row["val_top1"])
     error = (max(val * (1 - val), 1e-9) / max(validation, 1)) ** 0.5
     if train - val < max(GAP, ERRORS * error):
         return ""
     ways = [name for name, used in options.items() if not used]
+    if len(rows) - best < PATIENCE:  # stopping would have saved nothing
+        ways = [name for name in ways if not name.startswith("--early-stopping")]
     helps = f"What may help: {', '.join([*ways, 'more pictures'])}."
     return (
-        f"Overfitting: in epoch {best}, {train:.0%} of the training pictures are right and {val:.0%} of the "
+        f"Overfitting: in epoch {len(rows)}, {train:.2%} of the training pictures are right and {val:.2%} of the "
         f"validation pictures. {helps}"
     )
 
@@ -131,5 +150,5 @@ def _helpers(setup: Setup) -> dict[str, bool]:
     return {
         f"--augment {policy}": plan.varied,
         "--dropout 0.2": bool(recipe.dropout),
-        "--early-stopping 3": recipe.early_stopping is not None,
+        f"--early-stopping {PATIENCE}": recipe.early_stopping is not None,
     }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.progress import Bar, Reporter
+from zoo.progress import Bar, Reporter, in_words
 from zoo.specs import Stage
 from zoo.training.strategies import PhasePlan
 
@@ -44,14 +44,6 @@ class ETA:
         if len(self.times) > TIMED_STEPS:
             seconds = float(np.median(np.diff(self.times))) * self.total
             self.reporter.say(f"Expected training time: about {in_words(seconds)}.")
-
-
-def in_words(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    if seconds < 100:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004
 
 
 def stage_seconds(network: nn.Module, stages: Sequence[Stage], example: Tensor) -> list[float]:

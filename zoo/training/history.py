@@ -36,10 +36,13 @@ class History:
         monitored: the column of the rows that chooses it: `val_loss`, because a few hundred pictures tell losses
             apart better than accuracies, or `val_top1`.
         writes: whether this process is the one that writes.
+        says: whether each epoch gets a line.
     """
 
-    def __init__(self, folder: Path, reporter: Reporter, monitor: str = "loss", *, writes: bool = True) -> None:
-        self.folder, self.reporter, self.writes = folder, reporter, writes
+    def __init__(
+        self, folder: Path, reporter: Reporter, monitor: str = "loss", *, writes: bool = True, says: bool = True
+    ) -> None:
+        self.folder, self.reporter, self.writes, self.says = folder, reporter, writes, says
         self.monitored = MONITORED[monitor]
         self.loggers: dict[str, Logger] = {}
         self.rows: list[EpochMetrics] = []
@@ -79,13 +82,17 @@ class History:
                 with suppress(Exception):
                     self.loggers.pop(name).close()
                 self.reporter.warn(f"The logger '{name}' failed and gets no further epochs: {_said(error)}.")
+        if self.says:
+            self._say(row, better=better)
+        return better
+
+    def _say(self, row: EpochMetrics, *, better: bool) -> None:
         if not self._headed:
             what = "loss" if self.monitored == "val_loss" else "accuracy"
             self.reporter.say(f"\n* is the best validation {what} so far: the weights of that epoch are kept.")
             self.reporter.say(HEADING)
             self._headed = True
         self.reporter.say(self._line(row, better=better))
-        return better
 
     def begin(self, epochs: int) -> None:
         """Says how many epochs there will be, if nothing ends the training before."""

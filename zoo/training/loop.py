@@ -18,6 +18,8 @@ from zoo.data.decoded_split import DecodedSplit
 from zoo.errors import TrainingError
 from zoo.models.conv_trim import trimmed
 from zoo.models.state_dict import load_state
+from zoo.progress import in_words
+from zoo.recipes.parsing import seconds as limit_seconds
 from zoo.specs import EpochMetrics
 from zoo.training import checkpoint
 from zoo.training.batches import EVALUATION_BATCH_SIZE, Views, chunks
@@ -103,6 +105,9 @@ class Trainer:
             self.progress = resumed["progress"]
             self.history.restore(resumed["rows"], Best(**resumed["best"]))
             self._restore_rngs(resumed)
+            done, best = len(self.history.rows), self.history.best.epoch
+            batches = f" and {self.progress.batch} batches" if self.progress.batch else ""
+            self.history.reporter.say(f"Goes on after {done} epochs{batches}; the best so far is epoch {best}.")
         self.history.begin(sum(planned.epochs for planned in phases))
         try:
             while self.progress.phase < len(phases) and not (self.history.rows and self.budget.late()):
@@ -147,26 +152,33 @@ class Trainer:
         # A shorter epoch says itself how long it takes.
         eta = ETA(steps, self.history.reporter) if not phase.brief and self.batches_per_epoch() > TIMED_STEPS else None
         begun, taken = time.perf_counter(), train_state.schedule.taken
+        kept = self.history.best.epoch  # whose weights are in `best`, and in the run's folder
         try:
             while progress.epoch < phase.epochs and not self._stopped():
                 trained = self.train_one_epoch(phase, train_state, eta, best)
                 row = {**trained, **self.validate(phase, train_state), **self._pace()}
                 better = self.history.add(row)
                 progress.since_best = 0 if better else progress.since_best + 1
-                if better and phase.part.goes_back:
-                    best = train_state.state()
-                if better and not phase.brief:
-                    self.history.save_best(phase.whole(train_state.ema_or_model.state_dict()))
+                if better:
+                    best, kept = self._keep(phase, train_state), self.history.best.epoch
                 train_state.schedule.end_epoch(float(row[self.history.monitored]))
                 self._fit_into_budget(train_state, begun, taken)
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 if progress.epoch < phase.epochs and (not phase.brief or self._due()):
                     self._checkpoint(phase, train_state, best)
         finally:
+            if self.history.best.epoch != kept:  # interrupted between an epoch's row and its weights
+                best = self._keep(phase, train_state)
             if best and self.history.rows:
                 phase.part.put_back(best)
             if phase.brief and self.history.rows:
                 self.history.save_best(self.network.state_dict())
+
+    def _keep(self, phase: Phase, train_state: TrainState) -> State | None:
+        """Saves the present weights as the best ones. Returns them where they have to go back into the network."""
+        if not phase.brief:
+            self.history.save_best(phase.whole(train_state.ema_or_model.state_dict()))
+        return train_state.state() if phase.part.goes_back else None
 
     def _stopped(self) -> bool:
         """Whether a phase ends behind its last finished epoch."""
@@ -177,7 +189,9 @@ class Trainer:
             self.history.reporter.say(f"Stopped early: nothing better in {progress.since_best} epochs.")
             return True
         if self.budget.late():
-            self.history.reporter.say(f"The time budget of {self.recipe.time_budget} is used up.")
+            self.history.reporter.say(
+                f"The time budget of {in_words(limit_seconds(self.recipe.time_budget) or 0)} is used up."
+            )
             return True
         return False
 

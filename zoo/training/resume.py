@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def changes(run: Run, setup: Setup, world: World) -> list[str]:
     differing = [name for name in now if name != "platform" and recorded.get(name) != now[name]]
     if run.info["plan"]["precision"] != setup.plan.precision:
         differing.append("precision")
-    if run.info["versions"]["torch"] != torch.__version__:
+    if run.info["versions"]["torch"] != version("torch"):
         differing.append("PyTorch")
     if not differing:
         return []

@@ -41,7 +41,7 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
         "pictures": f"{_training(setup)}, {len(splits[1]):,} validation ({validation}), {tested}",
         "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
         "strategy": f"{plan.strategy}{_frozen(setup)}{because('strategy')}",
-        "parameters": f"{parameters['total']:,}, of which {parameters['trainable']:,} train",
+        "parameters": f"{parameters['total']:,}, {parameters['trainable']:,} of them trainable",
         "epochs": f"{_epochs(setup)}, {recipe.batch_size * recipe.accumulate} pictures a step",
         "augmentation": _augmentation(recipe, plan),
         "optimizer": f"{recipe.optimizer}, learning rate {plan.learning_rate:g}, {recipe.schedule}",
