@@ -174,3 +174,11 @@ def test_a_closed_stdout_hides_no_error():
     )
     assert done.returncode == 2
     assert done.stderr.startswith("Error: There is no file at nothing.onnx.")
+
+
+def test_a_reader_that_leaves_early_is_no_fault_of_the_cache(monkeypatch):
+    def leave(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("zoo.cli.cache._print_table", leave)
+    assert isinstance(CliRunner().invoke(app, ["cache"]).exception, BrokenPipeError)
