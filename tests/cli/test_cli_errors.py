@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from zoo.cli import main
+from zoo.cli import app, main
 from zoo.cli.console import fail, warn
 from zoo.errors import ArtifactError, UnreadablePictureError
 from zoo.exporting.pipeline import export
