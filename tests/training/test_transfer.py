@@ -185,8 +185,10 @@ def test_a_second_run_sees_what_changed_on_disk(bars, tmp_path, phases, pretrain
     data = shutil.copytree(bars, tmp_path / "data")
     weights = shutil.copy(pretrained, tmp_path / "weights.safetensors")
 
+    frozen = {} if strategy == "head" else {"freeze_until": "body"}
+
     def features(name):
-        run = train(data, tmp_path, name=name, strategy=strategy, freeze_until="body", weights=str(weights), epochs=1)
+        run = train(data, tmp_path, name=name, strategy=strategy, weights=str(weights), epochs=1, **frozen)
         return (*features_of(phases[-1]), run.classifier())
 
     first, same = features("first"), features("same")
@@ -211,7 +213,8 @@ def test_the_places_of_features_give_one_result(learn, capsys, monkeypatch, stra
     for place, budget in {**BUDGETS, "full disk": "1KB"}.items():
         if place == "full disk":
             monkeypatch.setattr("zoo.training.feature_cache.shutil.disk_usage", lambda _: Disk(free=0))
-        options = {"strategy": strategy, "freeze_until": "body", "cache_budget": budget}
+        frozen = {} if strategy == "head" else {"freeze_until": "body"}
+        options = {"strategy": strategy, "cache_budget": budget, **frozen}
         run = learn(name=place, epochs=4, learning_rate=0.01, progress=True, **options)
         said[place] = capsys.readouterr().err
         losses[place] = [float(row[key]) for row in rows(run) for key in ("train_loss", "val_loss")]
