@@ -109,24 +109,12 @@ def _choose(
 
 
 def _run(target: EvalTarget, eval_set: EvalSet, device: str) -> Evaluation:
-    from zoo.evaluation.evaluation import Evaluation, answers
+    from zoo.evaluation.pictures import evaluate as evaluate_on
     from zoo.progress import Reporter
 
     stream = target.load(device)
     with Reporter().bar(f"Evaluating {eval_set.split_name} pictures", len(eval_set.split)) as advance:
-        logits, indices, unreadable = answers(stream, eval_set.split, len(target.classes), advance)
-    if not len(indices):
-        raise DataError(
-            f"None of the {len(eval_set.split)} pictures can be read: {unreadable[0]}", "Mend the pictures."
-        )
-    return Evaluation(
-        classes=target.classes,
-        split_name=eval_set.split_name,
-        split=eval_set.split,
-        logits=logits,
-        indices=indices,
-        unreadable=unreadable,
-    )
+        return evaluate_on(stream, eval_set, target.classes, advance)
 
 
 def _differences(target: EvalTarget, eval_set: EvalSet, found: Evaluation) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UsageError
 from zoo.progress import in_words
 
 if TYPE_CHECKING:
@@ -22,11 +21,10 @@ def is_run(path: Path) -> bool:
 
 def run_facts(run: Run) -> Facts:
     """Of a run at any point of its life: what it has not reached is left out. Raises `UsageError` if it is damaged."""
-    info: dict[str, Any] = run.info
-    try:
-        return _run_facts(run, info)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
+    from zoo.runs.run import reading
+
+    with reading(run):
+        return _run_facts(run, run.info)
 
 
 def _run_facts(run: Run, info: dict[str, Any]) -> Facts:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from zoo.data.prepare import final_split, load_dataset, registered_dataset, trai
 from zoo.data.types import Dataset, FilePictures, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of
 from zoo.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from zoo.evaluation.evaluation import Evaluation, Stream
 
 NAMES = {"test": "test", "val": "validation", "train": "train"}
 
@@ -150,6 +154,29 @@ def _in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin
         )
     numbers = np.array([index.get(name, -1) for name in own], dtype=np.int64)
     return Split(split.pictures, numbers[split.labels])
+
+
+def evaluate(stream: Stream, eval_set: EvalSet, classes: Sequence[str], advance: Callable[[int], None]) -> Evaluation:
+    """What a model answers to the chosen pictures. Raises `DataError` where none of them can be read.
+
+    Args:
+        classes: of the model.
+        advance: told how many pictures are done since the last call.
+    """
+    from zoo.evaluation.evaluation import Evaluation, answers
+
+    split = eval_set.split
+    logits, indices, unreadable = answers(stream, split, len(classes), advance)
+    if not len(indices):
+        raise DataError(f"None of the {len(split)} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+    return Evaluation(
+        classes=tuple(classes),
+        split_name=eval_set.split_name,
+        split=split,
+        logits=logits,
+        indices=indices,
+        unreadable=unreadable,
+    )
 
 
 def trained_on(chosen: Split, dataset: Dataset, seed: int, limit: int | None = None) -> int:

@@ -63,6 +63,8 @@ def find_target(path: Path) -> EvalTarget:
 
 
 def _of_run(run: Run) -> EvalTarget:
+    from zoo.runs.run import reading
+
     def load(device: str) -> Stream:
         try:
             import torch
@@ -75,7 +77,7 @@ def _of_run(run: Run) -> EvalTarget:
         chosen = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
         return classifier_stream(run.classifier(), torch.device(chosen))
 
-    try:
+    with reading(run):
         return EvalTarget(
             title=f"{run.info['backbone']} on {run.info['dataset']['name']}",
             classes=run.classes,
@@ -87,8 +89,6 @@ def _of_run(run: Run) -> EvalTarget:
             recorded=(run.metrics, run.info.get("metrics_split", "")),
             run=True,
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
 
 
 def _of_artifact(path: Path, card: Card) -> EvalTarget:

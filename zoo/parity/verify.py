@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import Predictor, read_card
-from zoo.errors import ArtifactError, DataError, MissingExtraError, ParityError
+from zoo.errors import ArtifactError, MissingExtraError, ParityError
 from zoo.parity.process import fresh_process
 from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.self_check import Finding, elsewhere, not_made, self_check
@@ -146,7 +146,7 @@ def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> EvalS
 
 
 def _figures(predictor: Predictor, eval_set: EvalSet, progress: Callable[[str], None]) -> Finding:
-    from zoo.evaluation.evaluation import Evaluation, answers
+    from zoo.evaluation.pictures import evaluate
 
     card = predictor.card
     done, total = 0, len(eval_set.split)
@@ -157,20 +157,7 @@ def _figures(predictor: Predictor, eval_set: EvalSet, progress: Callable[[str], 
         progress(f"evaluating {eval_set.split_name} pictures ({done:,} of {total:,})")
 
     advance(0)
-    logits, indices, unreadable = answers(predictor.stream, eval_set.split, len(card.classes), advance)
-    if not len(indices):
-        raise DataError(f"None of the {total} pictures can be read: {unreadable[0]}", "Mend the pictures.")
-    return _judged(
-        Evaluation(
-            classes=card.classes,
-            split_name=eval_set.split_name,
-            split=eval_set.split,
-            logits=logits,
-            indices=indices,
-            unreadable=unreadable,
-        ),
-        card,
-    )
+    return _judged(evaluate(predictor.stream, eval_set, card.classes, advance), card)
 
 
 def _judged(found: Evaluation, card: Card) -> Finding:

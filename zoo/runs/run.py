@@ -141,6 +141,15 @@ class Run:
         write_text(self.path / "run.json", json.dumps(self.info, indent=2, ensure_ascii=False) + "\n")
 
 
+@contextmanager
+def reading(run: Run) -> Iterator[None]:
+    """Around what reads a run's `info`. Raises `UsageError` where something is missing in it or of another kind."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
+
+
 def list_runs(folder: Path = RUNS) -> list[Run]:
     """The runs in a folder, newest first."""
     found = []

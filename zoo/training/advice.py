@@ -46,8 +46,10 @@ def within_memory(setup: Setup, processes: int = 1) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)):
             raise
-    else:
-        return
+        raise _too_little_memory(setup, processes) from None
+
+
+def _too_little_memory(setup: Setup, processes: int) -> TrainingError:
     recipe, size = setup.recipe, setup.plan.preprocess.image_size
     half, ways = recipe.batch_size // 2, []
     if half >= 2 * processes:
@@ -55,7 +57,7 @@ def within_memory(setup: Setup, processes: int = 1) -> Iterator[None]:
     if _smaller(setup):
         ways.append(f"an --image-size below {size}")
     where = "The GPU" if setup.plan.device != "cpu" else "This machine"
-    raise TrainingError(
+    return TrainingError(
         f"{where} has too little memory for batches of {recipe.batch_size} pictures of {size} pixels.",
         f"Give {', or '.join([*ways, 'a smaller --cache-budget'])}.",
     )

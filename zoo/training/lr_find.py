@@ -93,10 +93,8 @@ def _sweep(setup: Setup, reporter: Reporter) -> tuple[np.ndarray, list[float]]:
     """Trains what comes before the last phase, then one step at each rate until the loss explodes."""
     recipe = setup.recipe
     with tempfile.TemporaryDirectory() as folder:
-        history, world = (
-            History(Path(folder), reporter, recipe.monitor, writes=False, says=False),
-            World(setup.plan.device),
-        )
+        history = History(Path(folder), reporter, recipe.monitor, writes=False, says=False)
+        world = World(setup.plan.device)
         trainer = Trainer(setup, decode_splits(setup, reporter), history, world, TimeBudget(None, world))
         trainer.fit(setup.plan.phases[:-1])
     with trainer.ready(setup.plan.phases[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
