@@ -29,14 +29,19 @@ class ZooError(Exception):
     Args:
         cause: one sentence that says what is wrong.
         remedy: one sentence that says what to do about it.
+        code: a name for this error that stays when its wording changes, such as `folder-without-classes`.
+            By default that of the class.
     """
 
     exit_code = 1
+    code = "failed"
 
-    def __init__(self, cause: str, remedy: str) -> None:
+    def __init__(self, cause: str, remedy: str, *, code: str | None = None) -> None:
         super().__init__(cause, remedy)
         self.cause = cause
         self.remedy = remedy
+        if code is not None:
+            self.code = code
 
     def __str__(self) -> str:
         return f"{self.cause} {self.remedy}"
@@ -44,6 +49,7 @@ class ZooError(Exception):
 
 class UsageError(ZooError):
     exit_code = 2
+    code = "usage"
 
 
 class UnknownNameError(UsageError):
@@ -56,6 +62,8 @@ class UnknownNameError(UsageError):
         listing: the command or place that lists them all.
     """
 
+    code = "unknown-name"
+
     def __init__(self, kind: str, name: str, known: Iterable[str], listing: str) -> None:
         near = nearest(name, known)
         remedy = f"Did you mean {' or '.join(near)}? {listing}" if near else listing
@@ -63,11 +71,11 @@ class UnknownNameError(UsageError):
 
 
 class DataError(ZooError):
-    pass
+    code = "data"
 
 
 class UnreadablePictureError(DataError):
-    pass
+    code = "unreadable-picture"
 
 
 class TooLittleMemoryError(UnreadablePictureError):
@@ -77,6 +85,8 @@ class TooLittleMemoryError(UnreadablePictureError):
         name: the picture, as the sentence begins.
     """
 
+    code = "too-little-memory"
+
     def __init__(self, name: str) -> None:
         super().__init__(
             f"{name} cannot be read: there is not enough memory for it.",
@@ -85,27 +95,27 @@ class TooLittleMemoryError(UnreadablePictureError):
 
 
 class PluginError(ZooError):
-    pass
+    code = "plugin"
 
 
 class TrainingError(ZooError):
-    pass
+    code = "training"
 
 
 class WeightsError(ZooError):
-    pass
+    code = "weights"
 
 
 class ArtifactError(ZooError):
-    pass
+    code = "artifact"
 
 
 class ExportError(ZooError):
-    pass
+    code = "export"
 
 
 class ParityError(ExportError):
-    pass
+    code = "parity"
 
 
 class MissingExtraError(ZooError):
@@ -115,6 +125,8 @@ class MissingExtraError(ZooError):
         purpose: what cannot be done without it, as the start of a sentence (`Reading ONNX files`).
         extra: the extra of `visionzoo` that brings it.
     """
+
+    code = "missing-extra"
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(
