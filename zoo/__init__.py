@@ -1,7 +1,7 @@
 """visionzoo: fine-tune an image classifier, export it, and trust what you deploy.
 
-The Python face is `train`, `resume`, `export`, `load`, `backbones` and `datasets`; importing it costs nothing, each
-name loads what it needs when it is first used.
+The Python API is `train`, `resume`, `export`, `load`, `backbones` and `datasets`. The import is fast: each name loads
+what it needs when it is first used.
 """
 
 from __future__ import annotations

@@ -4,16 +4,16 @@
 
     ZooError                    exit code 1: the job failed
     ├── UsageError              exit code 2: the command was wrong
-    │   └── UnknownNameError    a name nobody registered, with the nearest known ones
+    │   └── UnknownNameError    a name that is not registered, with the nearest known names
     ├── DataError               pictures, labels or dataset files
-    │   └── UnreadablePictureError   one picture that cannot be decoded
-    │       └── TooLittleMemoryError   one for which memory cannot be allocated
+    │   └── UnreadablePictureError   a picture that cannot be decoded
+    │       └── TooLittleMemoryError   a picture that needs more memory than there is
     ├── PluginError             a plugin that breaks the contract of `zoo.hookspecs`
-    ├── TrainingError           a training that cannot go on
-    ├── WeightsError            pretrained weights that cannot be had
-    ├── ArtifactError           an exported file that is damaged or foreign
+    ├── TrainingError           a training that cannot continue
+    ├── WeightsError            weights that are missing or do not fit the network
+    ├── ArtifactError           an exported file that is damaged, or that zoo did not write
     ├── ExportError             an export that cannot be written
-    │   └── ParityError         an artifact that does not agree with its classifier
+    │   └── ParityError         an artifact whose answers differ from those of its classifier
     └── MissingExtraError       an optional dependency that is not installed
 """
 
@@ -24,13 +24,13 @@ from collections.abc import Iterable, Sequence
 
 
 class ZooError(Exception):
-    """The root of all errors with a message for the user.
+    """The base class of all errors with a message for the user.
 
     Args:
         cause: one sentence that says what is wrong.
         remedy: one sentence that says what to do about it.
         code: a name for this error that stays when its wording changes, such as `folder-without-classes`.
-            By default that of the class.
+            Default: the code of the class.
     """
 
     exit_code = 1
@@ -67,7 +67,7 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], listing: str) -> None:
         near = nearest(name, known)
         remedy = f"Did you mean {' or '.join(near)}? {listing}" if near else listing
-        super().__init__(f"There is no {kind} named '{name}'.", remedy)
+        super().__init__(f"zoo has no {kind} named '{name}'.", remedy)
 
 
 class DataError(ZooError):
@@ -79,10 +79,10 @@ class UnreadablePictureError(DataError):
 
 
 class TooLittleMemoryError(UnreadablePictureError):
-    """A picture for which memory cannot be allocated.
+    """A picture that needs more memory than there is.
 
     Args:
-        name: the picture, as the sentence begins.
+        name: of the picture, as the first words of the message.
     """
 
     code = "too-little-memory"
@@ -122,8 +122,8 @@ class MissingExtraError(ZooError):
     """A package of an extra that is not installed.
 
     Args:
-        purpose: what cannot be done without it, as the start of a sentence (`Reading ONNX files`).
-        extra: the extra of `visionzoo` that brings it.
+        purpose: what needs the package, as the first words of the message (`Reading ONNX files`).
+        extra: the extra of `visionzoo` that installs it.
     """
 
     code = "missing-extra"
@@ -136,7 +136,7 @@ class MissingExtraError(ZooError):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed: torch and onnxruntime have no class for that, but for CUDA."""
+    """Whether memory ran out. Outside CUDA, torch and onnxruntime say so in the message only."""
     return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
@@ -147,12 +147,12 @@ _OUT_OF_MEMORY = (
 
 
 def reason_of(error: OSError) -> str:
-    """What the operating system says, to stand behind a colon in a sentence."""
+    """The operating system's reason in lower case, to put after a colon."""
     return (error.strerror or str(error)).lower()
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> Sequence[str]:
-    """The known names closest to `name`, best first; those that merely contain it count too."""
+    """The known names closest to `name`, best first. Names that contain `name` count too."""
     lowered = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)
     close += [key for key in sorted(lowered) if name.lower() in key and key not in close]

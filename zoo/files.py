@@ -1,4 +1,4 @@
-"""Files that readers see whole: written under a temporary name, then renamed."""
+"""Atomic writes: a file is written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def temporary_name(path: Path) -> Path:
-    """Beside a file, where `write_atomically` makes it."""
+    """Where `write_atomically` first writes a file: in the same folder."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` make a file under a temporary name, then renames it: readers see the old or the new one."""
+    """Calls `write` with a temporary path, then renames the file. Readers see the old file or the new one."""
     temporary = temporary_name(path)
     try:
         write(temporary)
@@ -32,5 +32,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def data_path(path: Path) -> Path:
-    """Where the weights of an artifact lie, if they do not lie inside."""
+    """The weights file of an artifact that keeps its weights outside."""
     return path.with_name(f"{path.name}.data")

@@ -1,7 +1,7 @@
-"""The whole plugin surface.
+"""All hooks for plugins.
 
-A plugin is a module named by an entry point of the group `zoo`; it marks functions with `hookimpl`. Hooks
-return descriptions (`zoo.specs`) and import nothing heavy: the factories inside them do, when they are called.
+A plugin is a module named by an entry point of the group `zoo`. It marks functions with `hookimpl`. Hooks return
+descriptions (`zoo.specs`) and import nothing slow: the factories in a description do that when they are called.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def zoo_datasets() -> Iterable[DatasetSpec | Provider[DatasetSpec]]:  # type: ignore[empty-body]
-    """Datasets, or providers of them.
+    """Returns datasets, or providers of datasets.
 
     Example::
 
@@ -35,7 +35,7 @@ def zoo_datasets() -> Iterable[DatasetSpec | Provider[DatasetSpec]]:  # type: ig
 
 @hookspec
 def zoo_backbones() -> Iterable[BackboneSpec | Provider[BackboneSpec]]:  # type: ignore[empty-body]
-    """Networks, or providers of them.
+    """Returns networks, or providers of networks.
 
     Example::
 
@@ -47,7 +47,7 @@ def zoo_backbones() -> Iterable[BackboneSpec | Provider[BackboneSpec]]:  # type:
 
 @hookspec
 def zoo_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
-    """Artifact formats.
+    """Returns formats of exported files.
 
     Example::
 
@@ -59,7 +59,7 @@ def zoo_exporters() -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def zoo_loggers() -> Iterable[LoggerSpec]:  # type: ignore[empty-body]
-    """Destinations for metrics, chosen with `zoo train --loggers`.
+    """Returns destinations for metrics, chosen with `zoo train --loggers`.
 
     Example::
 

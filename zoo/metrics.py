@@ -1,7 +1,7 @@
-"""Figures from logits and labels, in numpy alone: artifacts are evaluated where torch is not installed.
+"""Figures from logits and labels. They need numpy only, because artifacts are evaluated without torch.
 
-Every class figure is 0 where its denominator is: the precision of a class that is never predicted, the recall of one
-without pictures. Macro figures are plain means over the classes that have pictures; the others do not count.
+A figure of a class is 0 where its denominator is 0: the precision of a class that is never predicted, or the recall of
+a class without pictures. Macro figures are means over the classes that have pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Figures of each class, float64 `[K]` as shares of 1.
+    """Figures of each class, float64 `[K]`, from 0 to 1.
 
     Attributes:
         support: the number of pictures of each class, int64 `[K]`.
@@ -36,7 +36,7 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationCurve:
-    """How often a model is right when it is so sure; B bins of equal width between 0 and 1.
+    """How often a model is right at each confidence, in B bins of equal width between 0 and 1.
 
     Attributes:
         counts: pictures in each bin, int64 `[B]`.
@@ -62,16 +62,17 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def predicted(logits: np.ndarray) -> np.ndarray:
-    """The most probable classes, int64 `[N]`; the first of equals.
+    """The most probable class of each picture, int64 `[N]`. Of equal ones, the first.
 
     Raises:
-        ZooError: a logit is infinite or not a number, and every figure would be nonsense.
+        ZooError: a logit is infinite or not a number.
     """
     broken = int((~np.isfinite(logits)).any(axis=1).sum())
     if broken:
         raise ZooError(
-            f"The model answers {broken} of {len(logits)} pictures with numbers that are infinite or undefined.",
-            "Its weights are damaged or its training diverged: train again, with a lower --learning-rate.",
+            f"The model's answers to {broken} of {len(logits)} pictures are infinite or undefined.",
+            "Its weights are damaged or its training diverged. Train it again with a lower --learning-rate.",
+            code="logits-not-finite",
         )
     best: np.ndarray = logits.argmax(axis=1)
     return best
@@ -117,7 +118,7 @@ def calibration_curve(logits: np.ndarray, labels: np.ndarray, bins: int = CALIBR
 
 
 def mistakes(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Where the prediction is wrong: indices, int64, the most confident first. Raises as `predicted`."""
+    """The indices of wrong predictions, int64, the most confident first. Raises as `predicted`."""
     wrong = np.flatnonzero(predicted(logits) != labels)
     return wrong[np.argsort(-confidences(logits[wrong]), kind="stable")] if len(wrong) else wrong
 

@@ -1,4 +1,4 @@
-"""What a long job tells whoever waits for it: bars on a terminal, lines in a log."""
+"""Progress of long jobs: bars on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ LOG_SECONDS = 60  # between two lines of one job in a log
 
 
 def say_nothing(_: str) -> None:
-    """For those who do not want to know."""
+    """Ignores the message."""
 
 
 def printable(text: str) -> str:
-    """Text that cannot steer a terminal: what a file says, or a runtime of it, is a stranger's."""
+    """Replaces control characters: text from an untrusted file must not control the terminal."""
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def in_words(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time as text, in seconds, minutes or hours: `12 min`."""
     if seconds < 100:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -44,15 +44,15 @@ class Reporter:
         self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
-        """One line."""
+        """Prints one line."""
         self.console.print(printable(message), markup=False)
 
     def warn(self, message: str) -> None:
-        """One line that must not be missed."""
+        """Prints one line as a warning."""
         self.console.print(printable(message), style="bold yellow", markup=False)
 
     def facts(self, title: str, rows: Mapping[str, str]) -> None:
-        """Named facts, as a table."""
+        """Prints names and values as a table."""
         from rich.table import Table
         from rich.text import Text
 
@@ -64,7 +64,7 @@ class Reporter:
         self.console.print(table)
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Aligned columns."""
+        """Prints rows in aligned columns."""
         from rich.table import Table
         from rich.text import Text
 
@@ -75,11 +75,11 @@ class Reporter:
 
     @contextmanager
     def bar(self, what: str, total: int, every: int | None = None) -> Iterator[Bar]:
-        """Shows how far a job is while the context is open: a bar on a terminal, a line a minute in a log.
+        """Shows the progress of a job while the context is open: a bar on a terminal, a line per minute in a log.
 
         Args:
-            total: of the steps that the yielded bar is called with.
-            every: steps after which it prints a line too.
+            total: number of steps.
+            every: also prints a line after this many steps.
         """
         bar = Bar(self.console, what, total, every)
         with bar.shown:
@@ -87,7 +87,7 @@ class Reporter:
 
 
 class Bar:
-    """How far one job is. Calling it advances it."""
+    """The progress of one job. A call advances it."""
 
     def __init__(self, console: Console, what: str, total: int, every: int | None) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -99,16 +99,16 @@ class Bar:
         self._task = self.shown.add_task(what, total=total)
 
     def __call__(self, steps: int, note: Callable[[], str] | None = None) -> None:
-        """Advances by a number of steps.
+        """Advances the bar by some steps.
 
         Args:
-            note: what to say beside the number of steps. It is asked only where it is shown, for it may have to wait.
+            note: returns a text to show beside the number of steps. It may be slow, so it is called only when shown.
         """
         before, self.done = self.done, self.done + steps
         self.shown.advance(self._task, steps)
         if self.console.quiet:
             return
-        # What the last step came to is said by whoever owns the bar.
+        # The owner of the bar reports the result of the last step.
         line = self.every is not None and before // self.every < self.done // self.every < self.total / self.every
         now = time.perf_counter()
         if now - self._said > (LIVE_SECONDS if self.live else LOG_SECONDS):

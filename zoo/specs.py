@@ -1,7 +1,7 @@
-"""What plugins hand to the core: small frozen descriptions with lazy factories.
+"""What plugins give to the core: small frozen descriptions with lazy factories.
 
-Nothing here imports torch or numpy. A factory (`build`, `load`, `write`, …) imports what it needs when it
-is called, so that listing a thousand backbones costs nothing.
+Nothing here imports torch or numpy. A factory (`build`, `load`, `write`, …) imports what it needs when it is called, so
+a list of a thousand backbones is fast.
 
 Shapes: N pictures, H rows, W columns, K classes, S the side of the square that a network sees.
 """
@@ -28,13 +28,13 @@ CalibrationMethod = Literal["minmax", "entropy", "percentile"]
 BUDGET = 1.0  # points of accuracy that a lower precision may lose
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
-# A card is data from a stranger: no reader takes more.
+# Cards come from untrusted files, so their size is capped.
 MAX_CARD_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessSpec:
-    """How raw pixels become a network's input; `zoo.transforms.preprocess.Preprocess` executes it.
+    """How raw pixels become a network's input. `zoo.transforms.preprocess.Preprocess` does it.
 
     Attributes:
         image_size: side S of the square input, in pixels.
@@ -57,12 +57,12 @@ class WeightsSpec:
     """Pretrained weights and the preprocessing they were trained with.
 
     Attributes:
-        name: as the publisher calls them (`IMAGENET1K_V1`).
-        load: returns the state dict for the network that `BackboneSpec.build` builds; entries of the head
-            (whose number of classes differs) are ignored. Raises OSError when they cannot be had.
+        name: the publisher's name of the weights (`IMAGENET1K_V1`).
+        load: returns the state dict for the network that `BackboneSpec.build` builds. Entries of the head are
+            ignored, because its number of classes differs. Raises OSError where the weights are missing.
         ignore: prefixes of entries that the built network does not have (auxiliary heads).
-        licence: one line about who made them and under which terms they may be used.
-        bundled: whether they are installed with the plugin, so that `load` downloads nothing.
+        licence: one line: who made the weights, and the terms of use.
+        bundled: whether the plugin installs the weights, so that `load` downloads nothing.
     """
 
     name: str
@@ -84,11 +84,11 @@ class Stage:
     members: tuple[str, ...]
 
     def holds(self, name: str) -> bool:
-        """Whether the module, parameter or buffer of that qualified name belongs to it."""
+        """Whether the module, parameter or buffer with this qualified name belongs to the stage."""
         return any(name == member or name.startswith(f"{member}.") for member in self.members)
 
     def parameters(self, network: nn.Module) -> list[nn.Parameter]:
-        """Its parameters in a network."""
+        """The parameters of the stage in a network."""
         return [parameter for name, parameter in network.named_parameters() if self.holds(name)]
 
 
@@ -97,16 +97,15 @@ class BackboneSpec:
     """A network by name.
 
     Attributes:
-        build: takes the number of classes K; returns an `nn.Module` in training mode, randomly initialised,
-            from float32 `[N, 3, S, S]` to logits `[N, K]`. It holds exactly one head for K classes.
-        head: qualified name of the module whose output is the network's output: it takes the features and
-            returns the logits, and contains exactly one layer with parameters, a Linear or a 1x1 Conv2d,
-            with a bias.
-        stages: takes a built network; returns its stages from stem to head. Every parameter and buffer
-            belongs to exactly one stage; the last one is named `head` and is the module `head`.
-        weights: its pretrained weights, if there are any.
-        min_image_size: the smallest S it takes, in pixels.
-        fixed_image_size: True where S is `min_image_size` and nothing else (vision transformers).
+        build: takes the number of classes K. Returns an `nn.Module` in training mode with random weights, from
+            float32 `[N, 3, S, S]` to logits `[N, K]`. It has exactly one head for K classes.
+        head: qualified name of the module that takes the features and returns the network's logits. It has exactly
+            one layer with parameters: a Linear or a 1x1 Conv2d, with a bias.
+        stages: takes a built network and returns its stages from stem to head. Every parameter and buffer belongs
+            to exactly one stage. The last stage is named `head` and is the module `head`.
+        weights: its pretrained weights, or None.
+        min_image_size: the smallest allowed S, in pixels.
+        fixed_image_size: True where `min_image_size` is the only allowed S (vision transformers).
     """
 
     name: str
@@ -121,10 +120,10 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRequest:
-    """What a dataset's loader is told.
+    """The arguments of a dataset's loader.
 
     Attributes:
-        root: folder that holds datasets, one sub-folder each as the publisher lays it out.
+        root: folder of datasets, with one sub-folder per dataset in the publisher's layout.
         download: whether missing files may be fetched.
     """
 
@@ -138,12 +137,12 @@ class DatasetSpec:
 
     Attributes:
         load: takes a `DatasetRequest`, returns a `zoo.data.Dataset`. Raises `DataError`.
-        native_size: side in pixels where all pictures are equally large squares, None for photos.
-        channels: `grey` where colour carries no meaning.
+        native_size: side in pixels if all pictures are squares of one size, None for photos.
+        channels: `grey` where colour has no meaning.
         augment: the augmentation policy that fits (`zoo.transforms.augment.policy`): digits are not mirrored.
-        drawable: whether a person can draw a picture of it: white strokes on black, centred.
-        licence: one line about who made it and under which terms it may be used.
-        num_classes: for listings; None where only loading tells.
+        drawable: whether a person can draw such a picture: white strokes on black, centred.
+        licence: one line: who made the dataset, and the terms of use.
+        num_classes: for listings. None where it is unknown before loading.
     """
 
     name: str
@@ -159,10 +158,10 @@ class DatasetSpec:
 
 
 class Runtime(Protocol):
-    """An artifact, loaded; returns float32 logits `[N, K]`.
+    """A loaded artifact. Returns float32 logits `[N, K]`.
 
-    One with input `pixels` takes uint8 `[N, H, W, 3]` of any size, one with input `tensor` what `Preprocess`
-    makes of that: float32 `[N, 3, S, S]`. Several threads may call one at once.
+    With input `pixels` it takes uint8 `[N, H, W, 3]` of any size. With input `tensor` it takes the result of
+    `Preprocess`: float32 `[N, 3, S, S]`. Several threads may call it at once.
     """
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
@@ -170,16 +169,16 @@ class Runtime(Protocol):
 
 @runtime_checkable
 class EnterableRuntime(Runtime, Protocol):
-    """A `Runtime` of pixels that can also be entered behind its resize. An exporter need not offer one.
+    """A `Runtime` for pixels that can also start after its resize. It is optional for an exporter.
 
-    A large picture is then resized outside the artifact, by `zoo.transforms.preprocess_numpy.resize`, which needs
-    hardly any memory. `zoo.artifacts.large_pictures` first compares both ways.
+    Large pictures are then resized outside the artifact, by `zoo.transforms.preprocess_numpy.resize`, which needs
+    little memory. `zoo.artifacts.large_pictures` first compares both ways.
     """
 
     def from_resized(self, values: np.ndarray) -> np.ndarray | None:
-        """Takes float32 `[N, 3, S, S]` in 0..255, as `Preprocess.resize` returns them; returns logits `[N, K]`.
+        """Takes float32 `[N, 3, S, S]` in 0..255, as `Preprocess.resize` returns them. Returns logits `[N, K]`.
 
-        None where the program cannot be entered there, or where its resize is not known to be that of its card.
+        None where the program cannot start there, or where its resize may differ from the one in its card.
         """
         ...
 
@@ -190,9 +189,9 @@ class LoadOptions:
 
     Attributes:
         device: `cpu` or `cuda`.
-        threads: of its runtime; None leaves it to the runtime.
-        optimised: whether the runtime may rewrite the program before it runs it.
-        spinning: whether idle threads may wait for work in a loop, which takes a core from others.
+        threads: of its runtime. None: the runtime chooses.
+        optimised: whether the runtime may rewrite the program before it runs.
+        spinning: whether idle threads may wait for work in a loop. That keeps a core busy.
     """
 
     device: str = "cpu"
@@ -203,14 +202,14 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What quantisation needs to know of the pictures to come.
+    """What quantisation needs to know about the pictures.
 
     Attributes:
         pictures: uint8 `[H, W, 3]` each, from the training split.
-        method: how the range of an activation follows from what these pictures cause.
-        budget: accuracy that may be lost, in points (100 points are everything).
-        loss: takes a file without a card; returns the points of accuracy that it loses against the classifier,
-            on labelled pictures.
+        method: how the range of an activation is computed from these pictures.
+        budget: accuracy that may be lost, in percentage points.
+        loss: takes a file without a card. Returns the accuracy that it loses against the classifier on labelled
+            pictures, in percentage points.
     """
 
     pictures: Sequence[np.ndarray]
@@ -221,13 +220,13 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """What an exporter is asked for.
+    """The options of an export.
 
     Attributes:
-        input: `pixels` ships the preprocessing, `tensor` the network alone.
-        precision: of the network; inputs and outputs are the same in all.
+        input: `pixels` includes the preprocessing, `tensor` is the network alone.
+        precision: of the network. Inputs and outputs are the same in all precisions.
         opset: version of the format's operators, None for the exporter's default.
-        external_data: whether the weights go into a file of their own, `NAME.data` beside `NAME`.
+        external_data: whether the weights go into a separate file, `NAME.data` beside `NAME`.
         calibration: given where the precision is `int8`.
     """
 
@@ -240,13 +239,13 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What an exporter says of the file it wrote.
+    """What an exporter reports about the file that it wrote.
 
     Attributes:
         facts: JSON values for the card: opset, layers left in float, `external_data` where it is true, …
-        divergence: takes the file and pictures, in the shape that the file takes; returns a sentence that names
-            the first place in the file whose value is not the classifier's, None where there is none. It finds
-            what a difference of logits is too coarse for.
+        divergence: takes the file and pictures, in the shape that the file takes. Returns a sentence that names the
+            first place in the file whose value differs from the classifier's, or None. It finds differences that
+            are too small to show in the logits.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -254,7 +253,7 @@ class Written:
 
 
 def meets_all(_: WriteOptions) -> None:
-    """The `check` of an exporter whose options go with each other."""
+    """The `check` of an exporter that takes all combinations of its options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,17 +261,17 @@ class ExporterSpec:
     """An artifact format.
 
     Attributes:
-        suffix: of its files, with the dot; it is how a file finds its format.
+        suffix: of its files, with the dot. It tells the format of a file.
         write: takes a `zoo.models.classifier.Classifier` in eval mode on the CPU, a path, and options within
-            `inputs`, `precisions` and `options`; writes a file without a card.
-        write_card: puts the card (JSON text) into the file, which has none yet.
-        read_card: returns the card's JSON text, None where there is none; never runs the program in the file.
-            Raises `ArtifactError` where the file is not of this format.
-        content_hash: `sha256:…` of the content without the card: it proves integrity, not origin.
-        load: takes a path and options; returns a `Runtime`.
-        inputs, precisions: what `write` can be asked for.
-        options: those of `opset` and `external_data` that `write` heeds.
-        check: takes options within these; raises `UsageError`, before any work, where `write` cannot meet them.
+            `inputs`, `precisions` and `options`. Writes a file without a card.
+        write_card: adds the card (JSON text) to a file without a card.
+        read_card: returns the card's JSON text, or None. It never runs the program in the file. Raises
+            `ArtifactError` where the file has another format.
+        content_hash: `sha256:…` of the content without the card. It proves integrity, not origin.
+        load: takes a path and options. Returns a `Runtime`.
+        inputs, precisions: the values that `write` supports.
+        options: which of `opset` and `external_data` `write` supports.
+        check: takes supported options. Raises `UsageError` before any work if `write` cannot combine them.
         tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
     """
 
@@ -304,7 +303,7 @@ class Logger(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggerSpec:
-    """A destination for metrics: `create` takes the run folder."""
+    """A destination for metrics. `create` takes the run folder."""
 
     name: str
     create: Callable[[Path], Logger]
@@ -317,11 +316,12 @@ T_co = TypeVar("T_co", BackboneSpec, DatasetSpec, covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider(Generic[T_co]):
-    """An open-ended namespace: `get` takes a name behind `prefix` and returns its spec, or None.
+    """Many names with one prefix, whose specs are made on demand.
 
     Attributes:
         prefix: ends in a slash (`timm/`).
-        names: the names behind the prefix that a listing shows.
+        names: the names after the prefix that a listing shows.
+        get: takes a name after the prefix. Returns its spec, or None.
     """
 
     prefix: str

@@ -1,4 +1,4 @@
-"""Every classification network of torchvision as a backbone."""
+"""All classification networks of torchvision as backbones."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SWAG_TERMS = "Meta's SWAG, CC BY-NC 4.0: not for commercial use"
 
 
 class Family(NamedTuple):
-    """What the networks of one paper share.
+    """The common properties of the networks of one paper.
 
     Attributes:
-        body: the stages in front of the head.
-        smallest: side in pixels below which the forward pass fails, measured in training mode.
-        options: for torchvision's builder.
+        body: the stages before the head.
+        smallest: the smallest side in pixels at which the forward pass works, measured in training mode.
+        options: arguments for torchvision's builder.
     """
 
     title: str
@@ -83,7 +83,7 @@ HALF_SCALED = ("googlenet", "inception_v3", "efficientnet_v2_l")
 
 
 def specs() -> Iterator[BackboneSpec]:
-    """One backbone per network, without importing torch."""
+    """Describes one backbone per network, without importing torch."""
     for family, rows in CATALOGUE.items():
         for name, row in rows.items():
             yield _spec(name, FAMILIES[family], row)
@@ -141,7 +141,7 @@ def _build(name: str, family: Family, num_classes: int) -> nn.Module:
 
 
 def _rename_dense_layers(_: nn.Module, state: dict[str, Tensor], *__: object) -> None:
-    """The published DenseNets say `norm.1` where today's modules are called `norm1`."""
+    """The published DenseNets have the name `norm.1` for modules that are now called `norm1`."""
     for key in list(state):
         renamed = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
         state[renamed] = state.pop(key)
@@ -153,9 +153,9 @@ def _load(name: str, weights: str) -> Mapping[str, Tensor]:
     member = _models().get_model_weights(name)[weights]
     path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(member.url).path).name)
     if not path.exists() and (reason := unreachable(member.url)):
-        raise OSError(f"{reason}, and {path} does not exist")
+        raise OSError(f"{reason}, and '{path}' does not exist")
     try:
-        # torch.hub announces a download on stdout, where results belong.
+        # torch.hub reports a download on stdout, which is only for results.
         with read_timeout(), redirect_stdout(sys.stderr):
             state: Mapping[str, Tensor] = member.get_state_dict(
                 progress=True, check_hash=True, map_location="cpu", weights_only=True
@@ -163,6 +163,6 @@ def _load(name: str, weights: str) -> Mapping[str, Tensor]:
     except Exception as error:  # damaged pickles raise anything, KeyError included
         reason = str(getattr(error, "reason", error)).partition("\n")[0]
         if path.exists():
-            raise OSError(f"{path} cannot be read ({reason}); delete it to have it fetched again") from error
-        raise OSError(f"{member.url} could not be fetched ({reason})") from error
+            raise OSError(f"'{path}' cannot be read ({reason}); delete it to download it again") from error
+        raise OSError(f"{member.url} could not be downloaded ({reason})") from error
     return state

@@ -1,6 +1,6 @@
-"""torchvision's classification networks as plain data, so that listing them imports nothing.
+"""torchvision's classification networks as data, so that a list of them imports nothing.
 
-A test compares every row with the installed torchvision.
+A test compares each row with the installed torchvision.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class Weights(NamedTuple):
 
     Attributes:
         name: of the member of torchvision's weights enum.
-        crop, resize: sides in pixels: the centre that the network sees, the shorter side it is cut from.
+        crop, resize: sides in pixels. The shorter side is resized to `resize`, then the centre `crop` is cut out.
     """
 
     name: str = "IMAGENET1K_V1"

@@ -1,6 +1,6 @@
-"""The built-in datasets: torchvision downloads them and lays them out, `zoo.images` decodes them.
+"""The built-in datasets. torchvision downloads them, and `zoo.images` decodes them.
 
-Nothing here imports torch; the idx files of the MNIST family are read without it, too.
+Nothing here imports torch. The idx files of the MNIST family are also read without it.
 """
 
 from __future__ import annotations

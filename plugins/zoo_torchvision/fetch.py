@@ -1,4 +1,4 @@
-"""Downloads through torchvision, completely or not at all."""
+"""Downloads through torchvision. A download that fails leaves no files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ READ_TIMEOUT_S = 30.0
 
 
 class UnavailableError(DataError):
-    """The files are not there and cannot be fetched."""
+    """Files are missing and cannot be downloaded."""
 
 
 def torchvision_class(name: str) -> Any:
-    """The class of `torchvision.datasets` by that name. Raises `MissingExtraError`."""
+    """The class of `torchvision.datasets` with this name. Raises `MissingExtraError`."""
     try:
         from torchvision import datasets
     except ImportError:
@@ -37,17 +37,17 @@ def torchvision_class(name: str) -> Any:
 def download(
     name: str, class_name: str, parts: Sequence[Mapping[str, object]], urls: Sequence[str], root: Path
 ) -> None:
-    """Fetches a dataset into a folder of its own and moves it into place when all of it is there.
+    """Downloads a dataset into a temporary folder, and moves it to `root` when it is complete.
 
     Args:
-        name: what the user calls the dataset.
+        name: of the dataset, for messages.
         class_name: the class of `torchvision.datasets` that downloads it.
-        parts: the arguments of that class, once for each part.
-        urls: servers that it downloads from; one that answers suffices.
+        parts: the arguments of that class for each part.
+        urls: the servers. One that answers is enough.
         root: the folder of all datasets.
 
     Raises:
-        UnavailableError: the network, the server or what it sent is at fault.
+        UnavailableError: the internet connection, the server or the downloaded file is faulty.
         DataError: `root` cannot be written.
     """
     dataset = torchvision_class(class_name)
@@ -62,16 +62,18 @@ def download(
             _move(Path(staging), root)
     except OSError as error:
         raise DataError(
-            f"{name} cannot be stored in '{root}': {error.strerror or error}.",
-            "Name another folder with --data-root.",
+            f"The dataset '{name}' cannot be stored in '{root}': {error.strerror or error}.",
+            "Choose another folder with --data-root FOLDER.",
+            code="dataset-not-stored",
         ) from None
 
 
-def unavailable(name: str, reason: str) -> UnavailableError:
+def unavailable(name: str, reason: str, code: str = "download-failed") -> UnavailableError:
+    """The error for a dataset whose files are missing. The reason continues `The dataset 'usps' …`."""
     return UnavailableError(
-        f"{name} {reason}.",
-        "Try again with a network, or name a folder that holds its files as torchvision lays them out "
-        "with --data-root FOLDER.",
+        f"The dataset '{name}' {reason}.",
+        "Check the internet connection and retry, or give a folder with torchvision's layout: --data-root FOLDER",
+        code=code,
     )
 
 
@@ -88,15 +90,15 @@ def _fetch(name: str, dataset: Any, part: Mapping[str, object], staging: str) ->
         raise unavailable(name, f"could not be downloaded: {error}") from None
     except OSError:
         raise
-    except Exception as error:  # a checksum, an archive, a missing helper package: torchvision raises many types
+    except Exception as error:  # a wrong checksum, a damaged archive, a missing package: torchvision raises many types
         text = " ".join(str(error).split())
         raise unavailable(name, f"could not be downloaded: {text.rstrip('.')}") from None
 
 
 def unreachable(url: str) -> str | None:
-    """Why a server does not answer, None where it does (or where a proxy would).
+    """The reason why a server does not answer, or None if it answers or a proxy is set.
 
-    Checked before torchvision's own attempts, which know no timeout and try every address, mirror and scheme.
+    This check is first, because torchvision's own attempts have no timeout and try all addresses, mirrors and schemes.
     """
     if urllib.request.getproxies():
         return None

@@ -1,4 +1,4 @@
-"""Names of classes that the publishers' files do not carry, in the order of their labels."""
+"""Names of classes that are not in the publishers' files, in the order of their labels."""
 
 from __future__ import annotations
 

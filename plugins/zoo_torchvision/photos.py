@@ -1,4 +1,4 @@
-"""Datasets of picture files: torchvision finds paths and labels, `zoo.images` decodes."""
+"""Datasets of picture files. torchvision finds paths and labels, and `zoo.images` decodes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def eurosat(root: Path) -> Dataset:
 def oxford_pets(root: Path) -> Dataset:
     dataset = torchvision_class("OxfordIIITPet")
     parts = [dataset(root, split=split) for split in ("trainval", "test")]
-    # The class has no `loader`: what it keeps to itself is the only list of its files.
+    # The class has no parameter `loader`, and only its private attributes list its files.
     train, test = (list(zip(part._images, part._labels, strict=True)) for part in parts)
     return _dataset(root, parts[0].classes, train, None, test)
 
@@ -70,14 +70,14 @@ def caltech101(root: Path) -> Dataset:
 
 
 def _as_path(path: Path | str) -> Path:
-    """Stands in for torchvision's decoder, through its public parameter `loader`."""
+    """Replaces torchvision's decoder, through its public parameter `loader`."""
     return Path(path)
 
 
 def _loaded(root: Path, class_name: str, train: str, val: str | None, test: str) -> Dataset:
     dataset = torchvision_class(class_name)
     parts = [dataset(root, split=split, loader=_as_path) for split in (train, val, test) if split]
-    # Some of the classes number the labels of each split by the classes that it happens to hold.
+    # Some classes number the labels of a split by the classes in that split.
     index = {name: i for i, name in enumerate(parts[0].classes)}
     pairs = [[(path, index[part.classes[label]]) for path, label in _items(part)] for part in parts]
     return _dataset(root, parts[0].classes, pairs[0], pairs[1] if val else None, pairs[-1])

@@ -1,4 +1,4 @@
-"""From the publishers' files, as torchvision lays them out, to arrays and paths with checked labels."""
+"""Reads the publishers' files, in torchvision's layout, into arrays with checked labels."""
 
 from __future__ import annotations
 
@@ -17,40 +17,42 @@ _IDX_TYPES: dict[int, np.dtype[Any]] = {8: np.dtype("u1"), 12: np.dtype(">i4")}
 _STL10_SIDE = 96
 
 
-def damaged(path: Path, reason: str) -> DataError:
-    return DataError(f"'{path}' is damaged: {reason}.", "Delete it and run the command again to fetch it anew.")
+def damaged(path: Path, reason: str, code: str = "damaged-file") -> DataError:
+    """The error for a file that was downloaded incompletely or changed later."""
+    remedy = "Delete it, then run the command again to download it again."
+    return DataError(f"'{path}' is damaged: {reason}.", remedy, code=code)
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An array of the idx format of MNIST: 2 zero bytes, type, rank, big-endian sizes, data.
+    """Reads an array in the idx format of MNIST: 2 zero bytes, type, rank, big-endian sizes, data.
 
     Raises:
-        DataError: the file is not of that format, or shorter or longer than its header says.
+        DataError: the file has another format, or is shorter or longer than its header says.
     """
     data = path.read_bytes()
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:  # noqa: PLR2004
-        raise damaged(path, "it does not begin as an idx file does")
+        raise damaged(path, "it does not begin like an idx file", "not-an-idx-file")
     dtype, rank = _IDX_TYPES[data[2]], data[3]
     start = 4 + 4 * rank
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
     size = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if len(data) != size:
-        raise damaged(path, f"it has {len(data)} bytes and its header promises {size}")
+        raise damaged(path, f"it has {len(data)} bytes, but its header says {size}", "idx-file-of-wrong-size")
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 
 def idx(root: Path, files: Sequence[str], classes: Sequence[str], transposed: bool = False) -> Dataset:
-    """The MNIST family.
+    """Reads the MNIST family.
 
     Args:
-        files: training pictures and labels, test pictures and labels; of columns of labels the first counts.
-        transposed: whether rows and columns of the pictures are swapped, as EMNIST stores them.
+        files: training pictures and labels, test pictures and labels. Only the first column of labels is used.
+        transposed: whether rows and columns of the pictures are swapped, as in EMNIST.
     """
 
     def read(images_file: str, labels_file: str) -> Split:
         images, labels = read_idx(root / images_file), read_idx(root / labels_file)
         if images.ndim != 3 or images.dtype != np.uint8:  # noqa: PLR2004
-            raise damaged(root / images_file, "it holds no pictures")
+            raise damaged(root / images_file, "it contains no pictures", "idx-file-without-pictures")
         if transposed:
             images = images.transpose(0, 2, 1)
         return _split(images, labels if labels.ndim == 1 else labels[:, 0], len(classes), root / labels_file)
@@ -63,10 +65,10 @@ def stl10(root: Path) -> Dataset:
     folder = root / "stl10_binary"
 
     def read(part: str) -> Split:
-        # torchvision's reader first takes the checksum of 2.7 GB of unlabelled pictures.
+        # torchvision's reader first computes the checksum of 2.7 GB of unlabelled pictures.
         data = np.fromfile(folder / f"{part}_X.bin", np.uint8)
         if data.size % (3 * _STL10_SIDE**2):
-            raise damaged(folder / f"{part}_X.bin", "its size is not that of whole pictures")
+            raise damaged(folder / f"{part}_X.bin", "its size is not a whole number of pictures")
         images = data.reshape(-1, 3, _STL10_SIDE, _STL10_SIDE).transpose(0, 3, 2, 1)
         labels = np.fromfile(folder / f"{part}_y.bin", np.uint8)
         return _split(images, labels.astype(np.int64) - 1, len(names.STL10), folder / f"{part}_y.bin")
@@ -97,7 +99,7 @@ def svhn(root: Path) -> Dataset:
 
 
 def cifar(root: Path, class_name: str) -> Dataset:
-    """CIFAR-10 or CIFAR-100; the checksums vouch for the pickles before they are opened."""
+    """Reads CIFAR-10 or CIFAR-100. The checksums are checked before the pickles are opened."""
     dataset = torchvision_class(class_name)
     folder = root / dataset.base_folder
     meta = (dataset.meta["filename"], dataset.meta["md5"])
@@ -109,17 +111,18 @@ def cifar(root: Path, class_name: str) -> Dataset:
 
 
 def verify(folder: Path, files: Iterable[Sequence[str]]) -> None:
-    """Compares files, given with their md5, with the published ones. Raises `DataError`."""
+    """Checks the md5 of files, given as pairs of name and md5. Raises `DataError`."""
     from torchvision.datasets.utils import check_integrity
 
     for name, md5 in files:
         if not check_integrity(folder / name, md5):
-            raise damaged(folder / name, "its checksum is not the published one")
+            raise damaged(folder / name, "its checksum differs from the published one")
 
 
 def _split(images: np.ndarray, labels: np.ndarray, num_classes: int, file: Path) -> Split:
     if len(images) != len(labels):
-        raise damaged(file, f"it has {len(labels)} labels for {len(images)} pictures")
+        raise damaged(file, f"it has {len(labels)} labels for {len(images)} pictures", "labels-and-pictures-differ")
     if not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
-        raise damaged(file, f"it has labels outside 0 to {num_classes - 1}" if len(labels) else "it is empty")
+        reason = f"it has labels outside 0 to {num_classes - 1}" if len(labels) else "it is empty"
+        raise damaged(file, reason, "labels-out-of-range" if len(labels) else "damaged-file")
     return Split(ArrayPictures(np.array(images, order="C")), labels.astype(np.int64))

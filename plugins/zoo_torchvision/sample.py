@@ -1,4 +1,4 @@
-"""Five thousand digits of MNIST inside the package, for places without a network."""
+"""Five thousand digits of MNIST in the package, for use without internet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def load(reason: str) -> Dataset:
     """4,000 training and 1,000 test digits from the official splits; see `benchmarks/make_mnist_sample.py`.
 
     Args:
-        reason: why the real files are not used, one sentence, for the note.
+        reason: one sentence for the note that says why the full dataset is not used.
     """
     with np.load(FILE, allow_pickle=False) as arrays:
         train, test = (
@@ -29,7 +29,7 @@ def load(reason: str) -> Dataset:
         test=test,
         source="the sample of MNIST bundled with visionzoo",
         notes=(
-            f"{reason} Using the bundled sample instead: {len(train):,} of 60,000 training digits and "
+            f"{reason} The bundled sample is used instead: {len(train):,} of 60,000 training digits and "
             f"{len(test):,} of 10,000 test digits.",
         ),
     )

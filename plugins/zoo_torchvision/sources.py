@@ -1,4 +1,4 @@
-"""From a named source to a loaded dataset: complete files are read, missing ones fetched first."""
+"""Loads datasets: downloads missing files, then reads all files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo_torchvision import fetch, readers, sample
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a dataset's files come from and who reads them.
+    """The source of a dataset's files, and their reader.
 
     Attributes:
-        class_name: the class of `torchvision.datasets` that downloads it.
-        urls: servers that it downloads from; one that answers suffices.
-        files: the files and folders without which it is not complete, relative to the root.
-        read: takes the root; returns the dataset.
-        parts: the arguments of the class, once for each part that it downloads.
+        class_name: the class of `torchvision.datasets` that downloads the files.
+        urls: the servers. One that answers is enough.
+        files: the required files and folders, relative to the root.
+        read: takes the root and returns the dataset.
+        parts: the arguments of the class for each part of the download.
     """
 
     class_name: str
@@ -32,17 +32,17 @@ class Source:
 
 
 def load(name: str, source: Source, request: DatasetRequest) -> Dataset:
-    """Reads a dataset, after a download of what is missing.
+    """Reads a dataset after it downloads missing files.
 
     Raises:
-        UnavailableError: files are missing and cannot be fetched.
+        UnavailableError: files are missing and cannot be downloaded.
         DataError: a file is damaged, or the root cannot be written.
         MissingExtraError: torchvision or scipy is not installed.
     """
     root = request.root.expanduser()
     missing = [file for file in source.files if not (root / file).exists()]
     if missing and not request.download:
-        raise fetch.unavailable(name, f"is not complete in '{root}': there is no '{missing[0]}'")
+        raise fetch.unavailable(name, f"is not complete in '{root}': '{missing[0]}' is missing", "incomplete-dataset")
     if missing:
         fetch.download(name, source.class_name, source.parts, source.urls, root)
     try:
@@ -51,13 +51,13 @@ def load(name: str, source: Source, request: DatasetRequest) -> Dataset:
         raise
     except ImportError:
         raise MissingExtraError(f"Reading {name}", "train") from None
-    except Exception as error:  # torchvision's readers raise whatever a damaged file leads them to
+    except Exception as error:  # torchvision's readers raise any exception for damaged files
         file = getattr(error, "filename", None) or root / source.files[0].split("/")[0]
         raise readers.damaged(Path(file), str(getattr(error, "strerror", None) or error)) from None
 
 
 def load_mnist(name: str, source: Source, request: DatasetRequest) -> Dataset:
-    """As `load`; the bundled sample where there is neither a file of the real ones nor a network."""
+    """Like `load`, but returns the bundled sample if no file exists and the download failed."""
     try:
         return load(name, source, request)
     except fetch.UnavailableError as error:

@@ -1,7 +1,7 @@
 """The stages of torchvision's networks, from stem to head.
 
-The members of a stage stand in the order of their execution: the output of a stage is the output of its last
-module. Modules without parameters between two stages (a global pooling, a flattening) may belong to none.
+The members of a stage are in the order of their execution: the output of a stage is the output of its last module.
+Modules without parameters between two stages (a global pooling, a flattening) may be in no stage.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def pooled_then_hidden(network: nn.Module) -> Iterator[Stage]:
 
 
 def hidden(network: nn.Module) -> Stage:
-    """All of `classifier` but its last layer, which is the head."""
+    """All of `classifier` except its last layer, which is the head."""
     names = [name for name, _ in network.get_submodule("classifier").named_children()]
     return Stage("classifier", tuple(f"classifier.{name}" for name in names[:-1]))
 

@@ -133,7 +133,7 @@ def test_missing_files_folders_and_strange_suffixes(tmp_path):
     with pytest.raises(UsageError, match="is a folder"):
         load(tmp_path)
     (tmp_path / "model.zip").write_bytes(b"")
-    with pytest.raises(UsageError, match="does not end like that of an artifact"):
+    with pytest.raises(UsageError, match="does not have the suffix"):
         load(tmp_path / "model.zip")
 
 

@@ -10,7 +10,7 @@ from .attack import Upload
 from .uploads_jpeg import jpeg, saved
 from .uploads_png import png
 
-UNKNOWN = "no picture of a known format"
+UNKNOWN = "not a picture of a known format"
 TINY = Image.new("RGB", (4, 4))
 # Ghostscript would run this program.
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(/etc/passwd) (r) file\n%%EOF\n"

@@ -169,7 +169,7 @@ def test_unreadable_pictures_are_named_with_their_reasons(clean):
     assert result.exit_code == 1
     assert "Unreadable pictures in train: 25 of 41, more than 1%" in result.stdout
     assert "bad00.jpg' cannot be read: it is empty." in result.stdout
-    assert "bad19.jpg' cannot be read: it is no picture" in result.stdout
+    assert "bad19.jpg' cannot be read: it is not a picture" in result.stdout
     assert "bad20.jpg" not in result.stdout
     assert "and 5 more: --json names them all" in result.stdout
     facts = report(clean)

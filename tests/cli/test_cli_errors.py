@@ -68,7 +68,7 @@ def test_a_name_that_is_too_long_is_named(failed, model, trained, bars, argument
 def test_an_empty_name_is_that_of_no_dataset(failed, model, arguments):
     code, said = failed(*(word.format(model=model) for word in arguments))
     assert code == 2
-    assert "There is no dataset named ''." in said
+    assert "zoo has no dataset named ''." in said
 
 
 def test_a_picture_whose_name_is_too_long_cannot_be_read():

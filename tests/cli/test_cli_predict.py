@@ -153,7 +153,7 @@ def test_wrong_commands(model, bars, tmp_path):
         ((model, ""), UsageError, "An empty name"),
         ((model, bars, "https://example.com//a.jpg"), UsageError, "'https://example.com//a.jpg' is an address"),
         ((tmp_path / "absent.onnx", bars), UsageError, "does not exist"),
-        ((bars / "test" / "bar" / "000.png", bars), UsageError, "does not end like that of an artifact"),
+        ((bars / "test" / "bar" / "000.png", bars), UsageError, "does not have the suffix"),
     ]
     for arguments, error, reason in cases:
         done = run_zoo(*arguments)

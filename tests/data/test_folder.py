@@ -7,6 +7,8 @@ from zoo.data import dataset_at, looks_like_path
 from zoo.errors import DataError, UsageError
 from zoo.specs import DatasetRequest
 
+from ..refusals import refused
+
 
 def picture(path, colour=(9, 9, 9)):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ def test_links_are_followed(tmp_path):
 
 def test_folders_beside_the_splits_are_named(tmp_path):
     tree(tmp_path, "train/a/1.png", "train/b/2.png", "unlabelled/3.png")
-    assert load(tmp_path).notes == (f"The folders 'unlabelled' of '{tmp_path}' are not used.",)
+    assert load(tmp_path).notes == (f"The folders 'unlabelled' in '{tmp_path}' are not used.",)
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -91,7 +93,7 @@ def test_val_and_test_from_other_places(tmp_path):
     assert dataset.classes == ("a", "b")
     assert dataset.val.labels.tolist() == [1] and dataset.test.labels.tolist() == [0]
     assert dataset.notes == tuple(
-        f"There are no pictures of '{name}' in {part}: what is measured there says nothing about them."
+        f"There are no pictures of '{name}' in {part}, so its figures say nothing about them."
         for name, part in (("a", "val"), ("b", "test"))
     )
 
@@ -104,30 +106,31 @@ def test_given_val_replaces_its_own(tmp_path):
 def test_pictures_in_two_splits_are_counted(tmp_path):
     tree(tmp_path, "a/1.png", "b/2.png")
     assert load(tmp_path, val=tmp_path).notes == (
-        "2 pictures are in both train and val: the figures on val will be too good.",
+        "2 pictures are in both train and val, so the figures on val will be too good.",
     )
 
 
 @pytest.mark.parametrize(
-    ("names", "message"),
+    ("names", "code", "facts"),
     [
-        (["1.png", "2.png"], "holds 2 pictures, but no folder per class"),
-        (["only/1.png"], "has one class, 'only'"),
-        (["train/1.png"], "has no folder 'train' with a folder per class"),
-        (["val/a/1.png", "val/b/1.png"], "has no folder 'train'"),
-        (["a/1.png", "b/1.png", "test/a/1.png"], "has no folder 'train'"),
+        (["1.png", "2.png"], "folder-without-classes", ("2 pictures",)),
+        (["only/1.png"], "one-class", ("'only'",)),
+        (["train/1.png"], "folder-without-train", ("'train'",)),
+        (["val/a/1.png", "val/b/1.png"], "folder-without-train", ("'train'",)),
+        (["a/1.png", "b/1.png", "test/a/1.png"], "folder-without-train", ("'train'",)),
         (
             ["train/a/1.png", "train/b/1.png", "val/c/1.png"],
-            r"val' has pictures of 'c', and .*train' has none",
+            "class-without-training-pictures",
+            ("/val'", "'c'", "/train'"),
         ),
-        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "test' has pictures of 'c'"),
-        (["train/a/1.png", "train/b/1.png", "val/1.png"], "holds 1 pictures, but no folder per class"),
-        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "'val', 'valid' for one split"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "class-without-training-pictures", ("/test'", "'c'")),
+        (["train/a/1.png", "train/b/1.png", "val/1.png"], "folder-without-classes", ("/val'", "1 pictures")),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "split-twice", ("'val', 'valid'",)),
     ],
 )
-def test_layouts_that_are_refused(tmp_path, names, message):
+def test_layouts_that_are_refused(tmp_path, names, code, facts):
     tree(tmp_path, *names)
-    with pytest.raises(DataError, match=message) as caught:
+    with refused(code, str(tmp_path), *facts, kind=DataError) as caught:
         load(tmp_path)
     assert caught.value.remedy
 
@@ -138,22 +141,22 @@ def test_empty_class(tmp_path):
     assert len(load(tmp_path).val) == 1
     (tmp_path / "train" / "empty").mkdir()
     (tmp_path / "train" / "empty" / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"no pictures in the class folders 'empty' of .*train'"):
+    with refused("class-without-pictures", "'empty'", "/train'", kind=DataError):
         load(tmp_path)
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(DataError, match="holds 0 pictures"):
+    with refused("folder-without-classes", "0 pictures", f"{tmp_path}/cat", kind=DataError):
         load(tmp_path)
 
 
 def test_paths_that_are_no_datasets(tmp_path):
     picture(tmp_path / "a.png")
-    with pytest.raises(UsageError, match=r"gone' does not exist"):
+    with refused("missing-dataset", "gone'", kind=UsageError):
         dataset_at(tmp_path / "gone")
-    with pytest.raises(UsageError, match=r"nowhere' does not exist"):
+    with refused("missing-dataset", "nowhere'", kind=UsageError):
         dataset_at(tmp_path, val=tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="is one picture"):
+    with refused("single-picture", "a.png'", kind=UsageError):
         dataset_at(tmp_path / "a.png")
 
 

@@ -32,6 +32,7 @@ from zoo.specs import PreprocessSpec
 from zoo.transforms.preprocess_numpy import LARGE_PIXELS
 
 from ..conftest import draw
+from ..refusals import refused
 
 CHILD = Path(__file__).with_name("memory_child.py")
 LARGE = (5472, 3648)  # 20 megapixels
@@ -178,7 +179,7 @@ def test_a_picture_that_check_has_no_memory_for_is_unreadable(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you")])
-def test_training_tries_a_picture_again_alone(tmp_path, monkeypatch, error):
+def test_training_tries_a_picture_again_alone(tmp_path, error):
     class Failing(workers.Resize):
         tries = 0
 
@@ -193,17 +194,17 @@ def test_training_tries_a_picture_again_alone(tmp_path, monkeypatch, error):
     resize = Failing(PreprocessSpec(image_size=8))
     resize.fails = 1
     budget = MemoryBudget(DECODE_BUDGET)
-    monkeypatch.setattr(workers, "_budget", budget)
-    (row,) = workers.read_resized(path, (resize,))
+    (row,) = workers.read_resized(path, (resize,), budget)
     assert row.shape == (8, 8, 3) and resize.tries == 2
     resize.fails = 9
-    with pytest.raises(TooLittleMemoryError, match=r"a\.png' cannot be read: there is not enough memory for it"):
-        workers.read_resized(path, (resize,))
-    assert budget._used == 0
+    with refused("too-little-memory", "a.png'", kind=TooLittleMemoryError):
+        workers.read_resized(path, (resize,), budget)
+    budget.expect(sys.maxsize)  # a task that must not wait gets all of it only if nothing is held
+    assert budget.ask(sys.maxsize, budget.limit)
 
 
-def test_training_decodes_no_more_at_once_than_its_budget(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_budget", MemoryBudget(2 * workers.RESIZE_BYTES_PER_PIXEL * 50 * 50))
+def test_training_decodes_no_more_at_once_than_its_budget(tmp_path):
+    budget = MemoryBudget(2 * workers.RESIZE_BYTES_PER_PIXEL * 50 * 50)
     running, lock, most = [], threading.Lock(), []
 
     class Watched(workers.Resize):
@@ -220,7 +221,7 @@ def test_training_decodes_no_more_at_once_than_its_budget(tmp_path, monkeypatch)
     Image.new("RGB", (50, 50)).save(path)
     resize = Watched(PreprocessSpec(image_size=8))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: workers.read_resized(path, (resize,)), range(24)))
+        list(pool.map(lambda _: workers.read_resized(path, (resize,), budget), range(24)))
     assert max(most) == 2
 
 

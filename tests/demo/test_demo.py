@@ -154,7 +154,7 @@ def test_the_second_model_can_be_asked_and_an_unknown_one_not(client, tmp_path):
     ("data", "cause"),
     [
         (b"", "it is empty"),
-        (b"<b>no picture</b>", "no picture of a known format"),
+        (b"<b>no picture</b>", "not a picture of a known format"),
         (files()["png"][:100], "truncated"),
     ],
     ids=["empty", "text", "truncated"],

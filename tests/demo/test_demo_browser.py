@@ -151,7 +151,7 @@ def test_a_file_that_is_no_picture_gets_a_sentence(visit, tmp_path):
     with visit() as page:
         page.get_by_role("tab", name="Upload").click()
         page.set_input_files("input[type=file]", tmp_path / "x.png")
-        page.get_by_text("The picture cannot be read: it is no picture of a known format").wait_for()
+        page.get_by_text("The picture cannot be read: it is not a picture of a known format").wait_for()
         assert page.get_by_text("Traceback").count() == 0
 
 

@@ -18,6 +18,8 @@ from zoo.images import as_picture, find_pictures, read_picture
 from zoo.images import read as images
 from zoo.images.read import PostponedError
 
+from ..refusals import refused
+
 
 def encoded(image, suffix="PNG", **options):
     buffer = io.BytesIO()
@@ -160,32 +162,32 @@ PNG = encoded(NOISE)
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "code"),
     [
-        (b"", "it is empty"),
-        (b"hello, this is no picture", "no picture of a known format"),
-        (noise_jpeg()[:-900], "it is truncated"),
-        (PNG[: len(PNG) // 2], "it is truncated"),
-        (PNG[:60] + b"\0" * 900 + PNG[960:], "it is damaged"),
-        (PNG[:8], "no picture of a known format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture of a known format"),
+        (b"", "empty-picture"),
+        (b"hello, this is text", "unknown-picture-format"),
+        (noise_jpeg()[:-900], "truncated-picture"),
+        (PNG[: len(PNG) // 2], "truncated-picture"),
+        (PNG[:60] + b"\0" * 900 + PNG[960:], "damaged-picture"),
+        (PNG[:8], "unknown-picture-format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unknown-picture-format"),
     ],
 )
-def test_unreadable(tmp_path, data, reason):
+def test_unreadable(tmp_path, data, code):
     path = tmp_path / "broken.jpg"
     path.write_bytes(data)
-    with pytest.raises(UnreadablePictureError) as caught:
+    with refused(code, kind=UnreadablePictureError) as caught:
         read_picture(path)
-    assert str(path) in caught.value.cause and reason in caught.value.cause
+    assert f"'{path}'" in caught.value.cause
     assert caught.value.cause.endswith(".") and caught.value.remedy
-    with pytest.raises(UnreadablePictureError, match=r"The picture cannot be read"):
+    with refused(code, "The picture", kind=UnreadablePictureError):
         read_picture(data)
 
 
 def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(UnreadablePictureError, match=r"gone\.png' cannot be read: no such file"):
+    with refused("missing-picture", "gone.png'", kind=UnreadablePictureError):
         read_picture(tmp_path / "gone.png")
-    with pytest.raises(UnreadablePictureError, match=r"is a directory"):
+    with refused("unreadable-picture", f"'{tmp_path}'", "is a directory", kind=UnreadablePictureError):
         read_picture(tmp_path)
 
 
@@ -200,10 +202,10 @@ def test_decompression_bomb(monkeypatch):
     size = struct.pack(">II", 12_000, 12_000)
     header = b"IHDR" + size + bytes([1, 0, 0, 0, 0])
     bomb = PNG[:8] + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + PNG[33:]
-    with pytest.raises(UnreadablePictureError, match=r"more than 134,217,728 pixels"):
+    with refused("too-many-pixels", "134,217,728 pixels", kind=UnreadablePictureError):
         read_picture(bomb)
     monkeypatch.setattr(images, "MAX_PIXELS", 99)
-    with pytest.raises(UnreadablePictureError, match=r"more than 99 pixels"):
+    with refused("too-many-pixels", "99 pixels", kind=UnreadablePictureError):
         read_picture(encoded(Image.new("L", (10, 10))))
     monkeypatch.setattr(images, "MAX_PIXELS", 100)
     assert read_picture(encoded(Image.new("L", (10, 10)))).shape == (10, 10, 3)
@@ -211,14 +213,12 @@ def test_decompression_bomb(monkeypatch):
 
 def test_a_limit_is_kept_before_anything_is_decoded(monkeypatch):
     monkeypatch.setattr(images, "upright_pixels", lambda image: pytest.fail("it is decoded"))
-    for data in (encoded(Image.new("L", (20, 10))), noise_jpeg(15)[:-100]):
-        with pytest.raises(
-            UnreadablePictureError, match=r"it has (20 x 10|15 x 15) pixels, which is more than 199 pix"
-        ):
+    for data, size in ((encoded(Image.new("L", (20, 10))), "20 x 10"), (noise_jpeg(15)[:-100], "15 x 15")):
+        with refused("too-many-pixels", f"{size} pixels", " 199 pixels", kind=UnreadablePictureError):
             read_picture(data, max_pixels=199)
     header = b"IHDR" + struct.pack(">II", 20_000, 10_000) + bytes([1, 0, 0, 0, 0])
     bomb = PNG[:8] + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + PNG[33:]
-    with pytest.raises(UnreadablePictureError, match=r"it has 200,000,000 pixels, which is more than 199 pixels"):
+    with refused("too-many-pixels", "200,000,000 pixels", " 199 pixels", kind=UnreadablePictureError):
         read_picture(bomb, max_pixels=199)
 
 
@@ -242,13 +242,13 @@ def test_too_little_memory_is_an_error_of_one_picture(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(images, "upright_pixels", fail)
-    monkeypatch.setattr(images, "_array_pixels", fail)
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    with pytest.raises(TooLittleMemoryError, match=r"a\.png' cannot be read: there is not enough memory for it\."):
+    with refused("too-little-memory", "a.png'", kind=TooLittleMemoryError):
         read_picture(path)
-    for picture in (NOISE, np.zeros((2, 2), np.uint8)):
-        with pytest.raises(TooLittleMemoryError):
+    larger_than_any_memory = np.broadcast_to(np.uint8(0), (2**25, 2**25))  # itself one byte
+    for picture in (NOISE, larger_than_any_memory):
+        with refused("too-little-memory", kind=TooLittleMemoryError):
             as_picture(picture)
 
 
@@ -280,18 +280,18 @@ def test_as_picture_of_arrays_and_images():
 
 
 @pytest.mark.parametrize(
-    ("array", "reason"),
+    ("array", "code"),
     [
-        (np.zeros((3, 5, 7), np.uint8), "is no picture"),
-        (np.zeros((0, 5, 3), np.uint8), "is no picture"),
-        (np.zeros(4, np.uint8), "is no picture"),
-        (np.full((4, 4), 200.0), "range"),
-        (np.full((4, 4), np.nan), "range"),
-        (np.zeros((4, 4), np.int64), "range"),
+        (np.zeros((3, 5, 7), np.uint8), "array-shape"),
+        (np.zeros((0, 5, 3), np.uint8), "array-shape"),
+        (np.zeros(4, np.uint8), "array-shape"),
+        (np.full((4, 4), 200.0), "array-range"),
+        (np.full((4, 4), np.nan), "array-range"),
+        (np.zeros((4, 4), np.int64), "array-range"),
     ],
 )
-def test_as_picture_refuses(array, reason):
-    with pytest.raises(UnreadablePictureError, match=reason):
+def test_as_picture_refuses(array, code):
+    with refused(code, list(array.shape), array.dtype, kind=UnreadablePictureError):
         as_picture(array)
 
 

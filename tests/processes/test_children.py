@@ -26,6 +26,7 @@ from zoo.registry import registry
 from zoo.specs import PreprocessSpec
 
 from ..endless import ended, members, start, wait_for, write_loop, write_slow_to_open
+from ..refusals import refused
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux to list processes")
 SPEC = PreprocessSpec(image_size=28)
@@ -135,7 +136,7 @@ def test_the_limit_is_of_one_answer(tmp_path):
         for _ in range(6):
             artifact(PICTURES)
     assert time.monotonic() - begun > 2.5
-    late = pytest.raises(LateError, match=r"The artifact gave no answer within 0\.1 seconds\. .* --time-limit 0\.2")
+    late = pytest.raises(LateError, match=r" 0\.1 seconds.* --time-limit 0\.2")
     with late, fresh_process(path, SPEC, time_limit=0.1) as artifact:
         artifact(PICTURES)
 
@@ -148,7 +149,7 @@ def test_a_file_that_takes_its_time_keeps_its_answers(tmp_path):
 def test_opening_has_a_limit_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.parity.process.OPENING_SECONDS", 2.0)
     path = write_slow_to_open(tmp_path / "model.onnx")
-    with pytest.raises(LateError, match="was not open within 2 seconds"), fresh_process(path, time_limit=1) as artifact:
+    with pytest.raises(LateError, match=r" 2 seconds"), fresh_process(path, time_limit=1) as artifact:
         artifact(PICTURES)
 
 
@@ -164,17 +165,17 @@ def test_the_checks_of_an_export_end(trained, place):
 def test_so_do_those_that_come_after_the_first(trained, endless, place, monkeypatch):
     reference = reference_of(trained, "quick")
     exporter = registry().exporter("onnx").spec
-    with pytest.raises(LateError, match="within 1 seconds"):
+    with pytest.raises(LateError, match=r" 1 seconds"):
         parity.check_final(reference, exporter, endless, {}, time_limit=1)
     monkeypatch.setattr(parity, "check", lambda *_, **__: {"spread": 1.0})
-    with pytest.raises(LateError, match="within 1 seconds"):
+    with pytest.raises(LateError, match=r" 1 seconds"):
         export(trained, "endless", place / "model", reference=reference, time_limit=1)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5"])
 def test_a_limit_is_a_number_of_seconds(endless, trained, seconds):
     for refuse in (lambda: verify(endless, time_limit=seconds), lambda: export(trained, time_limit=seconds)):
-        with pytest.raises(UsageError, match="The option time_limit cannot be"):
+        with refused("time-limit", "time_limit", repr(seconds), kind=UsageError):
             refuse()
 
 
@@ -266,7 +267,7 @@ def test_a_child_whose_parent_is_gone_ends_at_its_guard():
 @linux
 def test_where_the_kernel_does_not_end_it_a_thread_does(tmp_path):
     (tmp_path / "watched.py").write_text(
-        "import time\nfrom zoo.processes import children\nchildren._ended_by_linux = lambda: False\nchildren.guard()\n"
+        "import sys, time\nfrom zoo.processes.children import guard\nsys.platform = 'another'\nguard()\n"
         "print('guarded', flush=True)\ntime.sleep(1000)\n"
     )
     code = (

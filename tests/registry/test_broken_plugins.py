@@ -68,14 +68,14 @@ BROKEN = {
         hook("zoo_datasets", "return 'mnist'"),
         "returned a str, not an iterable of DatasetSpec",
     ),
-    "yields-dict": (hook("zoo_datasets", "yield {}"), "returned a dict among the items, not a DatasetSpec"),
+    "yields-dict": (hook("zoo_datasets", "yield {}"), "returned an item that is a dict, not a DatasetSpec"),
     "wrong-spec": (
         hook("zoo_datasets", "yield backbone('w')"),
-        "a BackboneSpec among the items, not a DatasetSpec",
+        "returned an item that is a BackboneSpec, not a DatasetSpec",
     ),
     "misspelt": (
         hook("zoo_backbone", "return []"),
-        "no hook named zoo_backbone; did you mean zoo_backbones?",
+        "no hook named zoo_backbone. Did you mean zoo_backbones?",
     ),
     "unmarked": ("def zoo_datasets(): return []", "zoo_datasets is not marked with zoo.hookspecs.hookimpl"),
     "no-hooks": ("", "It implements no hook"),
@@ -98,15 +98,15 @@ BROKEN = {
     ),
     "bad-weights": (
         backbones("backbone('w', weights=WeightsSpec(name='W', load=print, image_size=224, std=(1, 0, 1)))"),
-        "has weights 'W' that has std=(1, 0, 1), which is not positive",
+        "WeightsSpec 'W' that has std=(1, 0, 1), which is not positive",
     ),
     "bad-suffix": (
         hook("zoo_exporters", "yield exporter('x', 'onnx')"),
-        "has suffix='onnx', which is no dot",
+        "has suffix='onnx', which is not a dot",
     ),
     "bad-prefix": (
         hook("zoo_backbones", "yield Provider(prefix='timm', names=list, get=print)"),
-        "the prefix 'timm'; a prefix is a name that ends in a slash",
+        "the prefix 'timm'. A prefix is a name that ends in a slash",
     ),
     "replaces-callback": (
         hook("zoo_commands", "app.callback()(lambda: None)", "app"),
@@ -189,7 +189,7 @@ def test_the_other_plugins_work(statuses):
 
 
 def test_an_entry_point_without_a_module(statuses):
-    assert "'strange-value = a b!' names neither" in statuses["strange-value"]["problems"][0]["cause"]
+    assert "'strange-value = a b!' does not name" in statuses["strange-value"]["problems"][0]["cause"]
 
 
 @pytest.mark.parametrize("text", [b"[zoo]\nno equals sign\n", b"\xff\xfe[zoo]\nx = y\n"])
@@ -217,7 +217,7 @@ def test_zoo_list_works_and_names_plugin_cause_and_remedy(broken):
 def test_help_works_and_names_them(broken):
     done = run(broken, "--help")
     assert "predict" in done.stdout
-    assert "Plugin 'misspelt' of misspelt 1.0: There is no hook named zoo_backbone" in done.stderr
+    assert "Plugin 'misspelt' of misspelt 1.0: zoo has no hook named zoo_backbone" in done.stderr
 
 
 def test_a_disabled_plugin_is_gone_and_not_imported(broken):

@@ -1,4 +1,4 @@
-"""Datasets: what they are, and how folders and list files become one."""
+"""Datasets, and how to make them from folders and list files."""
 
 from zoo.data.dataset_path import dataset_at, looks_like_path
 from zoo.data.splits import split_validation

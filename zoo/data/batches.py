@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# Bounds what waits in memory: 64 million pixels are 192 MB of uint8.
+# Limits the pictures that wait in memory: 64 million pixels are 192 MB of uint8.
 MAX_WAITING_PIXELS = 64 * 2**20
 # A runtime computes in float32, with up to 15 bytes for each pixel of the batch.
 MAX_BATCH_PIXELS = 4_000_000
@@ -20,10 +20,10 @@ def batches_by_size(
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Groups pictures of equal size: yields their indices and uint8 `[n, H, W, 3]`, n <= batch_size.
 
-    A batch has at most `MAX_BATCH_PIXELS`, or a single picture. Pictures of rare sizes do not wait for company longer
-    than `MAX_WAITING_PIXELS` and `MAX_LATER_PICTURES` allow.
+    A batch has at most `MAX_BATCH_PIXELS`, or a single picture. `MAX_WAITING_PIXELS` and `MAX_LATER_PICTURES` limit how
+    long a picture of a rare size waits for others.
     """
-    groups: dict[tuple[int, ...], _Group] = {}  # the one that began first is the first
+    groups: dict[tuple[int, ...], _Group] = {}  # in the order of their first pictures
     waiting = 0
     for number, (index, picture) in enumerate(pictures):
         group = groups.setdefault(picture.shape, _Group(number))
@@ -51,7 +51,7 @@ class _Group:
     members: list[tuple[int, np.ndarray]] = field(default_factory=list)
 
     def batches(self) -> list[tuple[list[int], np.ndarray]]:
-        """One; as many as there are pictures where there is no memory for a copy of them."""
+        """One batch, or one per picture where memory is too small for a copy of them all."""
         indices, pictures = zip(*self.members, strict=True)
         try:
             return [(list(indices), pictures[0][None] if len(pictures) == 1 else np.stack(pictures))]

@@ -3,16 +3,15 @@
 ::
 
     <the user's cache folder>/visionzoo/pixels/
-        KEY/                 a finished store; KEY stands for the files and the settings (`DecodeRequest.key`)
+        KEY/                 a finished store; KEY is a hash of the files and the settings (`DecodeRequest.key`)
             pixels.npy       uint8 [n, S, S, 3]
-            wide.npy         uint8 [n, R, R, 3], where augmentation wanted more detail
-            store.json       what it holds; its time of change says when the store was used last
-        .KEY-.../            one that is being written or removed, or was when its process died
+            wide.npy         uint8 [n, R, R, 3], where augmentation needs more detail
+            store.json       its contents; the modification time tells when the store was last used
+        .KEY-.../            a store that is being written or removed, or whose process died meanwhile
         KEY.lock             held by the process that writes; the system frees it when that process dies
 
-A store gets its name when it is complete, and is never changed after that: reading needs no lock. Files are
-written from front to back, because a full disk then gives an error, and not a signal when a page of a mapping
-finds no room.
+A store gets its name when it is complete and never changes after that, so reading needs no lock. Files are written from
+front to back: a full disk then gives an error. With a memory-mapped file it would give a signal.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ NAME = re.compile(r"\.?(?P<key>[0-9a-f]{32})(-.*|\.lock)?")
 
 
 def folder() -> Path:
-    """Where the stores lie; it need not exist."""
+    """The folder of the stores. It may be missing."""
     return platformdirs.user_cache_path("visionzoo") / "pixels"
 
 
@@ -48,7 +47,7 @@ def locked(key: str, waiting: Callable[[], None]) -> Iterator[None]:
     """Holds the lock of a store while the context is open.
 
     Args:
-        waiting: called before it waits for another process.
+        waiting: called before a wait for another process.
 
     Raises:
         OSError: the folder cannot be written.
@@ -91,7 +90,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """The finished stores, the one used last first. Raises `OSError` where the folder cannot be read."""
+    """The finished stores, the last used one first. Raises `OSError` where the folder cannot be read."""
     found = [_entry(path) for key, path in _places() if path.name == key]
     return sorted((entry for entry in found if entry), key=lambda entry: -entry.last_used)
 
@@ -112,12 +111,12 @@ def _entry(path: Path) -> Entry | None:
 
 
 def make_room(num_bytes: int, budget: int, *, key: str) -> None:
-    """Removes what dead processes left or nobody can read, and the stores used longest ago until one more has room.
+    """Removes unfinished and damaged stores, then the least recently used ones, until a new store has room.
 
     Args:
-        num_bytes: what the new store needs.
+        num_bytes: size of the new store.
         budget: largest size of all stores together, in bytes.
-        key: of the new store, whose lock is held.
+        key: of the new store. Its lock must be held.
 
     Raises:
         OSError: the disk has too little room.
@@ -138,10 +137,10 @@ def make_room(num_bytes: int, budget: int, *, key: str) -> None:
 
 
 def clear() -> tuple[int, int]:
-    """Removes all that no process is writing. Raises `OSError` where the folder cannot be read.
+    """Removes all stores except those that a process is writing. Raises `OSError` where the folder cannot be read.
 
     Returns:
-        the bytes that became free, and the number of stores that are being written.
+        the number of freed bytes, and the number of stores that are being written.
     """
     freed, busy = 0, 0
     for key in {key for key, _ in _places()}:
@@ -155,7 +154,7 @@ def clear() -> tuple[int, int]:
 
 @contextmanager
 def _if_free(key: str) -> Iterator[bool]:
-    """Holds the lock of a store where no other process does; says whether."""
+    """Tries to hold the lock of a store. Yields whether it does."""
     from filelock import Timeout
 
     lock = _lock(key)
@@ -171,8 +170,8 @@ def _if_free(key: str) -> Iterator[bool]:
 
 
 def remove(path: Path) -> None:
-    """Removes a store at once for all who look for it, and lets those read on who have it open; or removes a lock."""
-    with suppress(OSError):  # another process was faster, or the system keeps what is open
+    """Removes a store or a lock. Processes that have the store open can still read it."""
+    with suppress(OSError):  # another process was faster, or the system keeps open files
         if not path.is_dir():
             path.unlink(missing_ok=True)
             return
@@ -182,12 +181,12 @@ def remove(path: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a store has not got its name yet, or has lost it."""
+    """Whether a store is unfinished or being removed."""
     return path.name.startswith(".")
 
 
 def _places() -> list[tuple[str, Path]]:
-    """All that is in the folder with the key it belongs to."""
+    """Everything in the folder, each with its key."""
     paths = list(folder().iterdir()) if folder().exists() else []
     return [(match["key"], path) for path in paths if (match := NAME.fullmatch(path.name))]
 

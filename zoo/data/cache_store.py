@@ -1,4 +1,4 @@
-"""One store on the disk: written row by row under a temporary name, read as a whole."""
+"""One store on the disk. It is written row by row under a temporary name and read as a whole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARRAYS = ("pixels.npy", "wide.npy")
 
 
 def read(request: DecodeRequest, *, in_memory: bool) -> Decoded | None:
-    """The finished store of wanted pictures, in memory or mapped; None where there is none that can be used."""
+    """Reads the finished store of a request, into memory or mapped. None where it is missing or damaged."""
     path = folder() / request.key
     try:
         unreadable = json.loads((path / FACTS).read_text(encoding="utf-8"))["unreadable"]
@@ -36,7 +36,9 @@ def read(request: DecodeRequest, *, in_memory: bool) -> Decoded | None:
     sides = [spec.image_size for spec in request.specs]
     if [array.shape for array in found.arrays] != [(count, side, side, 3) for side in sides]:
         return None
-    if any(_can_be_read(request.paths[index]) for index in found.unreadable):  # permissions are mended without a trace
+    if any(
+        _can_be_read(request.paths[index]) for index in found.unreadable
+    ):  # a change of permissions does not change the stamp
         return None
     with suppress(OSError):
         os.utime(path / FACTS)
@@ -44,7 +46,7 @@ def read(request: DecodeRequest, *, in_memory: bool) -> Decoded | None:
 
 
 def load(path: Path, request: DecodeRequest, *, in_memory: bool) -> tuple[np.ndarray, ...]:
-    """The arrays of a store, finished or not; mapped ones outlive its files on POSIX."""
+    """The arrays of a store, finished or not. On POSIX, mapped arrays stay valid when the files are removed."""
     mode: Literal["r"] | None = None if in_memory else "r"
     return tuple(np.asarray(np.load(path / name, mmap_mode=mode)) for name in ARRAYS[: len(request.specs)])
 
@@ -58,13 +60,13 @@ def _can_be_read(path: Path) -> bool:
 
 
 class Writer:
-    """Writes a store under a temporary name; its lock must be held.
+    """Writes a store under a temporary name. Its lock must be held.
 
     Args:
-        wanted: the pictures to come.
+        request: the pictures of the store.
 
     Raises:
-        OSError: from all methods but `discard`, where the folder cannot be written or the disk is full.
+        OSError: the folder cannot be written, or the disk is full. All methods except `discard` raise it.
     """
 
     def __init__(self, request: DecodeRequest) -> None:
@@ -76,13 +78,13 @@ class Writer:
             _write_header(self.files[-1], spec, len(request.paths))
 
     def add(self, rows: tuple[np.ndarray, ...]) -> None:
-        """One picture at each size, uint8 `[R, R, 3]`."""
+        """Adds one picture in each size, uint8 `[R, R, 3]`."""
         for file, row in zip(self.files, rows, strict=True):
             file.write(row.data)
         self.count += 1
 
     def finish(self, unreadable: dict[int, str]) -> None:
-        """Writes what is left to write, down to the disk."""
+        """Writes the remaining data, and waits until all of it is on the disk."""
         for file, spec in zip(self.files, self.request.specs, strict=True):
             file.seek(0)
             _write_header(file, spec, self.count)
@@ -99,14 +101,14 @@ class Writer:
             _close(file)
 
     def publish(self) -> None:
-        """Gives the finished store its name, in place of one that could not be used."""
+        """Gives the finished store its name, and removes an unusable store of the same name."""
         final = folder() / self.request.key
         remove(final)
         self.path = self.path.rename(final)
         self.files.clear()
 
     def discard(self) -> None:
-        """Removes what was not published."""
+        """Removes the store if it was not published."""
         for file in self.files:
             with suppress(OSError):  # a full disk, again
                 file.close()

@@ -1,4 +1,4 @@
-"""A dataset given as a path: a folder or a list file, with further ones for val and test."""
+"""Datasets from paths: a folder or a list file, and optional ones for val and test."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from zoo.errors import DataError, UsageError
 from zoo.images import is_picture
 from zoo.specs import DatasetRequest, DatasetSpec
 
+GIVE = "Give a folder of pictures or a list file."
+
 
 def looks_like_path(text: str) -> bool:
-    """Whether a place is meant rather than a name: it has a separator, a leading dot or tilde, or exists."""
+    """Whether a text is a path and not a name: it has a separator, a leading dot or tilde, or exists."""
     if not text:  # which pathlib takes for the current folder
         return False
     separators = {"/", "\\", os.sep}
@@ -31,11 +33,11 @@ def dataset_at(
     test: Path | str | None = None,
     encoding: str = "utf-8",
 ) -> DatasetSpec:
-    """The dataset that lies at a path; nothing is read before its `load` is called.
+    """The dataset at a path. Nothing is read before its `load` is called.
 
     Args:
         path: a folder (`train/` beside `val/` or `test/`, or a folder per class) or a list file.
-        val, test: folders with a folder per class, or list files, which take the place of the folder's own.
+        val, test: folders with a folder per class, or list files. They replace the folder's own.
         encoding: of the list files.
 
     Raises:
@@ -49,7 +51,11 @@ def dataset_at(
         try:
             return _load(main, places, encoding)
         except OSError as error:
-            raise DataError(f"'{error.filename}' cannot be read: {error.strerror}.", "Check its permissions.") from None
+            raise DataError(
+                f"'{error.filename}' cannot be read: {error.strerror}.",
+                "Check its permissions.",
+                code="unreadable-path",
+            ) from None
 
     return DatasetSpec(name=_safe_name(main), load=load, description=f"pictures at {main}")
 
@@ -70,7 +76,7 @@ def _note_unused(main: Path, train: Listing, own: dict[str, Path]) -> Listing:
     unused = [path.name for path in subfolders(main) if path not in (train.origin, *own.values())]
     if train.origin == main or not unused:
         return train
-    note = f"The folders {some(quoted(unused))} of '{main}' are not used."
+    note = f"The folders {some(quoted(unused))} in '{main}' are not used."
     return replace(train, notes=(*train.notes, note))
 
 
@@ -81,9 +87,9 @@ def _part(place: Path, encoding: str) -> Listing:
 def _existing(place: Path | str) -> Path:
     path = Path(place).expanduser()
     if not path.exists():
-        raise UsageError(f"'{place}' does not exist.", "Name a folder of pictures or a list file.")
+        raise UsageError(f"'{place}' does not exist.", GIVE, code="missing-dataset")
     if path.is_file() and is_picture(path):
-        raise UsageError(f"'{place}' is one picture.", "Name a folder of pictures or a list file.")
+        raise UsageError(f"'{place}' is one picture, not a dataset.", GIVE, code="single-picture")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Pictures as training wants them: decoded once, at the sizes that it takes them in."""
+"""Pictures for training: decoded once, in the sizes that training needs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class DecodedSplit:
     """One split, decoded.
 
     Attributes:
-        pixels: uint8 `[N, R, R]` or `[N, R, R, 3]`: what validation and features see.
-        wide: the same pictures with more detail, for augmented crops; the same rows where there is no more.
+        pixels: uint8 `[N, R, R]` or `[N, R, R, 3]`, for validation and features.
+        wide: the same pictures with more detail, for augmented crops. Equal to `pixels` without augmentation.
         labels: int64 `[N]`.
-        preprocess: what remains to be done to `pixels`.
-        unreadable: the pictures that were left out, each with the reason.
+        preprocess: the remaining preprocessing of `pixels`.
+        unreadable: one sentence for each picture that was left out.
     """
 
     pixels: Rows
@@ -53,13 +53,13 @@ def make_stores(
     source: str,
     reporter: Reporter,
 ) -> list[DecodedSplit]:
-    """Decodes the pictures of splits, all of them together: another seed divides the same ones differently.
+    """Decodes the pictures of all splits together, because another seed splits the same pictures differently.
 
     Args:
-        spec: the classifier's preprocessing. Pictures in files are stored as its resized output, rounded to
-            uint8, at the network's size.
-        augmented: whether a wider size is needed too.
-        source: whose pictures they are, for `zoo cache`.
+        spec: the classifier's preprocessing. Pictures in files are stored as its resized output, rounded to uint8, in
+            the network's size.
+        augmented: whether a larger size is needed too.
+        source: where the pictures come from, for `zoo cache`.
     """
     files = [split.pictures for split in splits if isinstance(split.pictures, FilePictures)]
     paths = tuple(sorted({path for pictures in files for path in pictures.paths}))
@@ -85,7 +85,7 @@ def make_stores(
 
 
 def _rows(request: DecodeRequest, decoded: Decoded, indices: np.ndarray, pool: Executor | None) -> list[Rows]:
-    """The wanted pictures at `indices`, all of them readable, at each size."""
+    """The pictures at `indices`, which must be readable, in each size."""
     if pool:
         paths, marks = [request.paths[index] for index in indices], [request.stamps[index] for index in indices]
         return [StreamedRows(paths, marks, spec, pool) for spec in request.specs]
@@ -99,8 +99,9 @@ def check_unreadable(unreadable: Sequence[str], total: int, share: float) -> Non
     if len(unreadable) > share * total:
         enough = math.ceil(100 * len(unreadable) / total) / 100
         raise DataError(
-            f"{len(unreadable)} of {total} pictures cannot be read, the first: {unreadable[0]}",
-            f"Mend or remove them, or allow more with --max-unreadable {enough:.2f}",
+            f"{len(unreadable)} of {total} pictures cannot be read. The first: {unreadable[0]}",
+            f"Fix or remove them, or allow more with --max-unreadable {enough:.2f}",
+            code="too-many-unreadable",
         )
 
 

@@ -1,4 +1,4 @@
-"""Where decoded pictures come from, and where they stay: in memory, in a mapped file of the cache, or nowhere."""
+"""Decodes pictures or takes them from the cache, and keeps them in memory, in a mapped file, or nowhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Resized = tuple[np.ndarray, ...]
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """Bytes that decoded pictures may take in memory, and all stores together on the disk."""
+    """Limits in bytes: for decoded pictures in memory, and for all stores together on the disk."""
 
     memory: int
     disk: int
@@ -39,18 +39,18 @@ class Memory:
         self.count = 0
 
     def add(self, rows: Resized) -> None:
-        """One picture at each size."""
+        """Adds one picture in each size."""
         for array, row in zip(self.arrays, rows, strict=True):
             array[self.count] = row
         self.count += 1
 
     def filled(self) -> Resized:
-        """The pictures so far."""
+        """The pictures that were added so far."""
         return tuple(array[: self.count] for array in self.arrays)
 
 
 def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) -> Decoded:
-    """Pixels from the cache, or decoded now; a line says where they are, and why."""
+    """Takes pixels from the cache or decodes them now. Prints a line that says where they are, and why."""
     fits = request.num_bytes <= budgets.memory
     found = read(request, in_memory=fits)
     kept, reason = "from the cache", ""
@@ -68,7 +68,7 @@ def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) 
     if found is None:
         found = _decode_into_memory(request, reporter) if fits else Decoded((), _decode(request, [], reporter))
     if not found.arrays:
-        reporter.say(f"Decoded pictures: streamed, decoded anew in each epoch: {reason}.")
+        reporter.say(f"Decoded pictures: streamed, decoded again in each epoch: {reason}.")
         return found
     place = "in memory" if fits else "memory-mapped"
     kept = f"not kept for other runs: {reason}" if reason else kept
@@ -85,7 +85,7 @@ def _decode_into_memory(request: DecodeRequest, reporter: Reporter) -> Decoded:
 def _decode_into_cache(
     request: DecodeRequest, budgets: Budgets, reporter: Reporter, *, fits: bool
 ) -> tuple[Decoded, str]:
-    """Decodes under the lock of the store. Returns the pixels, and why they are not kept where they are not."""
+    """Decodes under the lock of the store. Returns the pixels, and the reason if they are not kept."""
     pixel_cache.make_room(request.num_bytes, budgets.disk, key=request.key)
     writer, memory = Writer(request), Memory(request) if fits else None
     attempt = Attempt(writer.discard)
@@ -108,7 +108,7 @@ def _decode_into_cache(
 
 
 class Attempt:
-    """Runs steps until the disk fails one of them; that error is kept, and the steps after it do nothing.
+    """Runs steps until one of them raises an `OSError`. It keeps that error, and ignores later steps.
 
     Args:
         give_up: called after the error.
@@ -129,7 +129,7 @@ class Attempt:
 
 
 def _decode(request: DecodeRequest, sinks: Sequence[Callable[[Resized], None]], reporter: Reporter) -> dict[int, str]:
-    """Decodes every picture once; sinks take the resized ones. Returns a sentence for each unreadable one, by index."""
+    """Decodes every picture once and gives it to all sinks. Returns a sentence per unreadable picture, by index."""
     resizes = tuple(Resize(spec) for spec in request.specs) if sinks else ()
     unreadable: dict[int, str] = {}
     with start_workers() as pool, reporter.bar("Decoding", len(request.paths)) as advance:

@@ -15,37 +15,44 @@ from zoo.errors import DataError, UsageError
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class", "target", "category")
 TABLE_SUFFIXES = (".csv", ".tsv")
-# The label is quoted or without spaces; the path is whatever stands before it.
+# The label is quoted or has no spaces. Everything before it is the path.
 _LINE = re.compile(r"""(?P<path>.+?)\s+(?P<label>"[^"]*"|'[^']*'|\S+)""")
 
 Line = tuple[int, str, str]
 
 
 def read_list(file: Path, encoding: str = "utf-8") -> Listing:
-    """The pictures that a list file names; their paths are relative to the folder of that file.
+    """The pictures in a list file. Their paths are relative to the folder of that file.
 
-    A `.csv` or `.tsv` file has a header with one column of `PATH_COLUMNS` and one of `LABEL_COLUMNS`. In any
-    other file a line is a path and, after the last whitespace, a label; either may be quoted; blank lines and
-    lines that begin with `#` are skipped. Backslashes separate folders on every platform.
+    A `.csv` or `.tsv` file has a header with one column of `PATH_COLUMNS` and one of `LABEL_COLUMNS`. In other files, a
+    line is a path and, after the last whitespace, a label. Both may be quoted. Blank lines, and lines that begin with
+    `#`, are ignored. Backslashes separate folders on every platform.
 
     Raises:
-        DataError: it is empty, not in `encoding`, has a malformed line, an unknown column or missing
-            pictures.
-        UsageError: there is no such encoding.
+        DataError: the file is empty or not in `encoding`, a line is malformed, a column is unknown, or pictures are
+            missing.
+        UsageError: the encoding is unknown.
     """
     text = _decode(file, encoding)
     try:
         rows = list(_table(file, text) if file.suffix.lower() in TABLE_SUFFIXES else _lines(file, text))
     except csv.Error as error:
-        raise DataError(f"'{file}' is not a table: {error}.", "Correct or remove that line.") from None
+        raise DataError(
+            f"List file '{file}' is not a valid table: {error}.",
+            "Correct or remove that line.",
+            code="list-not-a-table",
+        ) from None
     if not rows:
-        raise DataError(f"'{file}' lists no pictures.", "Write a line `path label` for each picture.")
+        raise DataError(
+            f"List file '{file}' lists no pictures.", "Write a line `path label` for each picture.", code="empty-list"
+        )
     located = [(number, path, _locate(file.parent, path)) for number, path, _ in rows]
     missing = [f"'{path}' (line {number})" for number, path, found in located if found is None]
     if missing:
         raise DataError(
-            f"{len(missing)} of the {len(rows)} pictures that '{file}' lists do not exist: {some(missing)}.",
-            f"Paths are relative to '{file.parent}'; correct them or remove their lines.",
+            f"{len(missing)} of {len(rows)} pictures in list file '{file}' are missing: {some(missing)}.",
+            f"Correct these paths, which are relative to '{file.parent}', or remove their lines.",
+            code="list-with-missing-pictures",
         )
     return Listing(file, [found for _, _, found in located if found], [label for _, _, label in rows])
 
@@ -57,11 +64,16 @@ def _decode(file: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"'{file}' is not {encoding} text: byte {error.start} (in line {line}) does not decode.",
-            "Name its encoding with --encoding, for example --encoding cp1252.",
+            f"List file '{file}' is not {encoding} text: byte {error.start} in line {line} cannot be decoded.",
+            "Give its encoding with --encoding, for example: --encoding cp1252",
+            code="list-encoding",
         ) from None
     except LookupError:
-        raise UsageError(f"There is no encoding named '{encoding}'.", "Try --encoding cp1252 or utf-16.") from None
+        raise UsageError(
+            f"Python has no encoding named '{encoding}'.",
+            "Try --encoding cp1252 or --encoding utf-16",
+            code="unknown-encoding",
+        ) from None
     return text.removeprefix("\ufeff")
 
 
@@ -75,6 +87,7 @@ def _lines(file: Path, text: str) -> Iterator[Line]:
             raise DataError(
                 f"Line {number} of '{file}' has no label: {stripped!r}.",
                 "Write `path label` on each line, or give the file the suffix .csv and a header.",
+                code="line-without-label",
             )
         yield number, _unquoted(match["path"]), _unquoted(match["label"])
 
@@ -90,8 +103,9 @@ def _table(file: Path, text: str) -> Iterator[Line]:
             continue
         if len(row) != len(columns) or not row[path].strip() or not row[label].strip():
             raise DataError(
-                f"Line {rows.line_num} of '{file}' does not fill the columns {some(quoted(columns))}.",
-                "Correct or remove it.",
+                f"Line {rows.line_num} of '{file}' does not have one value per column ({some(quoted(columns))}).",
+                "Correct or remove this line.",
+                code="line-without-all-columns",
             )
         yield rows.line_num, row[path].strip(), row[label].strip()
 
@@ -100,14 +114,18 @@ def _columns(file: Path, columns: list[str]) -> tuple[int, int]:
     lowered = [name.lower() for name in columns]
     paths = [i for i, name in enumerate(lowered) if name in PATH_COLUMNS]
     labels = [i for i, name in enumerate(lowered) if name in LABEL_COLUMNS]
-    # A column that is not understood, such as `split`, may change what the others mean.
+    # An unknown column, such as `split`, may change the meaning of the others.
     if len(paths) != 1 or len(labels) != 1 or len(columns) != 2:  # noqa: PLR2004
         raise DataError(
-            f"The columns of '{file}' are {some(quoted(columns), most=10)}, and a list has two: "
-            f"one of {', '.join(PATH_COLUMNS)}, and one of {', '.join(LABEL_COLUMNS)}.",
-            "Rename the two columns in its first line, and remove all others.",
+            f"List file '{file}' needs one column of paths and one of labels, not {some(quoted(columns), most=10)}.",
+            f"Name one column {_either(PATH_COLUMNS)} and one {_either(LABEL_COLUMNS)}. Remove all others.",
+            code="list-columns",
         )
     return paths[0], labels[0]
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _unquoted(text: str) -> str:

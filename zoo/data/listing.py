@@ -1,4 +1,4 @@
-"""Picture files and the names of their classes, as a folder or a list file gives them, become a dataset."""
+"""Makes a dataset from the picture files and class names of folders or list files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Listing:
     """Labelled files of one split.
 
     Attributes:
-        origin: the folder or the list file that they come from.
+        origin: the folder or the list file of the pictures.
         files: their paths.
-        labels: the name of each one's class.
+        labels: the name of each picture's class.
         notes: as in `zoo.data.Dataset`.
     """
 
@@ -30,19 +30,20 @@ class Listing:
 
 
 def assemble(train: Listing, val: Listing | None, test: Listing | None, *, source: Path) -> Dataset:
-    """A dataset whose classes are those of `train`, sorted: by value where all are numbers, else as text.
+    """Makes a dataset. Its classes are those of `train`, sorted by value if all are numbers, otherwise as text.
 
     Args:
-        source: the place that the user named, for the run's record.
+        source: the path that the user gave, for the run's record.
 
     Raises:
-        DataError: fewer than two classes, or a class that `train` lacks.
+        DataError: there are fewer than two classes, or `train` has no pictures of a class.
     """
     classes = sort_labels(set(train.labels))
     if len(classes) < 2:  # noqa: PLR2004
         raise DataError(
-            f"'{train.origin}' has one class, '{classes[0]}', and a classifier needs two or more.",
+            f"'{train.origin}' has only one class, '{classes[0]}'. A classifier needs two or more.",
             "Add pictures of another class.",
+            code="one-class",
         )
     index = {name: i for i, name in enumerate(classes)}
     parts = {"train": train, "val": val, "test": test}
@@ -58,7 +59,7 @@ def assemble(train: Listing, val: Listing | None, test: Listing | None, *, sourc
 
 
 def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Names of classes in their order: numerically where all are whole numbers, else as text."""
+    """Sorts class names: by value if all are whole numbers, otherwise as text."""
     names = sorted(labels)
     if all(name.removeprefix("-").isdecimal() for name in names):
         names.sort(key=int)
@@ -66,22 +67,23 @@ def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def some(items: Sequence[str], most: int = 3) -> str:
-    """The first few of many, for a sentence: `a, b, c and 7 more`."""
+    """The first few items, for a sentence: `a, b, c and 7 more`."""
     text = ", ".join(items[:most])
     return text if len(items) <= most else f"{text} and {len(items) - most} more"
 
 
 def quoted(items: Iterable[str]) -> list[str]:
-    """Each in single quotes."""
+    """Puts each item in single quotes."""
     return [f"'{item}'" for item in items]
 
 
 def _split(part: Listing, index: dict[str, int], train: Listing) -> Split:
-    strangers = sort_labels(set(part.labels) - index.keys())
-    if strangers:
+    unknown = sort_labels(set(part.labels) - index.keys())
+    if unknown:
         raise DataError(
-            f"'{part.origin}' has pictures of {some(quoted(strangers))}, and '{train.origin}' has none.",
-            "Give every class some training pictures, or leave those pictures out.",
+            f"'{part.origin}' has pictures of class {some(quoted(unknown))}, but '{train.origin}' has none.",
+            f"Add training pictures of this class, or remove its pictures from '{part.origin}'.",
+            code="class-without-training-pictures",
         )
     labels = np.array([index[name] for name in part.labels], dtype=np.int64)
     return Split(FilePictures(part.files), labels)
@@ -93,7 +95,7 @@ def _shared(parts: dict[str, Listing | None]) -> list[str]:
     known = set(train.files)
     counts = {name: len(known & set(part.files)) for name, part in parts.items() if part and name != "train"}
     return [
-        f"{count} pictures are in both train and {name}: the figures on {name} will be too good."
+        f"{count} pictures are in both train and {name}, so the figures on {name} will be too good."
         for name, count in counts.items()
         if count
     ]
@@ -102,7 +104,7 @@ def _shared(parts: dict[str, Listing | None]) -> list[str]:
 def _missing(parts: dict[str, Listing | None], classes: Sequence[str]) -> list[str]:
     gone = {name: sort_labels(set(classes) - set(part.labels)) for name, part in parts.items() if part}
     return [
-        f"There are no pictures of {some(quoted(names))} in {part}: what is measured there says nothing about them."
+        f"There are no pictures of {some(quoted(names))} in {part}, so its figures say nothing about them."
         for part, names in gone.items()
         if names
     ]

@@ -1,4 +1,4 @@
-"""How much memory pictures may take while threads decode ahead of whoever takes them."""
+"""Limits the memory of pictures that threads decode ahead."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ DECODE_BUDGET = 320 * 2**20
 
 
 class MemoryBudget:
-    """Bytes that numbered tasks share; results of the tasks are taken in the order of their numbers.
+    """Bytes that numbered tasks share. The results of the tasks are taken in the order of their numbers.
 
-    A task waits until there is enough for it, and until no task before it waits. A task that asks for more than the
-    limit waits until it is alone. The task whose result is taken next must not wait: the others give nothing back
-    before it is done. It is refused instead, and whoever takes the results does its work, beyond the limit. Threads
-    so hold at most the limit, or a single picture, and the taker one picture more.
+    A task waits until enough bytes are free and no earlier task waits. A task that needs more than the limit waits
+    until no other task holds bytes. The task whose result is taken next must not wait, because the others free nothing
+    before it is done. It is refused, and the thread that takes the results does its work beyond the limit. So the
+    threads hold at most the limit, or a single picture, and the taker one more picture.
 
     Args:
         limit: in bytes.
@@ -33,7 +33,7 @@ class MemoryBudget:
         return self._used >= self.limit
 
     def ask(self, task: int, num_bytes: int) -> bool:
-        """Waits until the bytes are there, and takes them; False where the task must leave the work undone."""
+        """Waits until the bytes are free, and takes them. Returns False if the task is refused."""
         with self._changed:
             if self._waiting or not self._fits(num_bytes):
                 self._waiting.add(task)
@@ -45,7 +45,7 @@ class MemoryBudget:
             return allowed
 
     def take(self, num_bytes: int) -> None:
-        """Takes bytes beyond the limit."""
+        """Takes bytes without a wait, also beyond the limit."""
         with self._changed:
             self._used += num_bytes
 
@@ -56,14 +56,14 @@ class MemoryBudget:
                 self._changed.notify_all()
 
     def expect(self, task: int) -> None:
-        """Says which task's result is taken next."""
+        """Sets the task whose result is taken next."""
         with self._changed:
             self._next = task
             if self._waiting:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Refuses everything from now on: nobody takes results any more."""
+        """Refuses all tasks from now on, because no more results are taken."""
         with self._changed:
             self._next = math.inf
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Decoded pictures: which ones are wanted, and rows of pixels wherever they lie."""
+"""Decoded pictures: the request for them, and their rows of pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo.specs import PreprocessSpec
 
-FORMAT = 1  # of a store, and of what `zoo.images` makes of a file: a higher one leaves older stores behind
+FORMAT = 1  # of a store, and of the pixels that `zoo.images` decodes; after an increase, older stores are not used
 
 Stamp = tuple[int, int] | None
 
@@ -27,7 +27,7 @@ class Rows(Protocol):
         """Takes int64 `[n]`; returns uint8 `[n, R, R]` or `[n, R, R, 3]`."""
 
     def announce(self, indices: np.ndarray) -> None:
-        """Says which pictures will be taken, in that order, int64 `[n]`; what was announced before is void."""
+        """Announces the pictures that will be taken, in this order, int64 `[n]`. Cancels earlier announcements."""
 
 
 class StoredRows:
@@ -35,7 +35,7 @@ class StoredRows:
 
     Args:
         array: uint8 `[N, R, R]` or `[N, R, R, 3]`, in memory or mapped.
-        numbers: which of them are meant, int64 `[M]`; None for all.
+        numbers: the rows to use, int64 `[M]`. None: all rows.
     """
 
     def __init__(self, array: np.ndarray, numbers: np.ndarray | None = None) -> None:
@@ -46,18 +46,18 @@ class StoredRows:
         return rows
 
     def announce(self, indices: np.ndarray) -> None:
-        """Nothing has to be made ready."""
+        """Does nothing: the rows are ready."""
 
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """Pictures in files as training wants them.
+    """A request for decoded pictures.
 
     Attributes:
         paths: of N files, sorted, each once.
-        stamps: of each, as `stamp` gives them.
-        specs: what is made of a picture: `Preprocess`'s resized output, once or at two sizes.
-        source: whose pictures they are, for people.
+        stamps: of each file, from `stamp`.
+        specs: one or two sizes. Each picture becomes the resized output of `Preprocess` in each of them.
+        source: where the pictures come from, for people.
     """
 
     paths: tuple[Path, ...]
@@ -71,7 +71,7 @@ class DecodeRequest:
 
     @cached_property
     def key(self) -> str:
-        """Stands for the files as they are, and for all that decides about the pixels; not for the second size."""
+        """A hash of the files and of all settings that change the pixels, except the second size."""
         spec = self.specs[0]
         made_by = (FORMAT, version("pillow"), version("torch"), spec.image_size, spec.resize, spec.crop_fraction)
         digest = hashlib.sha256(repr(made_by).encode())
@@ -80,17 +80,17 @@ class DecodeRequest:
         return digest.hexdigest()[:32]
 
     def is_unchanged(self) -> bool:
-        """Whether the files are still the same."""
+        """Whether the files have not changed."""
         return self.stamps == stamps(self.paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pixels of wanted pictures.
+    """Decoded pictures.
 
     Attributes:
-        arrays: uint8 `[n, R, R, 3]` of the readable pictures in their order, one for each spec.
-        unreadable: one sentence for each of the others, by index.
+        arrays: uint8 `[n, R, R, 3]` of the readable pictures in their order, one array per spec.
+        unreadable: one sentence for each unreadable picture, by index.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -98,7 +98,7 @@ class Decoded:
 
 
 def stamp(path: Path) -> Stamp:
-    """Size in bytes and time of change in ns of a file, None where there is none."""
+    """Size in bytes and modification time in ns of a file. None if it is missing."""
     try:
         facts = path.stat()
     except OSError:

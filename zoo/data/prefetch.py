@@ -1,4 +1,4 @@
-"""Decoding ahead of whoever computes, and batches of pictures of one size."""
+"""Decodes pictures ahead in threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_WORKERS = 8
 # What one thread decodes at a time: more than one picture where they are small.
 TASK_BYTES = 2**15
 TASK_PICTURES = 16
-# Of batches that run, or wait for a worker, as uint8: four pictures of 20 megapixels.
+# For batches as uint8 that run or wait for a worker: four pictures of 20 megapixels.
 BATCHES_BUDGET = 256 * 2**20
 
 Item = TypeVar("Item")
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 def decode(pictures: Pictures) -> Iterator[tuple[int, Found]]:
-    """Yields every index with its picture, uint8 `[H, W, 3]`, or the error that it raised, in order.
+    """Yields every index with its picture, uint8 `[H, W, 3]`, or its error, in order.
 
     Threads decode ahead: Pillow releases the interpreter's lock.
     """
@@ -39,10 +39,10 @@ def decode(pictures: Pictures) -> Iterator[tuple[int, Found]]:
 
 
 def decode_ahead(tasks: Iterable[Sequence[Source]]) -> Generator[Found, None, None]:
-    """Yields each picture, uint8 `[H, W, 3]`, or the error that it raised, in order; threads decode ahead.
+    """Yields each picture, uint8 `[H, W, 3]`, or its error, in order. Threads decode ahead.
 
-    A picture waits for its share of `DECODE_BUDGET` between the header of its file, which says how large it is, and
-    its decoding. Where it must not wait, or there was no memory while others were decoded too, this thread decodes it
+    The header of a file tells the size of the picture. Before the picture is decoded, it waits for its share of
+    `DECODE_BUDGET`. If it must not wait, or memory ran out while others were decoded, this thread decodes it later,
     when its turn comes.
 
     Args:
@@ -50,7 +50,7 @@ def decode_ahead(tasks: Iterable[Sequence[Source]]) -> Generator[Found, None, No
     """
     budget = MemoryBudget(DECODE_BUDGET)
     reader = Reader(budget)
-    with Threads(count_workers()) as pool:  # all of which have begun: later there may be no memory for another one
+    with Threads(count_workers()) as pool:  # all threads start now: later there may be no memory for another one
         numbered = enumerate(reader.counted(tasks))
         with closing(in_order(pool, reader.read_ahead, numbered, is_full=lambda: budget.is_full)) as coming:
             try:
@@ -65,12 +65,12 @@ def decode_ahead(tasks: Iterable[Sequence[Source]]) -> Generator[Found, None, No
 
 
 def count_cores() -> int:
-    """How many of the machine's cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_workers() -> int:
-    """How many threads decode at once."""
+    """The number of threads that decode at once."""
     return min(MAX_WORKERS, count_cores())
 
 
@@ -82,12 +82,12 @@ def in_order(
     ahead: int | None = None,
     is_full: Callable[[], bool] = lambda: False,
 ) -> Generator[Result, None, None]:
-    """What `function` makes of each item, in their order.
+    """The result of `function` for each item, in their order.
 
     Args:
-        ahead: how many items the pool may have begun or still hold beyond the one that is asked for; two for each of
-            `count_workers` unless said.
-        is_full: whether to wait for a result before the next item is asked for.
+        ahead: how many more items than the requested one the pool may hold. Default: two per worker
+            (`count_workers`).
+        is_full: whether to wait for a result before the next item is taken.
     """
     most = 2 * count_workers() if ahead is None else ahead
     waiting: deque[Future[Result]] = deque()
@@ -112,12 +112,12 @@ def as_they_come(
     weigh: Callable[[Item], int] = lambda _: 0,
     most: int = 0,
 ) -> Iterator[Result]:
-    """What `function` makes of each item, in the order in which that ends: a slow item holds no other up.
+    """The result of `function` for each item, in the order in which they finish: a slow item delays no other.
 
     Args:
-        ahead: how many items the pool may have begun or still hold.
-        weigh: what an item weighs.
-        most: what the items that the pool has begun or still holds may weigh before another one is asked for.
+        ahead: how many items the pool may hold.
+        weigh: returns the weight of an item.
+        most: the largest weight of all items in the pool at which another item is taken.
     """
     waiting: dict[Future[Result], int] = {}
     try:
@@ -133,7 +133,7 @@ def as_they_come(
 
 
 def _finished(waiting: dict[Future[Result], int]) -> Iterator[Result]:
-    """Removes what has ended, at least one; yields their results."""
+    """Waits for at least one result, and yields the results that are ready."""
     done, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in done:
         del waiting[future]
@@ -141,7 +141,7 @@ def _finished(waiting: dict[Future[Result], int]) -> Iterator[Result]:
 
 
 def _tasks(pictures: Pictures) -> Iterator[range]:
-    """The pictures of each task: handing one to a thread costs more than decoding a file of a kilobyte."""
+    """The pictures of each task. One task costs more time than decoding a file of a kilobyte."""
     begin = size = 0
     for index in range(len(pictures)):
         size += pictures.size(index)

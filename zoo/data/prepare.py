@@ -1,4 +1,4 @@
-"""From a recipe to loaded data with the splits that training needs."""
+"""Loads the dataset of a recipe, and makes the splits for training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ VALIDATION_SHARE = 0.1
 
 
 def find_dataset(recipe: Recipe) -> DatasetSpec:
-    """What `recipe.dataset` names: a registered dataset, else a folder or a list file.
+    """The dataset of a recipe: a registered dataset, or a folder or a list file.
 
-    A folder in the working directory that is called like a dataset is written `./mnist`.
+    If a folder in the working directory has the name of a dataset, write it as `./mnist`.
     """
     from zoo.data.dataset_path import dataset_at
 
@@ -28,14 +28,15 @@ def find_dataset(recipe: Recipe) -> DatasetSpec:
         return dataset_at(recipe.dataset, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
     if recipe.val or recipe.test:
         raise UsageError(
-            f"'{spec.name}' is a dataset with splits of its own.",
-            f"Leave out --val and --test, or write a folder of that name as ./{spec.name}",
+            f"The dataset '{spec.name}' has splits of its own, so --val and --test cannot be given.",
+            f"Remove these options, or write a folder of that name as ./{spec.name}",
+            code="dataset-with-own-splits",
         )
     return spec
 
 
 def registered_dataset(name: str) -> DatasetSpec | None:
-    """The dataset of that name, None where it is a path. Raises `UnknownNameError` where it is neither."""
+    """The dataset with this name, or None if it is a path. Raises `UnknownNameError` where it is neither."""
     from zoo.data.dataset_path import looks_like_path
     from zoo.registry import registry
 
@@ -50,7 +51,7 @@ def registered_dataset(name: str) -> DatasetSpec | None:
 
 
 def anchored(recipe: Recipe) -> Recipe:
-    """The recipe with absolute paths: its run works from any working directory."""
+    """The recipe with absolute paths, so that its run works from any working directory."""
     places = {name: getattr(recipe, name) for name in ("val", "test", "data_root")}
     if registered_dataset(recipe.dataset) is None:
         places["dataset"] = recipe.dataset
@@ -70,10 +71,10 @@ def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
 
 
 def training_splits(dataset: Dataset, seed: int, limit: int | None = None) -> tuple[Split, Split]:
-    """The pictures to train on, and those that choose the checkpoint: the dataset's own, or a tenth of train.
+    """The training split and the validation split: the dataset's own, or a tenth of its training pictures.
 
     Args:
-        limit: the most pictures to train on, a stratified part; the others are left out of both.
+        limit: largest number of training pictures, a stratified part. The other pictures are in neither split.
     """
     from zoo.data.splits import limited, split_validation
 
@@ -82,20 +83,24 @@ def training_splits(dataset: Dataset, seed: int, limit: int | None = None) -> tu
         train, val = split_validation(train, len(dataset.classes), VALIDATION_SHARE, seed)
         if not len(val):
             raise DataError(
-                "There are too few pictures to keep some for validation.", "Give at least two pictures per class."
+                "There are too few pictures for a validation split.",
+                "Give at least two pictures per class.",
+                code="too-few-for-validation",
             )
     if limit is None:
         return train, val
     present = len(set(train.labels.tolist()))
     if limit < present:
         raise UsageError(
-            f"{limit} pictures are too few for {present} classes.", f"Give --limit {present} or more, or leave it out."
+            f"{limit} pictures are too few for {present} classes.",
+            f"Give --limit {present} or more, or remove --limit.",
+            code="limit-below-classes",
         )
     return limited(train, len(dataset.classes), limit, seed), val
 
 
 def final_split(dataset: Dataset, seed: int) -> tuple[str, Split]:
-    """The pictures of the final figures, with the name to report: `test`, or `validation` where there is no test."""
+    """The split for the final figures, and its name: `test`, or `validation` for a dataset without test split."""
     if dataset.test is not None:
         return "test", dataset.test
     return "validation", training_splits(dataset, seed)[1]

@@ -1,4 +1,4 @@
-"""How a thread reads pictures whose memory is shared with those that other threads read."""
+"""Reads pictures in threads that share a memory budget."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 from zoo.images.bands import BYTES_PER_PIXEL
 from zoo.images.read import Admit, PostponedError
 
-# What decodes a picture, calling its argument with the number of pixels before it does; or a picture, uint8 [H, W, 3].
+# A picture, uint8 [H, W, 3], or a function that decodes one and first calls its argument with the number of pixels.
 Source = Callable[[Admit], np.ndarray] | np.ndarray
-# So small that a lock for each would cost more than it saves: all that are ahead at a time hold 15 MB.
+# Smaller pictures are not counted: a lock for each would cost more than it saves. Together they hold at most 15 MB.
 UNCOUNTED_PIXELS = 2**14
 Found = np.ndarray | UnreadablePictureError
 
@@ -24,8 +24,8 @@ class Reading:
     """One picture that is read ahead.
 
     Attributes:
-        found: the picture or its error; None where it is left to whoever takes it.
-        held: bytes of the budget.
+        found: the picture or its error. None where the taker must decode it.
+        held: bytes of the budget that it holds.
     """
 
     source: Source
@@ -34,24 +34,24 @@ class Reading:
 
 
 class Reader:
-    """Reads pictures ahead in threads, and hands them over in another.
+    """Reads pictures ahead in threads, for another thread that takes them.
 
     Args:
-        budget: what the pictures may hold until they are taken.
+        budget: limits the memory of the pictures until they are taken.
     """
 
     def __init__(self, budget: MemoryBudget) -> None:
         self.budget = budget
 
     def counted(self, tasks: Iterable[Sequence[Source]]) -> Iterator[list[Reading]]:
-        """Tasks as they come; pictures that are decoded already count at once."""
+        """Yields the tasks. Pictures that are already decoded count at once."""
         for sources in tasks:
             task = [Reading(each, held=each.nbytes if isinstance(each, np.ndarray) else 0) for each in sources]
             self.budget.take(sum(reading.held for reading in task))
             yield task
 
     def read_ahead(self, numbered: tuple[int, list[Reading]]) -> list[Reading]:
-        """Reads what one thread reads at a time, with its number among all tasks."""
+        """Reads the pictures of one task. Takes the number of the task too."""
         number, task = numbered
         for reading in task:
             if isinstance(reading.source, np.ndarray):
@@ -61,7 +61,7 @@ class Reader:
         return task
 
     def take(self, reading: Reading) -> Found:
-        """What was found, or what is found now. It holds nothing of the budget any longer."""
+        """Returns the picture or its error, and decodes it now if necessary. Frees its share of the budget."""
         found, reading.found = reading.found, None
         if found is None:
             found = self._decode_now(reading)

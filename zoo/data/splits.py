@@ -1,4 +1,4 @@
-"""Parts of a split that every platform chooses alike: a validation split, or a smaller one for a first try."""
+"""Random parts of a split, the same on every platform: a validation split, or a smaller split for a first try."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from zoo.data.types import Split
 
 
 def split_validation(train: Split, num_classes: int, fraction: float = 0.1, seed: int = 0) -> tuple[Split, Split]:
-    """Sets a seeded, stratified part of the training pictures aside.
+    """Splits a seeded, stratified validation split off the training pictures.
 
-    Each class keeps at least one picture and, where it has two or more, gives at least one. The same pictures
-    are chosen on every platform.
+    Each class keeps at least one picture, and gives at least one if it has two or more. The choice is the same on every
+    platform.
 
     Args:
         num_classes: K; labels run from 0 to K - 1.
-        fraction: of each class that is set aside, rounded to the nearest picture, 0 < fraction < 1.
+        fraction: share of each class for validation, rounded to the nearest picture, 0 < fraction < 1.
         seed: of the choice.
 
     Returns:
-        The remaining training split and the validation split, both in the order of `train`; the latter is
+        The remaining training split and the validation split, both in the order of `train`. The validation split is
         empty where no class has two pictures.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
@@ -32,13 +32,13 @@ def split_validation(train: Split, num_classes: int, fraction: float = 0.1, seed
 
 
 def limited(split: Split, num_classes: int, count: int, seed: int) -> Split:
-    """A seeded, stratified part of a split, in its order; all of it where it has no more than `count` pictures.
+    """A seeded, stratified part of a split, in its order, or the whole split if it has at most `count` pictures.
 
-    Each class has its share, and one picture at least.
+    Each class keeps its share, and at least one picture.
 
     Args:
-        num_classes: K; labels run from 0 to K - 1; at most `count` of them have pictures.
-        count: of pictures.
+        num_classes: K. Labels are 0 to K - 1, and at most `count` of them have pictures.
+        count: number of pictures.
     """
     if count >= len(split):
         return split
@@ -46,7 +46,7 @@ def limited(split: Split, num_classes: int, count: int, seed: int) -> Split:
     sizes = np.bincount(split.labels, minlength=num_classes)
     exact = sizes * count / len(split)
     shares = np.where(sizes > 0, np.maximum(1, exact.astype(int)), 0)
-    # Whole numbers that add up: the largest remainders get what is left, the largest shares give what is too much.
+    # The sum must be `count`: the largest remainders get one more, the largest excesses one less.
     while shares.sum() < count:
         shares[np.argmax(np.where(shares < sizes, exact - shares, -np.inf))] += 1
     while shares.sum() > count:

@@ -1,4 +1,4 @@
-"""Pictures that are decoded whenever they are taken, for datasets that neither memory nor disk hold."""
+"""Pictures that are decoded each time they are taken, for datasets too large for memory and disk."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ AHEAD_PICTURES = 1024  # of small ones a future weighs more than the pixels
 
 
 class StreamedRows:
-    """Rows that worker threads decode, in the announced order and not far ahead.
+    """Rows that worker threads decode in the announced order, a limited number ahead.
 
     Args:
         paths: of M readable pictures.
-        stamps: of each, from when it was found readable.
-        spec: what they are resized to.
+        stamps: of each file, from the time when it was readable.
+        spec: has the size of the rows.
         pool: from `zoo.data.workers.start_workers`.
     """
 
@@ -36,7 +36,7 @@ class StreamedRows:
         self.ahead: deque[tuple[int, Future[np.ndarray]]] = deque()
 
     def announce(self, indices: np.ndarray) -> None:
-        """Begins to decode, in this order, int64 `[n]`."""
+        """Starts to decode these pictures in this order, int64 `[n]`."""
         for _, future in self.ahead:
             future.cancel()
         self.ahead.clear()
@@ -47,7 +47,7 @@ class StreamedRows:
         """Takes int64 `[n]`, announced or not; returns uint8 `[n, R, R, 3]`.
 
         Raises:
-            DataError: a picture is not what it was.
+            DataError: a picture changed or was removed.
         """
         futures = [self._claim(index) for index in indices.tolist()]
         self._fill()
@@ -68,13 +68,15 @@ class StreamedRows:
         path = self.paths[index]
         try:
             (row,) = read_resized(path, (self.resize,))
-            if stamp(path) == self.stamps[index]:  # looked at last: it may have changed under the decoder
+            if stamp(path) == self.stamps[index]:  # checked last: the file may change while it is decoded
                 return row
         except TooLittleMemoryError:
             raise
         except UnreadablePictureError:
             pass
+        exists = path.exists()
         raise DataError(
-            f"'{path}' {'changed' if path.exists() else 'vanished'} during the training.",
+            f"'{path}' {'changed' if exists else 'was removed'} during the training.",
             "Restore it, then continue with: zoo train --resume RUN",
+            code="changed-picture" if exists else "removed-picture",
         )

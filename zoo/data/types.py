@@ -1,4 +1,4 @@
-"""What a loaded dataset is: pictures that are decoded when asked for, labels, classes, splits."""
+"""A loaded dataset: pictures that are decoded when they are needed, labels, classes and splits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ArrayPictures:
         return picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)  # noqa: PLR2004
 
     def read(self, index: int, admit: Admit) -> np.ndarray:  # noqa: ARG002
-        """The picture; it takes little memory beside the array."""
+        """The picture. It needs little memory in addition to the array."""
         return self[index]
 
     def name(self, index: int) -> str:
@@ -43,7 +43,7 @@ class ArrayPictures:
 
 
 class FilePictures:
-    """Pictures in files, decoded each time they are asked for."""
+    """Pictures in files, decoded each time they are read."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
@@ -56,14 +56,14 @@ class FilePictures:
         return read_picture(self.paths[index])
 
     def read(self, index: int, admit: Admit) -> np.ndarray:
-        """The picture, decoded when `admit` allows it. Raises as `read_picture`."""
+        """The picture, decoded after `admit` allows it. Raises as `read_picture`."""
         return read_picture(self.paths[index], admit=admit)
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
 
     def size(self, index: int) -> int:
-        """Bytes to read; 0 where there is no such file."""
+        """Bytes to read, or 0 where the file is missing."""
         try:
             return self.paths[index].stat().st_size
         except OSError:
@@ -94,12 +94,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Labelled pictures, as found on disk.
+    """Labelled pictures from the disk.
 
     Attributes:
-        val, test: None where the publisher (or the folder) has none; `zoo.data.splits` makes a `val` from `train`.
+        val, test: None where the publisher (or the folder) has none. `zoo.data.splits` makes a `val` from `train`.
         source: where the pictures came from, for the run's record.
-        notes: what the user must know about them (a fallback, a substitute), one sentence each.
+        notes: messages for the user about the pictures, for example about a substitute. One sentence each.
     """
 
     classes: tuple[str, ...]

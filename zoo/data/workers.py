@@ -22,27 +22,27 @@ from zoo.specs import PreprocessSpec
 from zoo.transforms.preprocess import Preprocess
 from zoo.transforms.preprocess_numpy import LARGE_PIXELS, resize
 
-# What the resize of torch takes for each pixel: 3 bytes of the picture, and 12 as float32.
+# The resize of torch needs this per pixel: 3 bytes for the picture, and 12 as float32.
 RESIZE_BYTES_PER_PIXEL = 16
 
-# All threads of the process share it. Only what is being decoded or resized counts, so that nobody waits for long.
-_budget = MemoryBudget(DECODE_BUDGET)
+# For all threads of the process. Only pictures that are being decoded or resized count, so waits are short.
+SHARED_BUDGET = MemoryBudget(DECODE_BUDGET)
 _turns = count()
 
 
 def start_workers() -> ThreadPoolExecutor:
-    """Threads in which torch computes on one core; everywhere else it computes with as many as before."""
+    """Threads in which torch uses one core. In all other threads it uses as many as before."""
     before, count = torch.get_num_threads(), count_workers()
     started = threading.Barrier(count + 1)
 
     def begin() -> None:
-        # It sets this thread's number, and the one that threads begin with: the caller's must come back.
+        # This sets the number for this thread and the default for new threads. The default must be restored.
         torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread takes the common number at its first call, so that call comes now
+        torch.get_num_threads()  # a thread takes the default at its first call, so that call is now
         started.wait()
 
     pool = ThreadPoolExecutor(count, initializer=begin)
-    for _ in range(count):  # each starts a thread, for none is idle before all have started
+    for _ in range(count):  # each starts a thread, because no thread is idle before all have started
         pool.submit(int)
     started.wait()
     torch.set_num_threads(before)
@@ -50,7 +50,7 @@ def start_workers() -> ThreadPoolExecutor:
 
 
 class Resize:
-    """`zoo.transforms.preprocess.Preprocess.resize`; of large pictures, without a copy of them in float32."""
+    """`zoo.transforms.preprocess.Preprocess.resize`, which makes no float32 copy of large pictures."""
 
     def __init__(self, spec: PreprocessSpec) -> None:
         self.spec, self.module = spec, Preprocess(spec)
@@ -63,22 +63,33 @@ class Resize:
         return resized
 
 
-def read_resized(path: Path, resizes: tuple[Resize, ...]) -> tuple[np.ndarray, ...]:
-    """What each of `resizes` makes of a picture, rounded: uint8 `[S, S, 3]`. Raises `UnreadablePictureError`."""
+def read_resized(
+    path: Path, resizes: tuple[Resize, ...], budget: MemoryBudget = SHARED_BUDGET
+) -> tuple[np.ndarray, ...]:
+    """Decodes a picture and applies each of `resizes`, rounded: uint8 `[S, S, 3]`.
+
+    Args:
+        budget: limits the memory of the pictures that threads decode at once.
+
+    Raises:
+        UnreadablePictureError: as `read_picture`.
+    """
     try:
-        return _resized(path, resizes)
+        return _resized(path, resizes, budget)
     except TooLittleMemoryError:
-        return _resized(path, resizes, alone=True)  # the other threads may have held what it needs
+        return _resized(path, resizes, budget, alone=True)  # the other threads may have held the memory
 
 
-def _resized(path: Path, resizes: tuple[Resize, ...], *, alone: bool = False) -> tuple[np.ndarray, ...]:
+def _resized(
+    path: Path, resizes: tuple[Resize, ...], budget: MemoryBudget, *, alone: bool = False
+) -> tuple[np.ndarray, ...]:
     held = 0
 
     def admit(num_pixels: int) -> None:
         nonlocal held
         num_bytes = num_pixels * (BYTES_PER_PIXEL if num_pixels > LARGE_PIXELS else RESIZE_BYTES_PER_PIXEL)
-        num_bytes = max(num_bytes, _budget.limit) if alone else num_bytes
-        _budget.ask(next(_turns), num_bytes)
+        num_bytes = max(num_bytes, budget.limit) if alone else num_bytes
+        budget.ask(next(_turns), num_bytes)
         held = num_bytes
 
     try:
@@ -88,12 +99,12 @@ def _resized(path: Path, resizes: tuple[Resize, ...], *, alone: bool = False) ->
             rounded = [each.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous() for each in resized]
             return tuple(each.numpy() for each in rounded)
     finally:
-        _budget.give_back(held)
+        budget.give_back(held)
 
 
 @contextmanager
 def _memory_for(path: Path) -> Iterator[None]:
-    """Turns a failed allocation into the error of one picture."""
+    """Turns a failed allocation into a `TooLittleMemoryError` of one picture."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""From an image of Pillow's to upright RGB pixels, band by band, so that little more than the result needs memory."""
+"""From a Pillow image to upright RGB pixels, band by band. It needs little more memory than the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAND_PIXELS = 2**18
 # What decoding needs for each pixel: 4 bytes of Pillow's image, 3 of the result.
 BYTES_PER_PIXEL = 7
 
-# How pixels that a file holds in another orientation look at the upright picture.
+# Views of the upright picture in the orientation of the file.
 _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -30,7 +30,7 @@ _TURNED = frozenset({5, 6, 7, 8})
 
 def upright_pixels(image: Image.Image) -> np.ndarray:
     """Decodes an image: uint8 `[H, W, 3]`, turned as its EXIF orientation says, transparency on white."""
-    # Taken before Pillow decodes: where there is not enough memory, that shows at once and not after seconds.
+    # Allocated before Pillow decodes, so that missing memory shows at once and not after seconds.
     memory = np.empty(3 * image.width * image.height, np.uint8)
     image.load()
     width, height = image.size
@@ -45,7 +45,7 @@ def upright_pixels(image: Image.Image) -> np.ndarray:
 
 
 def _rows(width: int) -> int:
-    """How high a band is."""
+    """The height of a band."""
     return max(1, BAND_PIXELS // width)
 
 
@@ -63,7 +63,7 @@ def _fill(target: np.ndarray, pixels: np.ndarray) -> None:
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], np.ndarray]:
-    """What makes uint8 `[h, W, 3]` or `[h, W]` of a band of the image."""
+    """Returns a function from a band of the image to uint8 `[h, W, 3]` or `[h, W]`."""
     mode = image.mode
     if mode == "F":
         return _from_float(image)
@@ -92,7 +92,7 @@ def _from_integers(band: Image.Image) -> np.ndarray:
 
 
 def _from_float(image: Image.Image) -> Callable[[Image.Image], np.ndarray]:
-    """Floats have no fixed range in files: up to 1 they are taken as 0..1, beyond as 0..255."""
+    """Floats in files have no fixed range. Here it is 0..1 if no value is above 1, otherwise 0..255."""
     rows = _rows(image.width)
     highest = max(_finite(_band(image, top, rows)).max(initial=0.0) for top in range(0, image.height, rows))
     scale = 255.0 if highest <= 1.0 else 1.0
@@ -114,5 +114,5 @@ def _orientation(image: Image.Image) -> Any:
         check_metadata(image.info)
         # After load(): Pillow turns TIFF files itself, and a PNG may keep its EXIF behind the pixels.
         return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # metadata that cannot be read turns nothing
+    except Exception:  # metadata that cannot be read does not turn the picture
         return None

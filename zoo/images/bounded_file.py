@@ -1,7 +1,7 @@
-"""A picture file as Pillow may read it: with no more work and memory than an honest file needs.
+"""Limits on the work and memory that Pillow may spend on the header of a picture file.
 
-Pillow reads headers and metadata in Python. Where they have millions of parts, or where a thousand tags have the same
-megabyte for their value, a small file takes minutes or gigabytes before anyone knows how large its picture is.
+Pillow reads headers and metadata in Python. A small untrusted file can take minutes or gigabytes before its size is
+known, for example with millions of parts, or with a thousand tags that share one value of a megabyte.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 
 
 class TooCostlyError(Exception):
-    """The file would take more than an honest one needs. The message is a clause without a full stop."""
+    """The file needs more work than a normal file. The message is a clause without a full stop."""
 
 
 def bounded(file: BinaryIO) -> BinaryIO | BoundedFile:
-    """The file as Pillow may read it: small ones as their bytes, which is faster, where nothing in them can cost."""
+    """The file with limits for Pillow. Small files without costly parts are read at once, which is faster."""
     start = file.tell()
     data = file.read(SMALL_BYTES + 1)
     if (
@@ -59,7 +59,7 @@ def bounded(file: BinaryIO) -> BinaryIO | BoundedFile:
 
 
 class BoundedFile:
-    """An open file that stops Pillow. Its `read` raises `TooCostlyError`; everything else is the file's own."""
+    """An open file whose `read` raises `TooCostlyError` when Pillow reads too much."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -90,7 +90,7 @@ class BoundedFile:
         return data
 
     def allow(self, pixels: int, format: str | None) -> None:  # noqa: A002  (Pillow calls it so)
-        """Sets the limit for the rest: Pillow has read the header, of a picture of so many pixels."""
+        """Sets the limit for the rest of the file, after Pillow has read the number of pixels in the header."""
         place, size = self._file.tell(), self._file.seek(0, 2)
         self._file.seek(place)
         self._reads = LOADING_READS + (READS_PER_PIXEL * pixels if format in {"BMP", "PPM"} else size // 256)
@@ -106,13 +106,13 @@ class BoundedFile:
 
 
 def check_metadata(info: Mapping[Any, Any]) -> None:
-    """Takes an image's `info`. Raises `TooCostlyError` where Pillow should not read its EXIF."""
+    """Takes an image's `info`. Raises `TooCostlyError` where its EXIF is too costly for Pillow."""
     profile: str = info.get("Raw profile type exif") or ""  # of a PNG: hexadecimal digits below three lines
     check_exif(info.get("exif") or bytes.fromhex("".join(profile.split("\n")[3:])))
 
 
 def check_exif(data: bytes) -> None:
-    """Raises `TooCostlyError` where Pillow should not read it."""
+    """Raises `TooCostlyError` where this EXIF is too costly for Pillow."""
     while data.startswith(_EXIF):
         data = data[len(_EXIF) :]
     if data.startswith(_TIFF):
@@ -120,7 +120,7 @@ def check_exif(data: bytes) -> None:
 
 
 def check_tags(file: BinaryIO) -> None:
-    """Reads the table of a TIFF file as Pillow does, without the values. Raises `TooCostlyError`."""
+    """Reads the tag tables of a TIFF file like Pillow, but without the values. Raises `TooCostlyError`."""
     length = file.seek(0, 2)
     file.seek(0)
     head = file.read(16)
@@ -135,7 +135,7 @@ def check_tags(file: BinaryIO) -> None:
 
 
 def _check_table(file: BinaryIO, length: int, place: int, order: str, *, big: bool, inner: bool) -> dict[int, int]:
-    """The tags whose value is one integer."""
+    """Checks one table. Returns the tags whose value is one integer."""
     counts, entries = struct.Struct(order + "HQ"[big]), struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
     file.seek(min(place, length))
     (count,) = counts.unpack(file.read(counts.size).ljust(counts.size, b"\0"))

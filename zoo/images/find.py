@@ -10,12 +10,12 @@ PICTURE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Every picture in a folder and below it, by suffix, sorted; hidden files and folders are left out."""
+    """All pictures in a folder and its sub-folders, by suffix, sorted. Hidden files and folders are ignored."""
     return [path for path in find_files(folder) if is_picture(path)]
 
 
 def find_files(folder: Path) -> list[Path]:
-    """Every file in a folder and below it, sorted; links are followed, hidden files and folders left out."""
+    """All files in a folder and its sub-folders, sorted. Follows links, ignores hidden files and folders."""
     found: list[Path] = []
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):

@@ -1,8 +1,8 @@
-"""The one decoder: any picture file becomes RGB pixels, in training, `zoo predict` and the demo alike.
+"""Decodes picture files to RGB pixels. Training, `zoo predict` and the demo use the same decoder.
 
-Whatever a file holds, the result is uint8 `[H, W, 3]`, turned upright as its EXIF orientation says,
-transparency composited on white, 16-bit grey scaled to 8 bits. Colour profiles are ignored, as they were when
-the published weights were trained. Pillow's draft mode is not used: its pixels depend on the size asked for.
+The result is always uint8 `[H, W, 3]`: turned upright by its EXIF orientation, transparency on white, and 16-bit grey
+scaled to 8 bits. Colour profiles are ignored, as in the training of the published weights. Pillow's draft mode is not
+used, because its pixels depend on the requested size.
 """
 
 from __future__ import annotations
@@ -30,35 +30,37 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000
 # 134 megapixels are 403 MB as RGB; medium-format cameras deliver 102.
 MAX_PIXELS = 2**27
 
-# Of decoders that take more memory for a pixel than the others, how many pixels one counts for.
+# Decoders that need more memory per pixel: each of their pixels counts as this many.
 COSTLY = {"WEBP": 2.3, "JPEG2000": 2.7, "AVIF": 1.4}
 
-# Called with the number of pixels of a picture before it is decoded, more where its decoder is `COSTLY`. It may wait,
-# or raise `PostponedError`.
+REPLACE = "Replace it, or leave it out."
+
+# Called before a picture is decoded, with its number of pixels, or more where its decoder is `COSTLY`. It may wait, or
+# raise `PostponedError`.
 Admit = Callable[[int], None]
 
 
 class PostponedError(Exception):
-    """Raised by `Admit`: the picture is not decoded now. It passes through `read_picture`."""
+    """Raised by `Admit`: the picture is not decoded now. `read_picture` does not catch it."""
 
 
 def read_picture(
     source: Path | str | bytes | BinaryIO, *, max_pixels: int | None = None, admit: Admit | None = None
 ) -> np.ndarray:
-    """Decodes one picture. That takes 7 bytes of memory for each pixel, 3 of which are the result.
+    """Decodes one picture. It needs 7 bytes of memory per pixel, of which 3 are the result.
 
     Args:
         source: a path, the bytes of a file, or a file open for reading.
-        max_pixels: the most pixels that a picture may have; `MAX_PIXELS` unless given. The header says how many
-            there are, so a larger picture is refused before it is decoded.
-        admit: called between the two.
+        max_pixels: the largest allowed number of pixels, by default `MAX_PIXELS`. The header has the number of pixels,
+            so a larger picture is refused before it is decoded.
+        admit: called after the header is read and before the picture is decoded.
 
     Returns:
         uint8 `[H, W, 3]`, red, green, blue; the first frame of an animation.
 
     Raises:
-        UnreadablePictureError: the file is missing, empty, damaged, no picture, or has more than `max_pixels` pixels,
-            or there is not enough memory for it.
+        UnreadablePictureError: the file is missing, empty, damaged or not a picture, it has more than `max_pixels`
+            pixels, or there is not enough memory for it.
     """
     name = _name(source)
     most = MAX_PIXELS if max_pixels is None else max_pixels
@@ -73,15 +75,13 @@ def read_picture(
         raise
     except MemoryError:
         raise TooLittleMemoryError(name) from None
-    except Exception as error:  # decoders raise whatever a damaged file leads them to
-        mend = "Check its name" if isinstance(error, FileNotFoundError) else "Replace it"
-        raise UnreadablePictureError(
-            f"{name} cannot be read: {_reason(error, source, most)}.", f"{mend}, or leave it out."
-        ) from None
+    except Exception as error:  # decoders raise any exception for damaged files
+        remedy = "Check its name, or leave it out." if isinstance(error, FileNotFoundError) else REPLACE
+        raise _unreadable(name, *_reason(error, source, most), remedy) from None
 
 
 def as_picture(picture: Any) -> np.ndarray:
-    """A picture from whatever a program holds: a path, bytes, an open file, a PIL image, or an array.
+    """Makes a picture from a path, bytes, an open file, a PIL image, or an array.
 
     Args:
         picture: what `read_picture` takes; a `PIL.Image.Image`; or pixels `[H, W]`, `[H, W, 1]`, `[H, W, 3]`
@@ -104,9 +104,7 @@ def as_picture(picture: Any) -> np.ndarray:
         except MemoryError:
             raise TooLittleMemoryError("The picture") from None
         except Exception as error:  # as in read_picture: an image may still have to be decoded
-            raise UnreadablePictureError(
-                f"The picture cannot be read: {_reason(error, picture, MAX_PIXELS)}.", "Replace it, or leave it out."
-            ) from None
+            raise _unreadable("The picture", *_reason(error, picture, MAX_PIXELS), REPLACE) from None
     try:
         return _array_pixels(np.asarray(picture))
     except MemoryError:
@@ -148,7 +146,9 @@ def _array_pixels(array: np.ndarray) -> np.ndarray:
     grey = array.ndim == 2  # noqa: PLR2004
     if 0 in array.shape or not (grey or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):  # noqa: PLR2004
         raise UnreadablePictureError(
-            f"An array of {shape} is no picture.", "Pass [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]."
+            f"An array of {shape} is not a picture.",
+            "Pass an array of shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].",
+            code="array-shape",
         )
     if array.dtype == np.uint16:
         array = (array >> 8).astype(np.uint8)
@@ -158,7 +158,9 @@ def _array_pixels(array: np.ndarray) -> np.ndarray:
         array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise UnreadablePictureError(
-            f"The range of an array of {shape} is not known.", "Pass uint8, uint16, or floats from 0 to 1."
+            f"An array of {shape} has an unknown range of values.",
+            "Pass uint8, uint16, bool, or floats from 0 to 1.",
+            code="array-range",
         )
     if grey or array.shape[2] == 1:
         return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
@@ -174,25 +176,32 @@ def _name(source: Path | str | bytes | BinaryIO) -> str:
     return f"'{name}'" if isinstance(name, str) else "The picture"
 
 
-def _reason(error: Exception, source: object, max_pixels: int) -> str:
+def _unreadable(name: str, code: str, reason: str, remedy: str) -> UnreadablePictureError:
+    return UnreadablePictureError(f"{name} cannot be read: {reason}.", remedy, code=code)
+
+
+def _reason(error: Exception, source: object, max_pixels: int) -> tuple[str, str]:
+    """The code of the error, and the reason as a clause."""
     match error:
         case _ if _is_empty(source):
-            reason = "it is empty"
+            found = "empty-picture", "it is empty"
         case UnidentifiedImageError():
-            reason = f"it is no picture of a known format ({', '.join(FORMATS)})"
+            found = "unknown-picture-format", f"it is not a picture of a known format ({', '.join(FORMATS)})"
+        case FileNotFoundError(strerror=str(text)):
+            found = "missing-picture", text.lower()
         case OSError(strerror=str(text)):
-            reason = text.lower()
+            found = "unreadable-picture", text.lower()
         case _TooLargeError() | Image.DecompressionBombError():
             # Pillow refuses the largest itself, and its message begins with their number of pixels.
             size = str(error) if isinstance(error, _TooLargeError) else f"{int(re.findall('[0-9]+', str(error))[0]):,}"
-            reason = f"it has {size} pixels, which is more than {max_pixels:,} pixels"
+            found = "too-many-pixels", f"it has {size} pixels, and the limit is {max_pixels:,} pixels"
         case TooCostlyError():
-            reason = str(error)
+            found = "costly-picture", str(error)
         case _ if "truncated" in str(error).lower():
-            reason = "it is truncated"
+            found = "truncated-picture", "it is truncated"
         case _:
-            reason = f"it is damaged ({str(error).strip().rstrip('.')})"
-    return reason
+            found = "damaged-picture", f"it is damaged ({str(error).strip().rstrip('.')})"
+    return found
 
 
 def _is_empty(source: object) -> bool:

@@ -1,4 +1,4 @@
-"""The deployable unit: preprocessing and network in one module."""
+"""Preprocessing and network in one module, which is evaluated and exported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.transforms.preprocess import Preprocess
 
 
 class Classifier(nn.Module):
-    """What was evaluated is what ships: uint8 pixels in, logits out.
+    """From uint8 pixels to logits. The exported classifier is the one that was evaluated.
 
     Args:
         spec: the preprocessing.

@@ -1,7 +1,7 @@
-"""Convolutions on tiny feature maps, without the taps that only ever see padding.
+"""Convolutions on tiny feature maps, without the taps that see only padding.
 
-ResNet18 on 28 pixels ends in maps of 1 x 1, where eight of nine taps of a 3 x 3 kernel multiply zeros. Leaving
-them out changes no result and no gradient (theirs is zero), and saves most of the time of those layers.
+ResNet18 on 28 pixels ends in maps of 1 x 1. There, eight of nine taps of a 3 x 3 kernel multiply zeros. Without these
+taps the results and the gradients are the same (their gradient is zero), and the layers are much faster.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def trimmed(network: nn.Module, example: Tensor) -> Iterator[None]:
 
 
 class _Trimmed:
-    """Stands in for `nn.Conv2d._conv_forward`."""
+    """Replaces `nn.Conv2d._conv_forward`."""
 
     def __init__(self, layer: nn.Conv2d, taps: Taps) -> None:
         self.layer, self.taps = layer, taps
@@ -51,7 +51,7 @@ class _Trimmed:
 
 
 def _input_sizes(network: nn.Module, example: Tensor) -> dict[nn.Conv2d, tuple[int, int]]:
-    """The map that enters each convolution; those that are entered by maps of several sizes are left out."""
+    """The input size of each convolution. Convolutions with inputs of several sizes are left out."""
     seen: dict[nn.Conv2d, set[tuple[int, int]]] = {}
     hooks = [
         module.register_forward_pre_hook(
@@ -71,7 +71,7 @@ def _input_sizes(network: nn.Module, example: Tensor) -> dict[nn.Conv2d, tuple[i
 
 
 def _useful(layer: nn.Conv2d, axis: int, size: int) -> slice:
-    """The taps along an axis that see the map at least once; all of them where trimming would move the output."""
+    """The taps along an axis that see the map at least once, or all taps if trimming would move the output."""
     kernel, stride, dilation = layer.kernel_size[axis], layer.stride[axis], layer.dilation[axis]
     padding = int(layer.padding[axis])
     outputs = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1

@@ -1,4 +1,4 @@
-"""Pretrained weights into a network, and a sentence about what happened."""
+"""Loads pretrained weights into a network, and reports what it did."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from zoo.specs import BackboneSpec, PreprocessSpec, WeightsSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NAMED = 3  # how many entries of a file that does not fit an error names
+NAMED = 3  # how many wrong entries of a file an error names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsReport:
-    """What a network starts from.
+    """The weights that a network starts from.
 
     Attributes:
         name: of the weights (`IMAGENET1K_V1`), of the file, or `none`.
-        pretrained: False where the network is as `BackboneSpec.build` left it.
-        note: what the user must know, empty where all went as asked.
-        licence: one line, empty where nobody knows.
-        spec: whose mean, std and size the network should see; None where it is not pretrained.
+        pretrained: False where the network keeps the random weights of `BackboneSpec.build`.
+        note: a message for the user, empty where the request was met.
+        licence: one line, empty where it is unknown.
+        spec: has the mean, std and size for the network. None where it is not pretrained.
     """
 
     name: str
@@ -44,13 +44,13 @@ def load_weights(
 
     Args:
         network: what `spec.build` returned.
-        policy: `auto` (pretrained weights, random ones where they cannot be had), `pretrained`, `none`, or
-            the path of a state dict: `.safetensors`, or a pickle of tensors alone (`.pt`, `.pth`).
-        seen: the preprocessing that the weights of that path were trained with, where it is known.
+        policy: `auto` (pretrained weights if available, otherwise random weights), `pretrained`, `none`, or the path
+            of a state dict: `.safetensors`, or a pickle of tensors alone (`.pt`, `.pth`).
+        seen: the preprocessing of the training of that file, where it is known.
 
     Raises:
-        WeightsError: the policy is `pretrained` and there are none to be had; a file cannot be read; or
-            entries outside the head do not fit.
+        WeightsError: the policy is `pretrained` and the weights are missing, a file cannot be read, or entries outside
+            the head do not fit.
     """
     if policy == "none":
         return WeightsReport(name="none", pretrained=False)
@@ -63,32 +63,32 @@ def load_weights(
             remedy = "Use --weights none to start from random weights, or --weights PATH for your own file."
             if installed := backbones_with_weights():
                 remedy += f" Backbones whose weights are installed: {', '.join(installed)}."
-            raise WeightsError(error.cause, remedy) from error
+            raise WeightsError(error.cause, remedy, code=error.code) from error
         note = f"{error.cause} The network starts from random weights."
         return WeightsReport(name="none", pretrained=False, note=note)
 
 
 class _UnavailableError(WeightsError):
-    """There are no published weights, or they are out of reach."""
+    """There are no published weights, or they could not be loaded."""
 
 
 def _load_published(network: nn.Module, spec: BackboneSpec) -> WeightsReport:
     weights = spec.weights
     if weights is None:
-        raise _UnavailableError(f"{spec.name} has no pretrained weights.", "")
+        raise _UnavailableError(f"{spec.name} has no pretrained weights.", "", code="no-pretrained-weights")
     try:
         state = weights.load()
     except OSError as error:
-        cause = f"The weights {weights.name} of {spec.name} cannot be had: {_reason(error)}."
-        raise _UnavailableError(cause, "") from error
-    _fit(network, spec, state, source=f"The weights {weights.name}", keep_head=False)
+        cause = f"The weights {weights.name} of {spec.name} could not be loaded: {_reason(error)}."
+        raise _UnavailableError(cause, "", code="weights-unavailable") from error
+    _fit(network, spec, state, source=f"the weights {weights.name}", keep_head=False)
     return WeightsReport(name=weights.name, pretrained=True, licence=weights.licence, spec=weights)
 
 
 def _load_file(network: nn.Module, spec: BackboneSpec, path: Path, seen: PreprocessSpec | None) -> WeightsReport:
     state = read_state_dict(path)
-    kept = _fit(network, spec, state, source=f"The file {path}", keep_head=True)
-    note = "" if kept else f"The head starts from random weights: {path.name} has none of this shape."
+    kept = _fit(network, spec, state, source=f"the file '{path}'", keep_head=True)
+    note = "" if kept else f"The head starts from random weights, because '{path.name}' has no head of this shape."
     return WeightsReport(name=path.name, pretrained=True, note=note, spec=_own(path, seen) if seen else spec.weights)
 
 
@@ -106,13 +106,14 @@ def _own(path: Path, seen: PreprocessSpec) -> WeightsSpec:
 def read_state_dict(path: Path) -> Mapping[str, Tensor]:
     """Reads a state dict without running code from the file.
 
-    Wrappers (`model`, `state_dict`) and the prefix `module.` of data-parallel training are taken off.
+    Wrappers (`model`, `state_dict`) and the prefix `module.` of data-parallel training are removed.
     Raises `WeightsError`.
     """
     if not path.is_file():
         raise WeightsError(
-            f"There is no weights file '{path}'.",
+            f"The weights file '{path}' does not exist.",
             "Give auto, pretrained, none, or the path of a .safetensors, .pt or .pth file.",
+            code="missing-weights-file",
         )
     state = _read(path)
     while isinstance(state, Mapping):
@@ -122,7 +123,9 @@ def read_state_dict(path: Path) -> Mapping[str, Tensor]:
         state = inner
     if not _is_state_dict(state):
         raise WeightsError(
-            f"The file {path} holds no state dict.", "Save one with torch.save(network.state_dict(), path)."
+            f"The file '{path}' does not contain a state dict.",
+            "Save one with torch.save(network.state_dict(), path).",
+            code="file-without-state-dict",
         )
     entries: Mapping[str, Tensor] = state
     if all(key.startswith("module.") for key in entries):
@@ -140,8 +143,9 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise anything, KeyError included
         raise WeightsError(
-            f"The file {path} cannot be read as a state dict: {_reason(error)}.",
-            "Give a .safetensors file, or one that torch.save(network.state_dict(), path) wrote.",
+            f"The file '{path}' cannot be read as a state dict: {_reason(error)}.",
+            "Give a .safetensors file, or a file that torch.save(network.state_dict(), path) wrote.",
+            code="unreadable-weights-file",
         ) from error
 
 
@@ -156,7 +160,7 @@ def _is_state_dict(state: Any) -> bool:
 
 
 def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *, source: str, keep_head: bool) -> bool:
-    """Copies `state` into `network`, strictly outside the head; returns whether it filled the head too."""
+    """Copies `state` into `network`. All entries outside the head must fit. Returns whether the head was filled too."""
     own = network.state_dict()
     inside = f"{spec.head}."
     ignored = spec.weights.ignore if spec.weights else ()
@@ -169,26 +173,27 @@ def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *,
     }
     shapes = [key for key, value in chosen.items() if key in own and own[key].shape != value.shape]
     if shapes:
-        raise _misfit(source, spec, "entries of another shape", shapes)
+        raise _misfit(source, spec, "weights-of-another-shape", "these entries have another shape", shapes)
     missing, unexpected = load_state(network, chosen, strict=False, origin=state)
     missing = [key for key in missing if key not in head]
     if missing:
-        raise _misfit(source, spec, "entries of the network are missing", missing)
+        raise _misfit(source, spec, "missing-weights", "these entries are missing", missing)
     if unexpected:
-        raise _misfit(source, spec, "entries that the network does not have", unexpected)
+        raise _misfit(source, spec, "unknown-weights", "the network does not have these entries", unexpected)
     return kept
 
 
-def _misfit(source: str, spec: BackboneSpec, fault: str, keys: Iterable[str]) -> WeightsError:
+def _misfit(source: str, spec: BackboneSpec, code: str, fault: str, keys: Iterable[str]) -> WeightsError:
     names = list(keys)
     shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
     return WeightsError(
-        f"{source} does not fit {spec.name}: {fault} ({shown}).",
-        f"Give a state dict that was saved from a {spec.name}.",
+        f"{spec.name} cannot use {source}: {fault} ({shown}).",
+        f"Give a state dict that was saved from {spec.name}.",
+        code=code,
     )
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what a library said, without its full stop."""
+    """The first line of a library's message, without its full stop."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -1,7 +1,7 @@
-"""A network in two: the frozen prefix, whose output is computed once, and the rest, which trains.
+"""Splits a network into a frozen prefix, whose output is computed once, and the rest, which trains.
 
-The cut runs between two stages, through a torch.fx graph in which the modules of the stages are leaves: what
-happens inside them is never traced. Both halves share their parameters with the network.
+The cut is between two stages of a torch.fx graph. The modules of the stages are leaves of the graph, so their inside is
+never traced. Both halves share their parameters with the network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from zoo.specs import Stage
 
-BEFORE = -1  # the level of what no stage has touched
+BEFORE = -1  # the level of values before the first stage
 FUSED = 1e-3  # the largest difference that fusing may make, relative to the spread of the features
 
 
@@ -33,7 +33,7 @@ class Halves:
 
 
 def split_network(network: nn.Module, stages: Sequence[Stage], first: int, example: Tensor) -> Halves | None:
-    """Cuts a network in front of `stages[first]`.
+    """Cuts a network before `stages[first]`.
 
     Args:
         stages: from stem to head.
@@ -41,8 +41,8 @@ def split_network(network: nn.Module, stages: Sequence[Stage], first: int, examp
         example: two pictures, float32 `[2, 3, S, S]`, on which the halves are compared with the network.
 
     Returns:
-        None where the network cannot be cut there: it cannot be traced, its course depends on its mode, more
-        than one value crosses the cut, or the halves give other logits.
+        None where the network cannot be cut there: it cannot be traced, training and eval mode differ, more than one
+        value crosses the cut, or the halves give other logits.
     """
     graph = _trace(network, stages)
     halves = _cut(network, graph, stages, first) if graph else None
@@ -53,7 +53,7 @@ def split_network(network: nn.Module, stages: Sequence[Stage], first: int, examp
 
 
 def without_batchnorm(prefix: nn.Module, example: Tensor) -> nn.Module:
-    """A copy in eval mode with each BatchNorm fused into the convolution before it, where the graph allows it.
+    """A copy in eval mode. Where possible, each BatchNorm is fused into the convolution before it.
 
     Args:
         example: two pictures, float32 `[2, 3, S, S]`, on which both are compared.
@@ -73,7 +73,7 @@ def without_batchnorm(prefix: nn.Module, example: Tensor) -> nn.Module:
 
 
 class _HeadInput(nn.Module):
-    """What enters the head of a network, of whatever architecture."""
+    """From pictures to the input of the head, for any architecture."""
 
     def __init__(self, network: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class _HeadInput(nn.Module):
 
 
 class _StageTracer(fx.Tracer):
-    """Traces through the modules that contain stages, and through no other."""
+    """Traces only the modules that contain stages."""
 
     def __init__(self, members: Sequence[str]) -> None:
         super().__init__()
@@ -101,12 +101,12 @@ class _StageTracer(fx.Tracer):
 
 
 def _trace(network: nn.Module, stages: Sequence[Stage]) -> fx.Graph | None:
-    """The network's graph, None where there is none that holds in both modes."""
+    """The network's graph, or None where training and eval mode have different graphs."""
     members = [member for stage in stages for member in stage.members]
     was_training = network.training
     try:
         graphs = [_StageTracer(members).trace(network.train(mode)) for mode in (True, False)]
-    except Exception:  # whatever a stranger's forward raises at a proxy
+    except Exception:  # the forward of a third-party network may raise anything at a proxy
         return None
     finally:
         network.train(was_training)
@@ -137,10 +137,10 @@ def _cut(network: nn.Module, graph: fx.Graph, stages: Sequence[Stage], first: in
 
 
 def _levels(network: nn.Module, graph: fx.Graph, stages: Sequence[Stage], *, keep_random: bool) -> dict[fx.Node, int]:
-    """For each value the last stage that it depends on.
+    """The last stage that each value depends on.
 
-    What belongs to no stage (a pooling) goes with what it depends on; a dropout goes with the stage behind it
-    where it is to be kept. (The head alone trains on what enters its layer, whatever stands between.)
+    An operation outside all stages, such as a pooling, goes with its input. A dropout goes with the stage after it if
+    it must be kept. (If only the head trains, it trains on the input of its layer.)
     """
     levels: dict[fx.Node, int] = {}
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""State dicts without the metadata that PyTorch attaches: what files hold."""
+"""State dicts from files, which lack the metadata that PyTorch attaches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class _StateDict(dict[str, "Tensor"]):
-    """With the network's version where `load_state_dict` looks for it; MNASNet insists on one."""
+    """Has the network's version where `load_state_dict` looks for it. MNASNet requires one."""
 
     _metadata: Mapping[str, Mapping[str, object]]
 
@@ -21,7 +21,7 @@ def load_state(
     """`network.load_state_dict`, for a state dict that may come from a file.
 
     Args:
-        origin: what `state` was taken from, whose versions count where it has some.
+        origin: the state dict that `state` is a part of. Its versions are used if it has any.
     """
     versioned = _StateDict(state)
     # Of the network alone: a BatchNorm without a version may come without `num_batches_tracked`, as in old files.

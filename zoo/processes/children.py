@@ -1,6 +1,6 @@
-"""Processes that this project starts: each of them ends with the process that started it, however that ends.
+"""Child processes. Each of them ends when the process that started it ends, for whatever reason.
 
-`Child` starts one, whose first act is to call `guard`. The limits of their answers stand here too.
+`Child` starts a process, which first calls `guard`. The time limits for its answers are also here.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ _WATCH_SECONDS = 0.5
 
 
 def more_time(seconds: float) -> str:
-    """The remedy for an answer that takes longer than that."""
+    """The remedy for an answer that took longer than `seconds`."""
     return f"If it is only slow, give it more time, for example: --time-limit {2 * seconds:g}"
 
 
 def check_time_limit(seconds: object) -> None:
-    """Raises `UsageError` where it is no number of seconds."""
+    """Raises `UsageError` where `seconds` is not a number above 0."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
-        raise UsageError(f"The option time_limit cannot be {seconds!r}.", "It takes a number of seconds above 0.")
+        raise UsageError(
+            f"The option time_limit cannot be {seconds!r}.", "Give a number of seconds above 0.", code="time-limit"
+        )
 
 
 def guard() -> None:
-    """Lets this process end with the one that started it, if that was a process of this project."""
+    """Ends this process together with its parent, if the parent is a process of this project."""
     parent = os.environ.pop(_PARENT, None)
     if parent is None or sys.platform == "win32":  # there, a parent's number says nothing
         return
@@ -54,9 +56,9 @@ def guard() -> None:
 
 
 def limit_memory(num_bytes: int | None = None) -> None:
-    """Lets this process take no more memory than that, four fifths of the machine's unless given (on Linux).
+    """Limits the memory of this process, by default to four fifths of the machine's memory. Works on Linux only.
 
-    What an untrusted program takes beyond it, it fails to get, and not the machine's other processes.
+    If an untrusted program needs more, only this process fails, and not the other processes of the machine.
     """
     if sys.platform != "linux":
         return
@@ -69,7 +71,7 @@ def limit_memory(num_bytes: int | None = None) -> None:
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Tells processes that others start while the context is open whom their `guard` is to watch."""
+    """While the context is open, processes that other code starts also end with this one, if they call `guard`."""
     os.environ[_PARENT] = str(os.getpid())
     try:
         yield
@@ -78,7 +80,7 @@ def announced() -> Iterator[None]:
 
 
 def _ended_by_linux() -> bool:
-    """Lets the kernel kill this process: that works while a runtime holds the interpreter's lock, as no thread does."""
+    """Asks the kernel to kill this process with its parent. That works even while a runtime holds the GIL."""
     if sys.platform != "linux":
         return False
     import ctypes
@@ -96,18 +98,18 @@ def _watch(parent: int) -> None:
 
 
 class Child:
-    """A Python module as a process, which reads `stdin` and answers on `stdout`.
+    """A process that runs a Python module, reads `stdin` and answers on `stdout`.
 
     Args:
-        module: its name; it calls `guard` before anything else.
-        environment: further variables.
+        module: name of the module, which must call `guard` first.
+        environment: additional environment variables.
 
     Attributes:
         late: whether it was killed because an answer took too long.
     """
 
     def __init__(self, module: str, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
-        # -P: a file in the working folder must not stand in for a module.
+        # -P: a file in the working folder must not replace a module.
         command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
         variables = {**os.environ, **(environment or {}), _PARENT: str(os.getpid())}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (`close` does)
@@ -119,7 +121,7 @@ class Child:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Kills it if the context is still open after that time: whoever reads from it then finds the end."""
+        """Kills the process if the context is still open after that time. A reader then finds the end of its output."""
         timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._expire)
         timer.daemon = True
         timer.start()
@@ -133,7 +135,7 @@ class Child:
         self.process.kill()
 
     def last_words(self) -> tuple[int, str]:
-        """Its exit code and the last line that it wrote to stderr; waits for its end."""
+        """Waits for its end. Returns the exit code and the last line of stderr."""
         code = self._wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
@@ -143,7 +145,7 @@ class Child:
         self.process.kill()
 
     def close(self) -> None:
-        """Lets it end by itself, which it does where `stdin` ends, or kills it where that takes too long."""
+        """Closes `stdin`, so that the process ends, and kills it if that takes too long."""
         with suppress(OSError):  # a process that failed reads no more
             self.stdin.close()
         self.stdout.close()

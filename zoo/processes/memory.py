@@ -1,4 +1,4 @@
-"""The memory of this process: what it takes, and what the C library's allocator gives back."""
+"""The memory of this process: how much it uses, and when glibc returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GLIBC_DEFAULT = 128 * 2**10
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep what is freed, for the rest of the process; does nothing elsewhere.
+    """Makes glibc keep freed memory until the process ends. Does nothing with other C libraries.
 
-    By default it returns large blocks to the system at once. A training step then takes its activations page by
-    page from the kernel again, which cost up to half of the time (`benchmarks/memory.py`).
+    By default glibc returns large blocks to the system at once. Each training step then gets its memory page by page
+    from the kernel again, which took up to half of the time (`benchmarks/memory.py`).
     """
     mallopt = _function("mallopt")
     if mallopt is not None:
@@ -32,7 +32,7 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """`keep_freed_memory` for a while; what is kept at the end goes back to the system."""
+    """`keep_freed_memory` while the context is open. At the end, the kept memory goes back to the system."""
     keep_freed_memory()
     try:
         yield
@@ -45,14 +45,14 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def give_back_freed_memory() -> None:
-    """Gives back once what glibc keeps, for example of large pictures that were decoded; does nothing elsewhere."""
+    """Returns memory that glibc keeps to the system once, for example after large pictures were decoded."""
     trim = _function("malloc_trim")
     if trim is not None:
         trim(0)
 
 
 def resident_bytes(*, peak: bool = False) -> int:
-    """Of this process, now or at most so far. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    """Memory of this process in bytes, now or at its peak. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
     try:
         found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:

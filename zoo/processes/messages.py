@@ -1,4 +1,4 @@
-"""Messages between processes: a head of JSON, and numbers or bytes behind it."""
+"""Messages between processes: a JSON head, followed by numbers or bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LENGTH = struct.Struct("<I")
 
 
 def send(pipe: IO[bytes], head: dict[str, Any], body: np.ndarray | bytes = b"") -> None:
-    """Writes one message; the head of one with an array tells its shape and dtype."""
+    """Writes one message. If the body is an array, the head tells its shape and dtype."""
     data: Any = body
     if isinstance(body, np.ndarray):
         head, data = head | {"shape": body.shape, "dtype": body.dtype.str}, np.ascontiguousarray(body).data
@@ -23,14 +23,14 @@ def send(pipe: IO[bytes], head: dict[str, Any], body: np.ndarray | bytes = b"") 
 
 
 def receive(pipe: IO[bytes]) -> dict[str, Any]:
-    """The head of the next message. Raises EOFError."""
+    """Reads the head of the next message. Raises EOFError."""
     (length,) = LENGTH.unpack(exactly(pipe, LENGTH.size))
     head: dict[str, Any] = json.loads(exactly(pipe, length))
     return head
 
 
 def read_array(pipe: IO[bytes], head: dict[str, Any]) -> np.ndarray | None:
-    """The numbers behind a head, None where there are none. Raises EOFError."""
+    """Reads the array that follows a head, or returns None if the message has none. Raises EOFError."""
     if head.get("shape") is None:
         return None
     dtype = np.dtype(head["dtype"])

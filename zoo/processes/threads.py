@@ -1,7 +1,7 @@
-"""Threads for what may never end: an answer of a runtime is one call into C++, which no signal reaches.
+"""Threads for calls that may never end. A runtime answers in one call into C++, which signals do not interrupt.
 
-Python handles signals in the main thread alone. Where another thread computes, Ctrl-C and SIGTERM end the wait for it
-at once. The threads here keep no process from ending.
+Python handles signals in the main thread only. If another thread computes, Ctrl-C and SIGTERM end the main thread's
+wait at once. A process can end while these threads still run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GRACE_SECONDS = 0.5
 
 
 class Threads(Executor):
-    """As `ThreadPoolExecutor`, except that leaving it waits for work that has begun for `GRACE_SECONDS` at most."""
+    """Like `ThreadPoolExecutor`, but its end waits for running work at most `GRACE_SECONDS`."""
 
     def __init__(self, count: int) -> None:
         self._tasks: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
@@ -35,7 +35,7 @@ class Threads(Executor):
 
     @property
     def busy(self) -> bool:
-        """Whether one of them is at work."""
+        """Whether one of its threads is working."""
         return bool(self._running)
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -45,7 +45,7 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """Ends the threads that have no work, and the others after it."""
+        """Ends idle threads now, and the other threads after their work."""
         for _ in range(self._count):
             self._tasks.put(None)
         if wait:
@@ -62,7 +62,7 @@ class Threads(Executor):
         self._running.add(future)
         try:
             future.set_result(function(*args, **kwargs))
-        except BaseException as error:  # for whoever asks for the result
+        except BaseException as error:  # for the reader of the result
             future.set_exception(error)
         finally:
             self._running.discard(future)
@@ -74,7 +74,7 @@ _idle: dict[int, Threads] = {}  # by process: a fork has no threads
 
 
 def aside(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the function returns; the main thread lets another one compute that, and waits so that signals reach it."""
+    """Calls a function. The main thread lets another thread call it, so that signals can interrupt the wait."""
     if threading.current_thread() is not threading.main_thread():
         return function(*args, **kwargs)
     pool = _idle.pop(os.getpid(), None) or Threads(1)
@@ -89,5 +89,5 @@ def aside(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def busy() -> bool:
-    """Whether a thread is still at work, perhaps for ever."""
+    """Whether a thread is still working, perhaps forever."""
     return any(pool.busy for pool in _pools)

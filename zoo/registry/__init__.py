@@ -1,7 +1,7 @@
-"""The plugin host: finds plugins, loads them when they are needed, isolates those that fail, looks names up.
+"""Finds plugins, loads them when they are needed, isolates plugins that fail, and looks names up.
 
-A built-in name, suffix or command loads the built-ins only. Third-party plugins load when a name is not a
-built-in's, when it has a prefix (`timm/…`, `distribution:…`), or for a listing.
+The name, suffix or command of a built-in loads the built-ins only. Third-party plugins load in three cases: no built-in
+has the name, the name has a prefix (`timm/…`, `distribution:…`), or a command lists all names.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = [
 
 @cache
 def registry() -> Registry:
-    """The registry of what is installed, one for the process; `Registry(...)` makes another."""
+    """The registry of installed plugins, one per process. `Registry(...)` makes another one."""
     return Registry()
 
 
 def backbones() -> list[str]:
-    """The names of all backbones, each of which `zoo.train` takes."""
+    """The names of all backbones, for `zoo.train`."""
     return [entry.name for entry in registry().backbones()]
 
 
 def backbones_with_weights() -> list[str]:
-    """The names of the backbones whose pretrained weights are installed with them: they need no download."""
+    """The names of the backbones whose pretrained weights are installed, so that they need no download."""
     return [entry.name for entry in registry().backbones() if entry.spec.weights and entry.spec.weights.bundled]
 
 
 def datasets() -> list[str]:
-    """The names of all datasets, each of which `zoo.train` takes."""
+    """The names of all datasets, for `zoo.train`."""
     return [entry.name for entry in registry().datasets()]

@@ -20,7 +20,7 @@ HELP_OPTIONS = {"-h", "--help"}
 
 
 def existing(app: Typer) -> dict[str, object]:
-    """The commands and groups of an app: what runs, by name."""
+    """The functions of commands, and the groups, of an app by name."""
     from typer.main import solve_typer_info_defaults
 
     table: dict[str, object] = {command_name(command): command.callback for command in app.registered_commands}
@@ -37,7 +37,7 @@ def command_name(command: CommandInfo) -> str:
 
 
 def needs_third_parties(argv: Sequence[str], known: Collection[str]) -> bool:
-    """Whether a command line asks for help, for nothing, or for a command that is not `known`."""
+    """Whether a command line is empty, asks for help, or has a command that is not in `known`."""
     options = list(takewhile(lambda word: word.startswith("-"), argv))
     command = argv[len(options) : len(options) + 1]
     return not argv or not HELP_OPTIONS.isdisjoint(options) or (bool(command) and command[0] not in known)
@@ -46,7 +46,8 @@ def needs_third_parties(argv: Sequence[str], known: Collection[str]) -> bool:
 def add(app: Typer, found: Sequence[tuple[Plugin, Commands]], note: Callable[[Plugin, str], None]) -> None:
     """Adds commands to `app`.
 
-    One whose name `app` has, or that two plugins bring, is added as `distribution:name`; `note` is told so.
+    A command is added as `distribution:name` where `app` already has its name, or two plugins have it. `note` gets a
+    sentence about that.
     """
     taken = existing(app)
     counts = Counter(name for _, commands in found for name in commands)
@@ -56,7 +57,7 @@ def add(app: Typer, found: Sequence[tuple[Plugin, Commands]], note: Callable[[Pl
             if _runs(command) in (taken.get(short), taken.get(full)):
                 continue
             if short in taken or counts[short] > 1:
-                note(plugin, f"Its command '{short}' is taken, and runs as: zoo {full}")
+                note(plugin, f"Its command '{short}' already exists, so it runs as: zoo {full}")
                 _append(app, full, command)
             else:
                 _append(app, short, command)

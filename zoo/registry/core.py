@@ -1,4 +1,4 @@
-"""Names, prefixes and suffixes, and who they belong to."""
+"""Names, prefixes and suffixes, and the plugins that own them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """All that plugins bring, by name; a plugin loads when it is first needed.
+    """Everything that plugins register, by name. A plugin loads when it is first needed.
 
     Args:
-        entry_points: taken in place of those that are installed.
+        entry_points: used instead of the installed ones.
 
     Attributes:
-        problems: what the plugins that were loaded so far got wrong.
+        problems: the faults of the plugins that were loaded so far.
     """
 
     def __init__(self, entry_points: Iterable[EntryPoint] | None = None) -> None:
@@ -80,9 +80,9 @@ class Registry:
         return self._all(LOGGER)
 
     def exporter_for(self, path: str | Path) -> Registered[ExporterSpec]:
-        """The exporter whose suffix the name of `path` ends with; the file need not exist.
+        """The exporter whose suffix `path` ends with. The file may be missing.
 
-        Raises `UsageError` where there is none, or where two plugins have it.
+        Raises `UsageError` where no exporter or several exporters have the suffix.
         """
         file_name = Path(path).name.lower()
         for plugins in (self._builtins, self._third_parties):
@@ -91,19 +91,21 @@ class Registry:
             hits = [entry for entry in ends if len(entry.spec.suffix) == longest]
             if len(hits) > 1:
                 raise UsageError(
-                    f"The suffix '{hits[0].spec.suffix}' belongs to {lookup.listed(hits)}.",
-                    f"Leave one out with: {DISABLED_VARIABLE}={hits[0].distribution}",
+                    f"Several exporters have the suffix '{hits[0].spec.suffix}': {lookup.listed(hits)}.",
+                    f"Disable one of them, for example with: {DISABLED_VARIABLE}={hits[0].distribution}",
+                    code="ambiguous-suffix",
                 )
             if hits:
                 return hits[0]
         suffixes = sorted({entry.spec.suffix for entry in self.exporters()})
         raise UsageError(
-            f"The name of '{path}' does not end like that of an artifact.",
+            f"The file name '{path}' does not have the suffix of an export format.",
             f"It must end in {' or '.join(suffixes) or 'the suffix of an exporter'}.{self._absent()}",
+            code="unknown-suffix",
         )
 
     def named(self, name: str) -> list[Registered[Any]]:
-        """Whatever is called `name`, of all kinds; those of the built-ins if there are any.
+        """Everything with this name, of all kinds. If a built-in has it, only built-ins.
 
         Raises `UnknownNameError`, `PluginError`.
         """
@@ -111,11 +113,11 @@ class Registry:
             if hits := [hit for kind in KINDS for hit in self._match(kind, name, plugins)]:
                 return hits
         known = [entry.name for kind in KINDS for entry in self._all(kind)]
-        listing = f"List what there is with: zoo list{self._absent()}"
+        listing = f"List all names with: zoo list{self._absent()}"
         raise UnknownNameError("backbone, dataset or exporter", name, known, listing)
 
     def plugins(self) -> list[Status]:
-        """Every plugin, loaded."""
+        """Loads every plugin and returns its status."""
         loaded = [(plugin, self._load(plugin)) for plugin in self._plugins]
         return [
             Status(
@@ -128,7 +130,7 @@ class Registry:
         ]
 
     def add_commands(self, app: Typer, argv: list[str]) -> None:
-        """Adds the commands of plugins: third parties' only where `argv` asks for what the built-ins lack."""
+        """Adds the commands of plugins. Third-party plugins load only if `argv` needs more than the built-ins."""
         commands.add(app, self._commands(self._builtins), self._note)
         if commands.needs_third_parties(argv, commands.existing(app)):
             commands.add(app, self._commands(self._third_parties), self._note)
@@ -140,12 +142,12 @@ class Registry:
     def _load(self, plugin: Plugin, hook: str | None = None) -> Contents | None:
         """What a plugin registers through a hook, or through all; None where it is disabled or has failed.
 
-        A third party's hooks are called all at once, so that it works or does not; a built-in's as they are
-        needed, so that `zoo --help` asks nobody for a dataset.
+        All hooks of a third-party plugin are called at once, so that it works completely or not at all. The hooks of a
+        built-in are called when they are needed, so that `zoo --help` loads no datasets.
         """
         try:
             if plugin not in self._contents:
-                self._contents[plugin] = None  # a plugin that asks the registry while it loads is not there yet
+                self._contents[plugin] = None  # for a plugin that asks the registry while it loads
                 self._contents[plugin] = None if plugin.disabled else self._loader.load(plugin)
             if contents := self._contents[plugin]:
                 self._loader.call(contents, [hook] if hook and plugin.builtin else HOOKS)
@@ -163,7 +165,7 @@ class Registry:
                 for group, names in contents.summary().items():
                     if shared := set(names).intersection(known.summary()[group]):
                         raise FaultyPluginError(
-                            f"Its {group} include '{min(shared)}', which '{sibling.name}' registers too."
+                            f"Its {group} include '{min(shared)}', which plugin '{sibling.name}' also registers."
                         )
 
     def _note(self, plugin: Plugin, cause: str) -> None:
@@ -172,13 +174,13 @@ class Registry:
             self.problems.append(problem)
 
     def _entries(self, kind: Kind[S], plugins: Iterable[Plugin]) -> Iterator[Registered[S]]:
-        """All of a kind, names of providers included; third parties' names with their distribution."""
+        """All entries of a kind with those of providers. Third-party names have their distribution in front."""
         for plugin in plugins:
             if contents := self._load(plugin, kind.hook):
                 yield from lookup.entries(kind, plugin, contents, self._note)
 
     def _match(self, kind: Kind[S], name: str, plugins: Iterable[Plugin]) -> list[Registered[S]]:
-        """Whatever `name` means to `plugins`: one, or none, or several that are to be told apart."""
+        """All entries of `plugins` with this name."""
         distribution, short = lookup.split(name)
         owners = [plugin for plugin in plugins if distribution in (None, plugin.canonical_distribution)]
         loaded = ((plugin, self._load(plugin, kind.hook)) for plugin in owners)
@@ -190,8 +192,9 @@ class Registry:
         hits = self._match(kind, name, self._builtins) or self._match(kind, name, self._third_parties)
         if len(hits) > 1:
             raise UsageError(
-                f"'{name}' is the name of {lookup.listed(hits)}.",
-                "Write the one you mean in full, with its colon.",
+                f"Several plugins have the {kind.word} '{name}': {lookup.listed(hits)}.",
+                f"Write the full name with its colon, for example: {hits[0].name}",
+                code="ambiguous-name",
             )
         if not hits:
             listing = f"List them with: zoo list {kind.word}s{self._absent()}"
@@ -208,7 +211,7 @@ class Registry:
         return sorted(builtins, key=lambda entry: entry.name)
 
     def _absent(self) -> str:
-        """Of plugins that might have had the name, had they been loaded."""
+        """The plugins that are not loaded and may have the name."""
         for plugin in self._third_parties:
             self._load(plugin)
         absent = [plugin.name for plugin in self._plugins if self._load(plugin) is None]

@@ -1,4 +1,4 @@
-"""Which plugins are installed: the entry points of the group `zoo`, none of them imported."""
+"""Finds the installed plugins, which are the entry points of the group `zoo`, without importing them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DISABLED_VARIABLE = "ZOO_DISABLED_PLUGINS"
 
 @dataclass(frozen=True, eq=False)
 class Plugin:
-    """An entry point and the distribution it came with.
+    """An entry point and the distribution that contains it.
 
     Attributes:
         entry_point: None where the distribution's list of entry points cannot be read.
-        disabled: named in the environment variable ZOO_DISABLED_PLUGINS, by distribution or by `name`.
+        disabled: whether the environment variable ZOO_DISABLED_PLUGINS has its distribution or its name.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a plugin got wrong: one sentence of cause, one of remedy."""
+    """A fault of a plugin: one sentence of cause, one of remedy."""
 
     plugin: Plugin
     cause: str
@@ -55,9 +55,9 @@ class Problem:
     @property
     def remedy(self) -> str:
         if self.plugin.builtin:
-            return "Repair it with: pip install --force-reinstall visionzoo"
+            return "Reinstall it with: pip install --force-reinstall visionzoo"
         name = self.plugin.distribution
-        return f"Remove it with: pip uninstall {name}, or leave it out with: {DISABLED_VARIABLE}={name}"
+        return f"Remove it with: pip uninstall {name}, or disable it with: {DISABLED_VARIABLE}={name}"
 
     def __str__(self) -> str:
         plugin = self.plugin
@@ -65,15 +65,15 @@ class Problem:
 
 
 def canonical(distribution: str) -> str:
-    """Names of distributions are equal up to case and separators (PEP 503)."""
+    """The name of a distribution in the form in which PEP 503 compares names."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def discover(entry_points: Iterable[EntryPoint] | None = None) -> list[Plugin]:
-    """The plugins, built-ins first, then by distribution; the first of two copies counts.
+    """The plugins: built-ins first, then by distribution. Of two copies, the first one counts.
 
     Args:
-        entry_points: taken in place of those that are installed.
+        entry_points: used instead of the installed ones.
     """
     disabled = {canonical(name.strip()) for name in os.environ.get(DISABLED_VARIABLE, "").split(",")}
     found = _installed() if entry_points is None else ((entry.dist, [entry]) for entry in entry_points)
@@ -90,7 +90,7 @@ def discover(entry_points: Iterable[EntryPoint] | None = None) -> list[Plugin]:
 def _installed() -> Iterator[tuple[Distribution, list[EntryPoint]]]:
     """Distributions with entry points of the group; an empty list where those cannot be read.
 
-    Not `importlib.metadata.entry_points`: one malformed file of anybody's stops that, and it parses them all.
+    `importlib.metadata.entry_points` parses all files, and one malformed file of any package stops it.
     """
     for distribution in importlib.metadata.distributions():
         with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Loading one plugin: whatever it does wrong becomes a `FaultyPluginError`, one sentence."""
+"""Loads one plugin. Every fault becomes a `FaultyPluginError` with one sentence."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ AnyProvider = Provider[BackboneSpec] | Provider[DatasetSpec]
 
 
 class FaultyPluginError(Exception):
-    """What a plugin did wrong, as a sentence."""
+    """The fault of a plugin, as a sentence."""
 
 
 @dataclass(frozen=True)
 class Kind(Generic[S_co]):
-    """A kind of thing that plugins bring, by its word and its hook."""
+    """A kind of thing that plugins register, with its name and its hook."""
 
     word: str
     hook: str
@@ -50,11 +50,11 @@ HOOKS = (*(kind.hook for kind in KINDS), COMMANDS)
 
 @dataclass
 class Contents:
-    """What a plugin registers, as far as its hooks were called.
+    """What a plugin registers through the hooks that were called so far.
 
     Attributes:
-        module: what its entry point names.
-        hooks: those it implements and were not called yet.
+        module: the object that its entry point names.
+        hooks: the implemented hooks that were not called yet.
         specs, providers: by the word of their kind.
     """
 
@@ -65,7 +65,7 @@ class Contents:
     commands: dict[str, CommandInfo | TyperInfo] = field(default_factory=dict)
 
     def summary(self) -> dict[str, list[str]]:
-        """Names by kind, in the plural; a provider's names as its prefix and `…`."""
+        """Names by kind, in the plural. A provider is listed as its prefix and `…`."""
         table = {
             word: [*specs, *(f"{prefix}…" for prefix in self.providers[word])] for word, specs in self.specs.items()
         }
@@ -74,7 +74,7 @@ class Contents:
 
 @contextmanager
 def isolated(doing: str) -> Iterator[None]:
-    """Turns whatever a plugin raises into a `FaultyPluginError`; what it prints goes to stderr."""
+    """Turns every exception of a plugin into a `FaultyPluginError`. What it prints goes to stderr."""
     try:
         with redirect_stdout(sys.stderr):
             yield
@@ -93,13 +93,13 @@ class Loader:
         self.manager.add_hookspecs(hookspecs)
 
     def load(self, plugin: Plugin) -> Contents:
-        """Imports a plugin; calls none of its hooks. Raises `FaultyPluginError`."""
+        """Imports a plugin without calling its hooks. Raises `FaultyPluginError`."""
         entry = plugin.entry_point
         if entry is None:
             raise FaultyPluginError(f"Its entry_points.txt has a section [{GROUP}] that cannot be read.")
         if not entry.pattern.match(entry.value):
             raise FaultyPluginError(
-                f"Its entry point '{entry.name} = {entry.value}' names neither a module nor an object."
+                f"Its entry point '{entry.name} = {entry.value}' does not name a module or an object."
             )
         with isolated(f"Importing {entry.value}"):
             module = entry.load()
@@ -108,7 +108,7 @@ class Loader:
             return Contents(module, self._implemented(module))
 
     def call(self, contents: Contents, hooks: Iterable[str]) -> None:
-        """Calls those of `hooks` that were not called yet, validates the results. Raises `FaultyPluginError`."""
+        """Calls those of `hooks` that were not called yet, and checks the results. Raises `FaultyPluginError`."""
         for hook in hooks:
             if hook not in contents.hooks:
                 continue
@@ -126,14 +126,14 @@ class Loader:
             required = [impl for impl in caller.get_hookimpls() if impl.plugin is module and not impl.optionalhook]
             if required and not caller.has_spec():
                 near = nearest(caller.name, HOOKS, most=1)
-                hint = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}."
-                raise FaultyPluginError(f"There is no hook named {caller.name}; {hint}")
+                hint = f"Did you mean {near[0]}?" if near else f"The hooks are {', '.join(HOOKS)}."
+                raise FaultyPluginError(f"zoo has no hook named {caller.name}. {hint}")
         names = {caller.name for caller in callers}
         for hook in HOOKS:
             if hook not in names and callable(getattr(module, hook, None)):
                 raise FaultyPluginError(f"Its function {hook} is not marked with zoo.hookspecs.hookimpl.")
         if not names:
-            raise FaultyPluginError(f"It implements no hook; the hooks are {', '.join(HOOKS)}.")
+            raise FaultyPluginError(f"It implements no hook. The hooks are {', '.join(HOOKS)}.")
         return names
 
     def _call(self, hook: str, module: object, **arguments: object) -> list[object]:
@@ -157,7 +157,7 @@ class Loader:
                     _add(contents.specs[kind.word], item.name, item, spec_fault(item), kind.word)
                 else:
                     raise FaultyPluginError(
-                        f"Its hook {kind.hook} returned {a_thing(item)} among the items, not a {expected}."
+                        f"Its hook {kind.hook} returned an item that is {a_thing(item)}, not a {expected}."
                     )
         suffixes = [spec.suffix for spec in contents.specs[kind.word].values() if isinstance(spec, ExporterSpec)]
         if twice := {suffix for suffix in suffixes if suffixes.count(suffix) > 1}:
@@ -171,7 +171,7 @@ class Loader:
         self._call(COMMANDS, contents.module, app=app)
         if app.registered_callback:
             raise FaultyPluginError(
-                "Its hook zoo_commands replaced the callback of zoo; it may add commands and groups only."
+                "Its hook zoo_commands replaced the callback of zoo. It may only add commands and groups."
             )
         if app.registered_commands or app.registered_groups:
             get_group(app)  # Typer reads the signatures here, and must not fail on one when zoo starts
@@ -195,6 +195,6 @@ def _add(table: dict[str, T], name: str, item: T, fault: str | None, word: str) 
 
 
 def a_thing(value: object) -> str:
-    """What a value is, for a sentence."""
+    """The type of a value with its article, for a sentence."""
     noun = type(value).__name__
     return "None" if value is None else f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"

@@ -1,4 +1,4 @@
-"""One plugin's answer to a name, its providers' included."""
+"""Looks a name up in one plugin and in its providers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.registry.validation import PROVIDED_NAME, is_name, spec_fault
 
 @dataclass(frozen=True)
 class Registered(Generic[S]):
-    """A spec, and where it comes from.
+    """A spec, and the plugin that registers it.
 
     Attributes:
         kind: `backbone`, `dataset`, `exporter` or `logger`.
-        name: the shortest that finds it: the spec's own, or `distribution:name` where others have that too.
+        name: the shortest name that finds it: the spec's name, or `distribution:name` where several plugins have it.
         plugin: the name of the entry point.
-        provided: whether the name comes from a provider, which is asked for the spec when that is read.
+        provided: whether the name comes from a provider. The provider makes the spec when that is first read.
     """
 
     kind: str
@@ -41,12 +41,12 @@ class Registered(Generic[S]):
 
 @dataclass(frozen=True)
 class Status:
-    """What became of a plugin.
+    """The result of loading a plugin.
 
     Attributes:
         state: `loaded`, `failed` or `disabled`.
-        registers: names by kind, in the plural; a provider's names as its prefix and `…`.
-        problems: a plugin that is loaded may have some too.
+        registers: names by kind, in the plural. A provider is listed as its prefix and `…`.
+        problems: also of plugins that are loaded.
     """
 
     plugin: Plugin
@@ -56,7 +56,7 @@ class Status:
 
 
 def split(name: str) -> tuple[str | None, str]:
-    """`distribution:name` as the canonical distribution, None where there is none, and the name."""
+    """Splits `distribution:name` into the canonical distribution, which may be None, and the name."""
     distribution, colon, short = name.partition(":")
     return (canonical(distribution), short) if colon else (None, name)
 
@@ -68,7 +68,7 @@ def listed(hits: Iterable[Registered[S]]) -> str:
 
 
 def get(kind: Kind[S], plugin: Plugin, contents: Contents, name: str) -> Registered[S] | None:
-    """What `name` is to a plugin. Raises `PluginError` where the provider of its prefix fails."""
+    """The entry of a plugin with this name. Raises `PluginError` where the provider of its prefix fails."""
     spec = contents.specs[kind.word].get(name)
     if isinstance(spec, kind.spec):
         return _registered(kind, plugin, name, partial(_same, spec))
@@ -81,7 +81,7 @@ def get(kind: Kind[S], plugin: Plugin, contents: Contents, name: str) -> Registe
 def entries(
     kind: Kind[S], plugin: Plugin, contents: Contents, note: Callable[[Plugin, str], None]
 ) -> Iterator[Registered[S]]:
-    """All of a kind that a plugin brings; `note` takes what is wrong with its providers."""
+    """All entries of a kind in a plugin. `note` gets the faults of its providers."""
     for name, spec in contents.specs[kind.word].items():
         if isinstance(spec, kind.spec):
             yield _registered(kind, plugin, name, partial(_same, spec))
@@ -113,12 +113,12 @@ def _names(provider: AnyProvider) -> list[str]:
         names = list(dict.fromkeys(provider.names()))
     for name in names:
         if not is_name(name, PROVIDED_NAME):
-            raise FaultyPluginError(f"Its provider '{provider.prefix}' lists the illegal name {name!r}.")
+            raise FaultyPluginError(f"Its provider '{provider.prefix}' lists {name!r}, which is not a valid name.")
     return names
 
 
 def _ask(kind: Kind[S], plugin: Plugin, provider: AnyProvider, name: str) -> S | None:
-    """The spec behind a provider's prefix, named in full."""
+    """The spec of a name with the prefix of a provider."""
     try:
         with isolated(f"Looking up '{name}'"):
             spec = provider.get(name.removeprefix(provider.prefix))
@@ -142,6 +142,6 @@ def _checked(kind: Kind[S], spec: object, name: str, prefix: str) -> S:
 def _resolve(kind: Kind[S], plugin: Plugin, provider: AnyProvider, name: str) -> S:
     spec = _ask(kind, plugin, provider, name)
     if spec is None:
-        cause = f"The provider '{provider.prefix}' lists '{name}' and does not find it."
-        raise PluginError(cause, Problem(plugin, cause).remedy)
+        cause = f"The provider '{provider.prefix}' lists '{name}' but does not find it."
+        raise PluginError(cause, Problem(plugin, cause).remedy, code="provider-without-spec")
     return spec

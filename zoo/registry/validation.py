@@ -1,4 +1,4 @@
-"""Whether what a plugin returned is what `zoo.specs` promises; the faults are sentences."""
+"""Checks that the results of a plugin fit `zoo.specs`. Faults are sentences."""
 
 from __future__ import annotations
 
@@ -74,29 +74,29 @@ RULES: Mapping[str, tuple[str, Test]] = {
 
 
 def check_for(annotation: str) -> tuple[str, Test]:
-    """The check of a field's annotation, as written in `zoo.specs`."""
+    """The check for the annotation of a field, as written in `zoo.specs`."""
     return RULES["Callable" if annotation.startswith("Callable[") else annotation.replace('"', "'")]
 
 
 def is_name(value: object, legal: re.Pattern[str] = NAME) -> bool:
-    """Whether a value is text of the characters that `legal` allows."""
+    """Whether a value is text that matches `legal`."""
     return isinstance(value, str) and legal.fullmatch(value) is not None
 
 
 def spec_fault(spec: Spec, legal: re.Pattern[str] = NAME) -> str | None:
-    """The first thing that is wrong with a spec; None where nothing is."""
+    """The first fault of a spec, or None."""
     kind = type(spec).__name__
     if not is_name(spec.name, legal):
-        return f"Its {kind} has the name {spec.name!r}; a name is letters, digits and '.', '_', '+' or '-'."
+        return f"Its {kind} has the name {spec.name!r}. A name has only letters, digits, '.', '_', '+' and '-'."
     return _fault(f"Its {kind} '{spec.name}'", spec)
 
 
 def provider_fault(provider: Provider[BackboneSpec] | Provider[DatasetSpec]) -> str | None:
-    """The first thing that is wrong with a provider; None where nothing is."""
+    """The first fault of a provider, or None."""
     if not is_name(provider.prefix, PREFIX):
-        return f"Its Provider has the prefix {provider.prefix!r}; a prefix is a name that ends in a slash."
+        return f"Its Provider has the prefix {provider.prefix!r}. A prefix is a name that ends in a slash."
     if not all(map(callable, (provider.names, provider.get))):
-        return f"Its Provider '{provider.prefix}' has 'names' and 'get' that are not both callable."
+        return f"Its Provider '{provider.prefix}' has a 'names' or 'get' that is not callable."
     return None
 
 
@@ -106,7 +106,9 @@ def _fault(owner: str, spec: Spec | WeightsSpec) -> str | None:
         value = getattr(spec, field.name)
         if not check(value):
             return f"{owner} has {field.name}={value!r}, which is not {expected}."
-        if isinstance(value, WeightsSpec) and (fault := _fault(f"{owner} has weights '{value.name}' that", value)):
+        if isinstance(value, WeightsSpec) and (
+            fault := _fault(f"{owner} has a WeightsSpec '{value.name}' that", value)
+        ):
             return fault
     return _value_fault(owner, spec)
 
@@ -133,7 +135,7 @@ def _value_fault(owner: str, spec: Spec | WeightsSpec) -> str | None:
             rules = {
                 "suffix": (
                     SUFFIX.fullmatch(spec.suffix) is not None,
-                    "no dot and lower-case letters or digits",
+                    "not a dot and lower-case letters or digits",
                 ),
                 "tolerance": (spec.tolerance > 0, "not positive"),
             }

@@ -1,4 +1,4 @@
-"""MixUp and CutMix: blends of two pictures, with the labels blended likewise."""
+"""MixUp and CutMix: blends of two pictures and of their labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Mixer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def make_mixer(recipe: Recipe, num_classes: int) -> Mixer | None:
-    """None where the recipe mixes nothing.
+    """The function that blends a batch, or None if the recipe uses neither method.
 
     Returns:
-        Takes pictures float32 `[N, 3, S, S]` and labels int64 `[N]`; returns blended pictures of the same
-        shape and the share of each class, float32 `[N, K]`. Where both are asked for, each batch gets one of
-        them. MixUp: https://arxiv.org/abs/1710.09412, CutMix: https://arxiv.org/abs/1905.04899.
+        Takes pictures float32 `[N, 3, S, S]` and labels int64 `[N]`. Returns blended pictures of the same shape and
+        the share of each class, float32 `[N, K]`. If the recipe uses both methods, each batch gets one of them.
+        MixUp: https://arxiv.org/abs/1710.09412, CutMix: https://arxiv.org/abs/1905.04899.
     """
     if not recipe.mixup and not recipe.cutmix:
         return None

@@ -1,4 +1,4 @@
-"""From raw pixels to a network's input, as a module: it trains, evaluates and ships."""
+"""From raw pixels to a network's input, as a module for training, evaluation and export."""
 
 # No postponed annotations here: torch.jit.script reads the class's annotations as types.
 from fractions import Fraction
@@ -14,11 +14,11 @@ from zoo.transforms.preprocess_numpy import LUMA
 class Preprocess(nn.Module):
     """Crop, resize, channel policy and normalisation.
 
-    It is written for three readers: eager PyTorch, `torch.jit.script` and `torch.export` with dynamic batch,
-    height and width. Hence integer arithmetic on sizes, `sym_min` and `narrow`.
+    It works in eager PyTorch, `torch.jit.script` and `torch.export` with dynamic batch, height and width. That is the
+    reason for the integer arithmetic on sizes, `sym_min` and `narrow`.
 
     Args:
-        spec: what to do; `spec.image_size` is the side S of the result.
+        spec: the settings. `spec.image_size` is the side S of the result.
     """
 
     mean: Tensor
@@ -61,7 +61,7 @@ class Preprocess(nn.Module):
         return (pixels - self.mean) / self.std
 
     def centre(self, pixels: Tensor) -> Tensor:
-        """Takes `[N, 3, H, W]`; returns the centred square that `spec.crop_fraction` asks for."""
+        """Takes `[N, 3, H, W]`; returns the centred square of `spec.crop_fraction`."""
         height, width = pixels.shape[2], pixels.shape[3]
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
             side = max(1, min(height, width) * self.numerator // self.denominator)

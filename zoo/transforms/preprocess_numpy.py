@@ -1,10 +1,10 @@
 """`zoo.transforms.preprocess.Preprocess` without torch: for artifacts whose input is a tensor, and for large pictures.
 
-The resize reads a picture tile by tile, so that no picture is ever copied whole. It is linear: what a tile adds to the
-result is one matrix product along the rows and one along the columns, and each pixel is read about once. The weights
-follow torch's antialiased bilinear one step by step in float32 (`compute_index_ranges_weights` in
-aten/src/ATen/native/cpu/UpSampleKernel.cpp): with exact weights instead, results differ by up to 6.5e-5, since
-torch rounds where a pixel of the result lies.
+The resize reads a picture tile by tile, so that it never copies a whole picture. It is linear: each tile adds one
+matrix product along the rows and one along the columns, and each pixel is read about once. The weights are computed
+like those of torch's antialiased bilinear resize, step by step in float32 (`compute_index_ranges_weights` in
+aten/src/ATen/native/cpu/UpSampleKernel.cpp). With exact weights, results would differ by up to 6.5e-5, because torch
+rounds the position of a pixel.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from zoo.specs import PreprocessSpec, Runtime
 
 # ITU-R BT.601, the luma that Pillow's mode "L" computes.
 LUMA = (0.299, 0.587, 0.114)
-# From so many pixels on, `resize` takes no longer than the Resize of onnxruntime does with two threads.
+# For pictures of at least this size, `resize` is as fast as the Resize of onnxruntime with two threads.
 LARGE_PIXELS = 4_000_000
 
-_TILE = 2**16  # pixels: as float32 and with what is made of them, they stay in a core's own cache
+_TILE = 2**16  # pixels: as float32 and with their results, they fit into the cache of a core
 _COLUMNS = 1024  # of a tile, at most
 _ROWS = 8192  # of a tile, at most
-_TARGETS = 64  # rows or columns of the result that one product makes: more would multiply mostly zeros
-# numpy's OpenBLAS computes larger products with threads of its own, which wait for each other in a loop: beside other
-# programs on the same cores, pictures took 2 s in place of 20 ms.
+_TARGETS = 64  # rows or columns of the result per product: with more, most factors would be zeros
+# numpy's OpenBLAS computes larger products with its own threads, which wait for each other in a loop. When other
+# programs used the same cores, a picture took 2 s instead of 20 ms.
 _PRODUCT = 2**18
-_ELONGATED = 16  # times as wide as high: tiles go along the columns
+_ELONGATED = 16  # wider than this many times the height: tiles go along the columns
 
 
 class Preprocessed:
@@ -54,12 +54,12 @@ def preprocess(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
 
 
 def resize(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    """What `Preprocess.resize` returns, to 3e-6 of the range, with less than 10 MB beside the result.
+    """Like `Preprocess.resize` with a difference of at most 3e-6 of the range. It needs less than 10 MB and the result.
 
-    Of pictures of a million pixels a side, torch's own sums are less exact than that.
+    For sides of a million pixels, torch's own sums are less exact than that.
 
     Args:
-        images: uint8 `[N, H, W, 3]` with any H and W from 1; a view will do.
+        images: uint8 `[N, H, W, 3]` with any H and W from 1. It may be a view.
 
     Returns:
         Float32 `[N, 3, S, S]` in 0..255, neither grey nor normalised.
@@ -77,7 +77,7 @@ def resize(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
 
 
 def normalise(resized: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    """Takes float32 `[N, 3, S, S]` in 0..255; returns the same shape, grey if the spec says so, and normalised."""
+    """Takes float32 `[N, 3, S, S]` in 0..255; returns the same shape, normalised, and grey if the spec says so."""
     if spec.channels == "grey":
         grey = (resized * np.array(LUMA, np.float32)[:, None, None]).sum(1, keepdims=True)
         resized = np.broadcast_to(grey, resized.shape)

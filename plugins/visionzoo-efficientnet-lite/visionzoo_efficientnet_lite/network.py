@@ -1,4 +1,4 @@
-"""The network of `efficientnet_lite_pytorch`, made independent of the size of its input."""
+"""The networks of `efficientnet_lite_pytorch`, changed to take input of any size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = "_fc"
 def build(name: str, num_classes: int) -> nn.Module:
     """Returns `efficientnet_lite0`, `1` or `2`: float32 `[N, 3, S, S]` in, logits `[N, K]` out, any S.
 
-    The parameters keep the names of the published state dicts.
+    The parameters have the names of the published state dicts.
     """
     from torch import nn
 
@@ -31,6 +31,7 @@ def build(name: str, num_classes: int) -> nn.Module:
         raise PluginError(
             f"Building {name} needs the package efficientnet_lite_pytorch, which is not installed.",
             "Install it with: pip install efficientnet_lite_pytorch",
+            code="missing-package",
         ) from None
 
     network: nn.Module = EfficientNet.from_name(name.replace("_", "-"), num_classes=num_classes)
@@ -41,7 +42,7 @@ def build(name: str, num_classes: int) -> nn.Module:
 
 
 def load(name: str) -> Mapping[str, Tensor]:
-    """Returns the ImageNet weights from the package that ships them. Raises OSError where it is missing."""
+    """Returns the ImageNet weights from their package. Raises OSError where the package is missing."""
     import torch
 
     variant = name.removeprefix("efficientnet_")
@@ -57,7 +58,7 @@ def load(name: str) -> Mapping[str, Tensor]:
 
 
 def stages(network: nn.Module) -> Sequence[Stage]:
-    """Blocks of equal width form a stage, as in the original's table."""
+    """The stages of a network. Blocks of equal width form a stage, as in the table of the original."""
     blocks = network.get_submodule("_blocks")
 
     def width(index: int) -> int:

@@ -1,7 +1,7 @@
-"""TensorFlow's SAME padding without a size fixed at build time.
+"""TensorFlow's SAME padding for input of any size.
 
-With an odd kernel k, stride 1 pads (k - 1) / 2 on both sides. Stride 2 pads (k - 1) / 2 behind, and in front
-as much for an odd side but one less for an even one:
+With an odd kernel k, stride 1 pads (k - 1) / 2 on both sides. Stride 2 pads (k - 1) / 2 after the picture. Before it,
+stride 2 pads the same for an odd side, and one less for an even side:
 https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
 """
 
@@ -16,7 +16,7 @@ HALVING = 2
 class SameConv2d(nn.Conv2d):
     """A convolution of stride 2 whose output has ceil(side / 2) pixels a side.
 
-    Arithmetic instead of branches, so that torch.fx, torch.jit.trace and torch.export follow it.
+    It uses arithmetic and no branches, so that torch.fx, torch.jit.trace and torch.export can trace it.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
@@ -28,7 +28,7 @@ class SameConv2d(nn.Conv2d):
 
 
 def same_conv2d(conv: nn.Conv2d) -> nn.Conv2d:
-    """Returns the same convolution, its parameters shared, padded like TensorFlow's at any size."""
+    """Returns the same convolution with shared parameters, padded like TensorFlow's at any size."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     if kernel % 2 == 0 or stride > HALVING or conv.padding not in (0, (0, 0)):
         raise ValueError(f"no SAME padding for kernel {kernel}, stride {stride}, padding {conv.padding}")

@@ -1,4 +1,4 @@
-"""What `zoo` reads: three backbones, described without importing torch."""
+"""The plugin for `zoo`: describes three backbones without importing torch."""
 
 from __future__ import annotations
 

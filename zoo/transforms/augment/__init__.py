@@ -1,4 +1,4 @@
-"""Random views of training pictures: one draw per picture, on the device that trains."""
+"""Random views of training pictures, one draw per picture, on the device of the training."""
 
 from zoo.transforms.augment.draws import Draws, draw
 from zoo.transforms.augment.policy import POLICIES, Policy, describe, make_policy

@@ -1,4 +1,4 @@
-"""The random part of augmentation: every parameter of every picture, drawn on the CPU."""
+"""The random part of augmentation: draws all parameters of all pictures, on the CPU."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Uniform = Callable[[float, float], Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draws:
-    """What was drawn for N pictures; None for what the policy does not vary.
+    """The drawn parameters of N pictures. A parameter that the policy does not vary is None.
 
     Attributes:
         theta: maps output to input coordinates, both from -1 to 1: float32 `[N, 2, 3]`.
-        colour: on red, green and blue: float32 `[N, 3, 3]`.
+        colour: matrix on red, green and blue: float32 `[N, 3, 3]`.
         contrast: factor on the distance from the mean luma, applied after `colour`: float32 `[N]`.
-        operation: index into `zoo.transforms.augment.trivial.NAMES`; placements and colours are part of the above:
-            int64 `[N]`.
+        operation: index into `zoo.transforms.augment.trivial.NAMES`: int64 `[N]`. Its placements are already in
+            `theta`, its colours in `colour`.
         strength: of the operation, in its unit: float32 `[N]`.
-        box: left, top, right and bottom of what is erased, from 0 to 1; all 0 where nothing is: float32 `[N, 4]`.
+        box: left, top, right and bottom of the erased rectangle, from 0 to 1, or all 0: float32 `[N, 4]`.
     """
 
     theta: Tensor
@@ -52,7 +52,7 @@ def draw(policy: Policy, count: int, generator: torch.Generator) -> Draws:
     """Draws the parameters of `count` pictures.
 
     Args:
-        generator: on the CPU, so that every device and process draws the same; it alone decides.
+        generator: on the CPU, so that every device and process draws the same. It is the only source of randomness.
     """
 
     def uniform(low: float, high: float) -> Tensor:
@@ -125,7 +125,7 @@ def _colours(
 
 
 def _turned(hue: float, uniform: Uniform) -> Tensor:
-    """Rotations about the grey axis, float32 `[N, 3, 3]`: what DALI's `hsv` has in place of the way through HSV.
+    """Rotations about the grey axis, float32 `[N, 3, 3]`. DALI's `hsv` also does this instead of a conversion to HSV.
 
     https://docs.nvidia.com/deeplearning/dali/user-guide/docs/operations/nvidia.dali.fn.hsv.html
     """

@@ -1,4 +1,4 @@
-"""What varies in training pictures, and how much."""
+"""Policies of augmentation: what varies in training pictures, and how much."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ MARGIN = 8 / 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Ranges that each picture's parameters are drawn from, uniformly.
+    """The ranges of augmentation. The parameters of each picture are drawn uniformly from them.
 
     Attributes:
-        degrees: rotation to either side.
-        translate: shift to either side, as a share of the picture's side.
-        scale: factor on the size of what is in the picture.
-        crop: area of a random crop as a share of the picture's (Inception's, https://arxiv.org/abs/1409.4842); it
-            takes the place of `translate` and `scale`.
-        shear: slant to either side, in degrees.
-        flip: how half of the pictures are mirrored: `none`, `horizontal`, `vertical`, `both` (each on its own).
+        degrees: largest rotation, in both directions.
+        translate: largest shift, in all directions, as a share of the picture's side.
+        scale: range of the zoom factor.
+        crop: range of the area of a random crop, as a share of the picture's area (as in Inception,
+            https://arxiv.org/abs/1409.4842). It replaces `translate` and `scale`.
+        shear: largest shear in degrees, in both directions.
+        flip: how half of the pictures are mirrored: `none`, `horizontal`, `vertical`, `both` (independently).
         jitter: brightness, contrast and saturation change by a factor within 1 ± jitter.
-        hue: turn of the colours to either side, as a share of the circle.
-        grey: share of the pictures that lose their colours.
-        trivial: whether each picture goes through one operation of TrivialAugment (`zoo.transforms.augment.trivial`).
-        erase: share of the pictures that lose a rectangle (https://arxiv.org/abs/1708.04896).
+        hue: largest hue shift in both directions, as a share of the colour wheel.
+        grey: share of the pictures that become grey.
+        trivial: whether each picture gets one operation of TrivialAugment (`zoo.transforms.augment.trivial`).
+        erase: share of the pictures in which a rectangle is erased (https://arxiv.org/abs/1708.04896).
     """
 
     degrees: float = 0.0
@@ -58,7 +58,7 @@ POLICIES: dict[str, Policy | None] = {
 
 
 def make_policy(recipe: Recipe, name: str) -> Policy | None:
-    """The policy of that name with the recipe's single options in place of its own; None where nothing varies."""
+    """The policy with this name, in which the options of the recipe replace its own. None where nothing varies."""
     given = {
         "degrees": recipe.rotate,
         "translate": recipe.translate,
@@ -85,7 +85,7 @@ def make_policy(recipe: Recipe, name: str) -> Policy | None:
 
 
 def describe(policy: Policy | None) -> str:
-    """The ranges in words, such as `rotated by up to 5°, half mirrored (horizontal)`."""
+    """The ranges in words, for example `rotated by up to 5°, half mirrored (horizontal)`."""
     if policy is None:
         return "nothing varies"
     parts = {
@@ -96,7 +96,7 @@ def describe(policy: Policy | None) -> str:
         f"sheared by up to {policy.shear:g}°": policy.shear,
         f"half mirrored ({policy.flip})": policy.flip != "none",
         f"brightness, contrast, saturation ± {policy.jitter:.0%}": policy.jitter,
-        f"colours turned by up to {360 * policy.hue:g}°": policy.hue,
+        f"hue shifted by up to {360 * policy.hue:g}°": policy.hue,
         f"{100 * policy.grey:g}% grey": policy.grey,
         "one operation of TrivialAugment": policy.trivial,
         f"{100 * policy.erase:g}% with a rectangle erased": policy.erase,

@@ -1,4 +1,4 @@
-"""The deterministic part of augmentation: from pixels and draws to views."""
+"""The deterministic part of augmentation: makes views from pixels and draws."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def augment(
     fill: Tensor | float = MID_GREY,
     finish: Callable[[Tensor], Tensor] = lambda views: views,
 ) -> Tensor:
-    """Makes one view of each picture; on a CPU the same bits whichever other pictures are in the batch.
+    """Makes one view of each picture. On a CPU, the other pictures of the batch do not change a bit of it.
 
     Args:
         images: uint8 `[N, R, R, 3]`.
-        draws: of the N pictures.
+        draws: for the N pictures.
         size: side S of the views, in pixels.
-        fill: what an erased rectangle holds, in 0..255: a number, or float32 `[1, 3, 1, 1]`.
-        finish: takes views in 0..255 and gives what is wanted of them, both float32 `[n, 3, S, S]`.
+        fill: colour of an erased rectangle, in 0..255: a number, or float32 `[1, 3, 1, 1]`.
+        finish: a last step, from views in 0..255 to the result, both float32 `[n, 3, S, S]`.
 
     Returns:
         float32 `[N, 3, S, S]`, channels last.
@@ -50,7 +50,7 @@ def augment(
     step = max(1, CACHED_PIXELS // size**2 * torch.get_num_threads()) if on_cpu else len(images)
     for begin in range(0, len(images), step):
         part = slice(begin, begin + step)
-        with torch.autocast(images.device.type, enabled=False):  # which would mix colours in bf16
+        with torch.autocast(images.device.type, enabled=False):  # it would mix colours in bf16
             rendered = _render(images[part], draws.rows(part), cuts[part], size, fill)
         views[part] = finish(rendered)
     return views
@@ -91,7 +91,7 @@ def _cuts(theta: Tensor, side: int) -> list[Cut | None]:
 
 
 def _placed(images: Tensor, theta: Tensor, cuts: Sequence[Cut | None], size: int, *, planar: bool) -> Tensor:
-    """Views in 0..255, float32 `[N, 3, S, S]`; `planar` is the layout that changes of colour work on."""
+    """Views in 0..255, float32 `[N, 3, S, S]`. `planar` is the layout for changes of colour."""
     whole = [cut for cut in cuts if cut]
     if not whole:
         return _sampled(images, theta, size)

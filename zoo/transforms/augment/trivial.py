@@ -1,8 +1,8 @@
 """TrivialAugment, Wide: one operation at a random strength per picture (https://arxiv.org/abs/2103.10158).
 
-Operations and strengths are those of `torchvision.transforms.v2.TrivialAugmentWide`, with three differences: shifts
-are a share of the side (its 32 pixels of 224), shears keep the centre, and what comes in from outside is the rest of
-the picture around a crop, or its repeated border, in place of black.
+Operations and strengths are those of `torchvision.transforms.v2.TrivialAugmentWide`, with three differences. Shifts are
+a share of the side (torchvision's 32 pixels of 224). Shears keep the centre. New areas at the border show the rest of
+the picture around a crop, or its repeated border, instead of black.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def draw_operations(count: int, generator: torch.Generator) -> tuple[Tensor, Ten
 
 
 def amount(name: str, operation: Tensor, strength: Tensor) -> Tensor:
-    """The strength of one operation, 0 for the pictures that have another: float32 `[N]`."""
+    """The strength of one operation, 0 for the pictures with another operation: float32 `[N]`."""
     return torch.where(operation == NAMES.index(name), strength, 0.0)
 
 
@@ -64,10 +64,10 @@ def placement(operation: Tensor, strength: Tensor) -> Tensor:
 
 
 def change(views: Tensor, operation: Tensor, strength: Tensor) -> None:
-    """Applies the operations that are neither a placement nor a change of colours.
+    """Applies the operations that change neither placement nor colours.
 
     Args:
-        views: float32 `[N, 3, S, S]` in 0..255, changed in place; whole numbers where an operation was applied.
+        views: float32 `[N, 3, S, S]` in 0..255, changed in place. Changed views have whole numbers.
     """
     for name, function in PHOTOMETRIC.items():
         rows = (operation == NAMES.index(name)).nonzero().flatten()
