@@ -1,8 +1,8 @@
-"""The ceiling of `throughput.py`: training steps over pictures that lie in memory as tensors, and nothing else.
+"""The ceiling of `throughput.py`: only training steps, over pictures that are in memory as tensors.
 
-The network is torchvision's; precision, layout, augmentation, optimiser, batch size and the allocator's setting
-(`zoo.processes.memory`) are those of `zoo train`. Prints one line of JSON: the seconds and the
-pictures of each epoch.
+The network is torchvision's. Precision, layout, augmentation, optimiser, batch size and the allocator's setting
+(`zoo.processes.memory`) are those of `zoo train`. It prints one line of JSON: the seconds and the pictures of each
+epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MARGIN = 8 / 7  # crops are cut from pictures this much larger, as zoo's are
 
 
 def digits(data_root: str | None) -> tuple[Tensor, Tensor, int]:
-    """The training pictures of `zoo train resnet18 mnist`, uint8 `[N, 28, 28, 3]`, their labels, and the classes."""
+    """The training pictures of `zoo train resnet18 mnist`, uint8 `[N, 28, 28, 3]`, their labels, the class count."""
     dataset = load_dataset(Recipe.make(backbone="resnet18", dataset="mnist", data_root=data_root))[1]
     train = training_splits(dataset, seed=0)[0]
     pixels = np.stack([train.pictures[index] for index in range(len(train))])
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--trim", action="store_true", help="skip the taps that see padding only, as zoo does")
+    parser.add_argument("--trim", action="store_true", help="Skip the taps that see only padding, as zoo does.")
     options = parser.parse_args()
     keep_freed_memory()
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def main() -> None:
             started = time.perf_counter()
             for indices in torch.randperm(len(labels)).split(options.batch_size):
                 if len(indices) == 1:
-                    continue  # BatchNorm has no statistics of a single picture
+                    continue  # BatchNorm cannot compute statistics of a single picture
                 inputs = (view(pixels[indices], policy, size, chance) - 127.5) / 127.5
                 with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
                     logits = network(inputs.contiguous(memory_format=torch.channels_last))

@@ -1,6 +1,6 @@
-"""Epochs of training pictures without a network: zoo's, or those of ImageFolder and DataLoader. For `decode.py`.
+"""Epochs of training pictures without a network, of zoo or of ImageFolder with a DataLoader. `decode.py` runs it.
 
-Prints one line of JSON: the seconds of each epoch, and the pictures in it.
+It prints one line of JSON: milliseconds per picture in each epoch, the pictures of an epoch, the seconds of decoding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-# What begins an epoch; the seconds that decoding took, of how many pictures; and the pictures in an epoch.
+# A function that begins an epoch; the seconds of decoding; the number of decoded pictures; the pictures in an epoch.
 Epochs = tuple[Callable[[], Iterable[Any]], float, int, int]
 
 
@@ -51,7 +51,7 @@ def zoo_batches(options: argparse.Namespace) -> Epochs:
 
 
 def folder_batches(options: argparse.Namespace) -> Epochs:
-    """The usual input of a PyTorch training, with as many workers as cores, which stay."""
+    """The usual input of a PyTorch training, with one persistent worker per core."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--jitter", type=float, required=True, help="of brightness, contrast and saturation")
+    parser.add_argument("--jitter", type=float, required=True, help="Jitter of brightness, contrast and saturation.")
     options = parser.parse_args()
     make = zoo_batches if options.side == "zoo" else folder_batches
     begin, decoding, decoded, pictures = make(options)
@@ -86,7 +86,7 @@ def main() -> None:
         for _batch in begin():
             pass
         seconds.append(time.perf_counter() - started)
-    # Per picture: zoo sets a tenth aside for validation, and decodes it with the others.
+    # Per picture, because zoo sets a tenth aside for validation and decodes it with the others.
     times = [1000 * epoch / pictures for epoch in seconds]
     times[0] += 1000 * decoding / decoded
     print(json.dumps({"ms_per_picture": times, "pictures": pictures, "decoding_seconds": decoding}))

@@ -1,16 +1,16 @@
-"""Time of the data path, without a network: decoding once against decoding in every epoch.
+"""Time of the data path, without a network: decoding once, compared with decoding in every epoch.
 
     python benchmarks/decode.py --photos FOLDER
 
-zoo decodes every picture into its store in the first epoch, and cuts augmented views from there in all epochs;
-torchvision's ImageFolder with a DataLoader (as many workers as cores, which stay) decodes in each of them. Both sides
-vary pictures alike: once by random crops and mirroring, once by brightness, contrast and saturation as well. zoo runs
-twice, with an empty cache and with what the first run left there.
+zoo decodes every picture into its store in the first epoch, and cuts augmented views from there in all epochs.
+torchvision's ImageFolder with a DataLoader (one persistent worker per core) decodes in each epoch. Both sides use the
+same augmentation: first random crops and mirroring, then also brightness, contrast and saturation. zoo runs twice,
+with an empty cache and with the cache of the first run.
 
 Claimed: epochs from the second on take at least 5 times less time than ImageFolder's.
 
-Every figure is a process of its own, in turns (data_epochs.py). FOLDER holds `train` with a folder per class. Writes
-decode.json while it runs, then decode.md and decode.png.
+Every measurement is a separate process, in turns (data_epochs.py). FOLDER holds `train` with one folder per class.
+The benchmark writes decode.json while it runs, then decode.md and decode.png.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def by_epoch(records: list[dict[str, Any]]) -> list[float]:
 
 
 def ratios(records: list[dict[str, Any]], variation: str) -> list[float]:
-    """ImageFolder's later epochs through zoo's, of each pair."""
+    """The time of ImageFolder's later epochs divided by zoo's, for each pair."""
     sides = (of(records, variation, side) for side in ("ImageFolder", "zoo, empty cache"))
     later = ([median(record["ms_per_picture"][1:]) for record in own] for own in sides)
     return [slow / fast for slow, fast in zip(*later, strict=True)]
@@ -73,7 +73,7 @@ def table(records: list[dict[str, Any]], size: int) -> str:
                 f"| {variation} | {side} | {times[0]:.2f} | {median(times[1:]):.2f} "
                 f"| {ratio if side == 'zoo, empty cache' else ''} | {memory:,.0f} MiB |"
             )
-    return "\n".join(lines) + f"\n\nClaimed: a ratio of at least {CLAIMED:.0f}. Memory is the main process'.\n"
+    return "\n".join(lines) + f"\n\nClaimed: a ratio of at least {CLAIMED:.0f}. Memory is that of the main process.\n"
 
 
 def plot(records: list[dict[str, Any]], size: int) -> Any:
@@ -98,7 +98,7 @@ def plot(records: list[dict[str, Any]], size: int) -> Any:
 
 def main() -> None:
     made = parser(__doc__, pairs=3)
-    made.add_argument("--photos", type=Path, required=True, help="folder with train, in it a folder per class")
+    made.add_argument("--photos", type=Path, required=True, help="Folder with train, and in it one folder per class.")
     made.add_argument("--image-size", type=int, default=224)
     made.add_argument("--epochs", type=int, default=5)
     options = made.parse_args()

@@ -1,15 +1,15 @@
-"""Every classification architecture of torchvision in every format: does the file answer as the classifier does?
+"""Exports every classification architecture of torchvision in every format: does the file agree with the classifier?
 
     python benchmarks/export_matrix.py --photos FOLDER
 
-FOLDER holds photos (`.jpg`, at any depth); the first 30 by name are used. Each architecture runs in a process of its
-own (`matrix_one.py` says what it does), the smallest first. What is done is in export_matrix.json at once, so that the
-matrix can be stopped at any time; the same command goes on. Those of more than 150 million parameters run with
-`--large` only: they take several gigabytes each. One that fails is named with its reason and stops nothing.
+FOLDER holds photos (`.jpg`, at any depth). The first 30 by name are used. Each architecture runs in its own process
+(`matrix_one.py` says what it does), the smallest first. Finished ones are saved in export_matrix.json at once. So you
+can stop the matrix at any time, and the same command continues it. Architectures of more than 150 million parameters
+run only with `--large`: they take several gigabytes each. If one fails, it is named with its reason. The others run.
 
-Claimed: in fp32, no logit differs by more than 1e-4 of the spread, and all pictures keep their class, near ties aside.
+Claimed: in fp32, no logit differs by more than 1e-4 of the spread, and all pictures keep their class, except near ties.
 
-Writes docs/export-matrix.md as it goes; `--render` does nothing else.
+The script updates docs/export-matrix.md while it runs. With `--render` it does only that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def architectures() -> dict[str, float]:
 
 
 def chosen(known: dict[str, float], options: argparse.Namespace) -> list[str]:
-    """Those that the options name; a name without a star may be any backbone that is installed."""
+    """The architectures that the options name. A name without a wildcard may be any installed backbone."""
     others = [name for name in options.only or () if not set(name) & set("*?[") and name not in known]
     names = [
         name
@@ -53,7 +53,7 @@ def run_one(name: str, photos: Path) -> dict[str, Any]:
 
     Returns:
         `parameters`, `image_size`, `spread` of the logits, `rounding` relative to it, `norm_start`, `training_seconds`,
-        `seconds`, `peak_mib`, `formats`: by name, figures or a `reason`. A lone `reason` where it came to no logits.
+        `seconds`, `peak_mib`, `formats`: by name, measurements or a `reason`. Only a `reason` if there are no logits.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "lines"
@@ -80,7 +80,7 @@ def reason(message: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Never leaves half a file."""
+    """Writes the file completely or not at all."""
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(text)
     temporary.replace(path)
@@ -94,12 +94,12 @@ def verdict(record: dict[str, Any]) -> str:
 
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--photos", type=Path, help="folder of .jpg files, at least 30")
-    made.add_argument("--only", nargs="+", metavar="GLOB", help="architectures, or other backbones by their name")
-    made.add_argument("--again", action="store_true", help="measure those again that have a record")
-    made.add_argument("--large", action="store_true", help=f"also those of more than {LARGE} million parameters")
-    made.add_argument("--limit-seconds", type=float, default=float("inf"), help="start nothing after that time")
-    made.add_argument("--render", action="store_true", help="write the page from the records, and nothing else")
+    made.add_argument("--photos", type=Path, help="Folder of at least 30 .jpg files.")
+    made.add_argument("--only", nargs="+", metavar="GLOB", help="Architectures, or names of other backbones.")
+    made.add_argument("--again", action="store_true", help="Measure again what has a record.")
+    made.add_argument("--large", action="store_true", help=f"Also run those of more than {LARGE} million parameters.")
+    made.add_argument("--limit-seconds", type=float, default=float("inf"), help="Start nothing after this time.")
+    made.add_argument("--render", action="store_true", help="Only write the page, from the records.")
     made.add_argument("--results", type=Path, default=HERE / "export_matrix.json")
     made.add_argument("--page", type=Path, default=HERE.parent / "docs" / "export-matrix.md")
     options = made.parse_args()
@@ -107,7 +107,7 @@ def main() -> None:
     known = architectures()
     if not options.render:
         if options.photos is None or not options.photos.is_dir():
-            made.error("--photos names no folder")
+            made.error("--photos needs an existing folder of .jpg files, for example --photos photos/")
         ends = time.monotonic() + options.limit_seconds
         for name in chosen(known, options):
             if (name in records and not options.again) or time.monotonic() > ends:

@@ -1,4 +1,4 @@
-"""The page of the export matrix, from its records: every figure in it was measured by `export_matrix.py`."""
+"""The page of the export matrix, made from its records: `export_matrix.py` measured every number in it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ FORMATS = ("onnx", "torchscript", "pt2")
 LARGE = 150  # million parameters
 INTRODUCTION = """# The export matrix
 
-Every classification architecture of torchvision in every format, written and run by
-`python benchmarks/export_matrix.py --photos FOLDER`.
+This page shows whether exported files agree with their classifier. It has every classification
+architecture of torchvision in every format. `python benchmarks/export_matrix.py --photos FOLDER`
+writes and runs the files.
 
-- **The classifier**: random weights, 10 classes, two steps of SGD on ten photos (four in the slow pass), so that
-  logits and BatchNorm statistics are not degenerate. The network sees 96 pixels where the architecture leaves a choice.
-- **The pictures**: 32 in sizes of their own, up to 160 pixels a side, in batches of 7, 2 and 1: 30 photos of ants and
-  bees, and two cuts of 1 x 1 and 2 x 960. uint8 in, preprocessing in the file.
-- **Parity**: the largest difference of a logit from the eager classifier's, relative to the spread: the standard
-  deviation of a logit from picture to picture. It passes up to 1e-4. **Rounding** is the same between the classifier in
-  fp32 and in fp64.
-- **Top-1**: the share of pictures that keep their class, near ties aside (the two best logits closer than twice the
-  tolerance).
-- **Latency**: the median of at least five calls with one picture of the network's size, on one thread. The machine had
-  other work at the same time: these figures tell small from large, and compare nothing.
+- **The classifier** has random weights and 10 classes. Two steps of SGD on ten photos (four in the
+  pass `--large`) keep logits and BatchNorm statistics from being degenerate. The network sees 96
+  pixels if the architecture allows it.
+- **The pictures** are 30 photos of ants and bees, and two cuts of 1 x 1 and 2 x 960. Their sizes
+  differ, up to 160 pixels a side. They come in batches of 7, 2 and 1. The file takes uint8 and
+  contains the preprocessing.
+- **Parity** is the largest difference of a logit from that of the eager classifier, relative to the
+  spread. The spread is the standard deviation of a logit from picture to picture. A parity of up to
+  1e-4 passes.
+- **Rounding** is the same difference, between the classifier in fp32 and in fp64.
+- **Top-1** is the share of pictures that keep their class. Near ties do not count: their two best
+  logits are closer than twice the tolerance.
+- **Latency** is the median of at least five calls with one picture of the network's size, on one
+  thread. Other jobs ran on the machine at the same time. Use these numbers only to tell small
+  networks from large ones.
 """
 Record = dict[str, Any]
 
@@ -33,7 +38,7 @@ def passed(found: Record) -> bool:
 
 
 def why(found: Record) -> str:
-    """Why a format does not pass, in a sentence."""
+    """Why a format does not pass, in one sentence."""
     if "reason" in found:
         return str(found["reason"])
     kept = (
@@ -58,8 +63,8 @@ def summary(records: dict[str, Record], total: int) -> list[str]:
     """One line per format."""
     large = sum(record.get("parameters", 0) > LARGE * 1e6 for record in records.values())
     lines = [
-        f"{len(records)} of {total} architectures were measured, {large} of them with more than {LARGE} million "
-        "parameters, in the separate pass `--large`.",
+        f"{len(records)} of {total} architectures were measured.",
+        f"{large} of them have more than {LARGE} million parameters and ran in the separate pass `--large`.",
         "",
         "| format | agree | worst parity | median parity | seconds to write, median |",
         "|---|---|---|---|---|",
@@ -77,7 +82,7 @@ def summary(records: dict[str, Record], total: int) -> list[str]:
 
 
 def failures(records: dict[str, Record]) -> list[str]:
-    """What does not agree, or needed a second file, with its reason."""
+    """The files that do not agree or needed a second file, each with its reason."""
     failed, parted = [], []
     for name, record in records.items():
         if "reason" in record:
@@ -95,7 +100,7 @@ def failures(records: dict[str, Record]) -> list[str]:
 def table(records: dict[str, Record]) -> list[str]:
     """A line per architecture and format, the smallest first."""
     lines = [
-        "## All figures",
+        "## All measurements",
         "",
         "| architecture | million parameters | pixels | rounding "
         "| format | opset | parity | top-1 | MB | latency, ms |",
