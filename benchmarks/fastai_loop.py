@@ -1,9 +1,10 @@
 """fastai's training loop on a folder of photos: `Learner.fit_one_cycle` with its defaults.
 
-`Resize` of single pictures, `aug_transforms` of batches, Adam, as many workers as cores; the network is torchvision's,
-its size and batch size are given. `--fast` adds fastai's callbacks for channels last and bf16. Its `MixedPrecision`
-knows autocast on "cuda" alone, which PyTorch switches off without a GPU; so that it does compute in bf16 here, the
-device is put right. Prints one line of JSON: the seconds of each epoch's training, and its pictures.
+It uses `Resize` on single pictures, `aug_transforms` on batches, Adam and one worker per core. The network is
+torchvision's; its size and batch size are options. `--fast` adds fastai's callbacks for channels last and bf16. Its
+`MixedPrecision` knows autocast only on "cuda", which PyTorch switches off without a GPU. A subclass sets the device
+that is there, so that it computes in bf16. The script prints one line of JSON: the seconds of each epoch's training,
+and its pictures.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Stopwatch(Callback):
 
 
 class MixedPrecisionOnCPU(MixedPrecision):
-    """fastai's own callback, with autocast for the device that is there."""
+    """fastai's own callback, with autocast on the CPU."""
 
     def before_fit(self) -> None:
         super().before_fit()

@@ -2,19 +2,20 @@
 
     python benchmarks/growth.py --mnist FOLDER
 
-FOLDER holds the complete MNIST as torchvision lays it out (`MNIST/raw/...`); its training digits are written as PNG
-files into class folders, once. `zoo train resnet18` then trains one epoch on the first 1,000, 4,000, 15,000 and 60,000
-of them, as whole processes with empty caches (the system's file cache stays). The decoded pictures are kept
+FOLDER holds the complete MNIST as torchvision stores it (`MNIST/raw/...`). Its training digits are written once, as
+PNG files in class folders. `zoo train resnet18` then trains one epoch on the first 1,000, 4,000, 15,000 and 60,000 of
+them. These are whole processes with empty caches (the system's file cache stays). The decoded pictures are kept in one
+of three ways:
 
     resident       in memory: the options' defaults
-    memory-mapped  in a file of the cache folder, which is mapped: --cache-budget 2MiB
-    streamed       nowhere, and decoded whenever they are needed: --cache-budget 2MiB --disk-budget 0
+    memory-mapped  in a mapped file of the cache folder: --cache-budget 2MiB
+    streamed       nowhere; they are decoded when they are needed: --cache-budget 2MiB --disk-budget 0
 
-Claimed: wall time is linear (the time of an additional picture differs by at most 10% between the last step, 15,000 to
-60,000, and those before it), and anonymous memory grows by no more than the budget plus 500 bytes of bookkeeping per
-picture. The peak of the resident set is given too: it counts the pages of mapped files, which the system takes back.
+Claimed: wall time is linear. The time of an additional picture differs by at most 10% between the last step (15,000 to
+60,000) and those before it. Anonymous memory grows by no more than the budget plus 500 bytes of bookkeeping per
+picture. The peak of the resident set is given too. It counts the pages of mapped files, which the system takes back.
 
-Writes growth.json while it runs, then growth.md and growth.png.
+The benchmark writes growth.json while it runs, then growth.md and growth.png.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 
 from measure import Results, machine, parser, zoo_train
 
-BUDGET = "2MiB"  # less than what 500 pictures need, so that no mode falls back to memory
+BUDGET = "2MiB"  # less than 500 pictures need, so that no mode falls back to memory
 MODES = {
     "resident": [],
     "memory-mapped": ["--cache-budget", BUDGET],
@@ -81,7 +82,7 @@ def run(options: Any, results: Results, folder: Path, sizes: tuple[int, ...]) ->
 
 
 def best(records: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
-    """One record per size: the quickest, because whatever else the machine did can only have slowed the others."""
+    """One record per size: the fastest, because other work on the machine can only make a run slower."""
     own = [record for record in records if record["mode"] == mode]
     sizes = sorted({record["pictures"] for record in own})
     return [min((r for r in own if r["pictures"] == size), key=lambda r: r["seconds"]) for size in sizes]
@@ -114,7 +115,7 @@ def table(records: list[dict[str, Any]], modes: list[str]) -> str:
 
 
 def note(mode: str, rows: list[dict[str, Any]]) -> str:
-    """What becomes of the claims."""
+    """The measured values of the claims, in one line."""
     early, late = per_picture(rows[0], rows[-2], "seconds"), per_picture(rows[-2], rows[-1], "seconds")
     sentence = f"- {mode}: an additional picture costs {late / early - 1:+.0%} in the last step"
     if rows[0]["anonymous_mib"] is not None:
@@ -150,7 +151,7 @@ def plot(records: list[dict[str, Any]], modes: list[str]) -> Any:
 
 def main() -> None:
     made = parser(__doc__, pairs=1)
-    made.add_argument("--mnist", type=Path, required=True, help="folder with MNIST/raw, the complete files")
+    made.add_argument("--mnist", type=Path, required=True, help="Folder with the complete files in MNIST/raw.")
     made.add_argument("--modes", nargs="+", choices=tuple(MODES), default=list(MODES))
     options = made.parse_args()
     sizes = QUICK_SIZES if options.quick else SIZES

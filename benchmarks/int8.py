@@ -1,20 +1,20 @@
-"""int8 against fp32: ONNX files of one ResNet18 at 224 pixels in onnxruntime, and the accuracy that int8 keeps.
+"""int8 against fp32: the speed of ONNX files of one ResNet18 at 224 pixels in onnxruntime, and the accuracy of int8.
 
     python benchmarks/int8.py [--mnist ROOT] [--threads N]
 
-(a) Speed. `zoo export --onnx --precision int8` and fp32, each with pixels and with a tensor as input, and
-`torch.onnx.export` of the same weights as a plain script calls it (a tensor). All sessions live in this process; a
-round runs each once, beginning with another each time, and a ratio is of one round. Idle threads do not wait in loops,
-which would take a core from the next session. The weights are random: speed does not depend on them.
+(a) Speed. Five files are compared: `zoo export --onnx` in int8 and fp32, each with pixels and with a tensor as input,
+and a plain `torch.onnx.export` of the same weights with a tensor as input. All sessions are in this process. A round
+runs each once and begins with another one each time. A ratio is taken within one round. Idle threads do not wait in
+loops, which would take a core from the next session. The weights are random: speed does not depend on them.
 
 (b) Accuracy, with --mnist: `zoo train resnet18 mnist` at 28 pixels, and both files on all 10,000 test digits. ROOT
-holds `MNIST/raw`, as torchvision lays it out.
+holds `MNIST/raw`, as torchvision stores it.
 
 Claimed: int8 is at least 2.2 times as fast as fp32 on a processor with VNNI, and loses at most one point on MNIST.
-Without VNNI, x86 processors take three instructions in place of one to add products of 8-bit integers, and the ratio is
-smaller: the line below the table says what the processor has.
+Without VNNI, x86 processors need three instructions instead of one to add products of 8-bit integers. Then the ratio
+is smaller. The line below the table says what the processor has.
 
-Writes int8.json while it runs, then int8.md and int8.png.
+The benchmark writes int8.json while it runs, then int8.md and int8.png.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ONNX = registry().exporter("onnx").spec
 
 
 def integers() -> str:
-    """What the processor has for products of 8-bit integers, as Linux calls it."""
+    """The processor's instructions for products of 8-bit integers, by their names in Linux."""
     try:
         flags = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text()))
     except OSError:
@@ -63,7 +63,7 @@ def integers() -> str:
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """One ResNet18 in all forms."""
+    """Writes one ResNet18 for every side; returns the paths."""
     import torch
     import torchvision
 
@@ -103,12 +103,12 @@ def speed(options: Any, results: Results, folder: Path) -> None:
         images = {side: pixels if side.endswith("pixels") else tensor for side in runs}
         for turn in range(-1, options.pairs):
             found = {}
-            first = turn % len(SIDES)  # what ran before leaves its heat, caches and sleeping threads
+            first = turn % len(SIDES)  # the previous session leaves heat, caches and sleeping threads behind
             for side in (*SIDES[first:], *SIDES[:first]):
                 started = time.perf_counter()
                 runs[side](images[side])
                 found[side] = round(1000 * (time.perf_counter() - started) / batch, 3)
-            if turn >= 0:  # the first warms up
+            if turn >= 0:  # the first round warms up
                 results.add(batch=batch, round=turn, ms_per_picture=found)
 
 
@@ -184,9 +184,9 @@ def plot(records: list[dict[str, Any]]) -> Any:
 
 def main() -> None:
     made = parser(__doc__, pairs=15)
-    made.add_argument("--mnist", type=Path, help="folder with MNIST/raw, for (b)")
-    made.add_argument("--epochs", type=int, default=2, help="of the training of (b); default 2")
-    made.add_argument("--threads", type=int, help="of each session; default: onnxruntime's")
+    made.add_argument("--mnist", type=Path, help="Folder with MNIST/raw, for (b).")
+    made.add_argument("--epochs", type=int, default=2, help="Epochs of the training of (b). Default: 2.")
+    made.add_argument("--threads", type=int, help="Threads of each session. Default: onnxruntime's.")
     made.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     options = made.parse_args()
     if options.quick:

@@ -1,10 +1,10 @@
-"""One architecture of the export matrix, in a process of its own: `export_matrix.py` starts it.
+"""One architecture of the export matrix, in its own process: `export_matrix.py` starts it.
 
     python benchmarks/matrix_one.py NAME --photos FOLDER --output FILE
 
-Builds the backbone at random, trains two steps, writes every format, compares each file with the classifier on 32
-pictures. Appends a line of JSON to FILE for the classifier, and one per format: what is done stays where the process is
-killed.
+It builds the backbone with random weights, trains two steps, writes every format, and compares each file with the
+classifier on 32 pictures. It appends one line of JSON to FILE for the classifier, and one per format. So finished
+formats are saved even if the process is killed.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from zoo.registry import registry
 from zoo.specs import ExporterSpec, LoadOptions, PreprocessSpec, WriteOptions
 
 CLASSES = tuple("abcdefghij")
-IMAGE_SIZE = 96  # where the architecture leaves a choice
+IMAGE_SIZE = 96  # if the architecture allows it
 PICTURES, PHOTOS = 32, 30  # two pictures are cut from photos
 LONGEST_SIDE = 160
 TRAINING_PICTURES, LARGE_TRAINING_PICTURES = 10, 4  # memory: activations of a large network
 STEPS, LEARNING_RATE, CLIP = 2, 0.1, 1.0
-NORM_STARTS = (0.25, 0.5)  # BatchNorm's weights; the second where its eps is too much beside the first
-SHARP = 2e-5  # of the spread: rounding that leaves room to a tolerance of 1e-4
+NORM_STARTS = (0.25, 0.5)  # BatchNorm's weights; the second is for networks whose eps is large beside the first
+SHARP = 2e-5  # of the spread: rounding well below a tolerance of 1e-4
 MIN_SPREAD = 100  # in units of the rounding noise, as in `zoo.parity`
 THREADS, WARM_UP, CALLS, CALLS_SECONDS = 1, 2, 5, 1.0
 
 
 def load_photos(folder: Path, number: int) -> list[np.ndarray]:
-    """The first readable ones by name, uint8 `[H, W, 3]`, no side longer than 160 pixels."""
+    """The first readable photos by name, uint8 `[H, W, 3]`, no side longer than 160 pixels."""
     found: list[np.ndarray] = []
     for path in sorted(folder.rglob("*.jpg")):
         if len(found) == number:
@@ -76,11 +76,11 @@ def _squashed(photo: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def train(classifier: Classifier, photos: list[np.ndarray], norm_start: float) -> None:
-    """Two steps of SGD, each picture's number as its class: what is learnt does not matter.
+    """Trains two steps of SGD. Each picture's number is its class, because it does not matter what is learned.
 
     BatchNorm starts with small weights and with biases of 0.25. With 1 and 0, random layers in a row multiply
-    rounding errors: ResNet152's came to 6e-4 of the spread. Its statistics are the mean over the steps: a moving
-    average still holds most of its start, with which an MnasNet answered the same to all pictures.
+    rounding errors: ResNet152's reached 6e-4 of the spread. Its statistics are the mean over the steps. A moving
+    average would still hold most of its start, and an MnasNet then gave the same answer for all pictures.
     """
     for module in classifier.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -109,7 +109,7 @@ def answers(classifier: Classifier, pictures: list[np.ndarray]) -> np.ndarray:
 
 def rounding_of(classifier: Classifier, images: np.ndarray, logits: np.ndarray) -> float:
     """The largest difference between the classifier in fp32 and in fp64."""
-    torch.set_default_dtype(torch.float64)  # networks make tensors on their way
+    torch.set_default_dtype(torch.float64)  # some networks create tensors in forward()
     try:
         return float(np.abs(answers(copy.deepcopy(classifier).double(), [images]) - logits).max())
     finally:
@@ -119,7 +119,7 @@ def rounding_of(classifier: Classifier, images: np.ndarray, logits: np.ndarray) 
 def trained(
     build: Callable[[int], nn.Module], spec: PreprocessSpec, photos: list[np.ndarray], pictures: list[np.ndarray]
 ) -> tuple[Classifier, np.ndarray, dict[str, Any]]:
-    """A classifier that tells pictures apart, its logits `[N, K]`, and facts about both."""
+    """A classifier whose logits differ between pictures, these logits `[N, K]`, and facts about both."""
     started = time.perf_counter()
     for norm_start in NORM_STARTS:
         torch.manual_seed(0)
@@ -150,7 +150,7 @@ def trained(
 
 
 def agreement(want: np.ndarray, got: np.ndarray, spread: float, tolerance: float) -> dict[str, Any]:
-    """As `zoo.parity` measures it, without its refusal: a file that disagrees belongs into the table.
+    """Measures as `zoo.parity` does, without refusing: a file that disagrees belongs in the table.
 
     Args:
         want, got: logits `[N, K]`.
@@ -185,7 +185,7 @@ def measure(
 
 
 def _written(spec: ExporterSpec, classifier: Classifier, path: Path) -> dict[str, Any]:
-    """Writes the file: in one where that is possible, else with its weights beside it; returns facts."""
+    """Writes one file if possible, otherwise a second one with the weights; returns facts."""
     facts: dict[str, Any] = {}
     try:
         spec.write(classifier, path, WriteOptions())
@@ -203,7 +203,7 @@ def _written(spec: ExporterSpec, classifier: Classifier, path: Path) -> dict[str
 
 
 def latency_ms(runtime: Any, images: np.ndarray) -> float:
-    """The median of at least five calls, after two."""
+    """The median of at least five calls, after two calls that warm up."""
     taken: list[float] = []
     while len(taken) < WARM_UP + CALLS or (sum(taken) < CALLS_SECONDS and len(taken) < 100):
         started = time.perf_counter()
@@ -240,7 +240,7 @@ def main() -> None:
         spec = registry().exporter(name).spec
         try:
             add(format=name, **measure(spec, classifier, pictures, want, facts["spread"]))
-        except Exception as error:  # whatever an exporter or a runtime raises is the result
+        except Exception as error:  # any error of an exporter or a runtime is a result
             add(format=name, reason=one_sentence(error))
 
 

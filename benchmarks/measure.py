@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes with their wall time, CPU time and peak memory, and the files they write."""
+"""Shared code of the benchmarks: measures wall time, CPU time and peak memory of processes, and writes the results."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ SAMPLED_EVERY_S = 0.05
 
 
 class ProcessError(RuntimeError):
-    """A measured process ended with another code than 0; the message is the end of what it said."""
+    """A measured process ended with another code than 0. The message contains the end of its stderr."""
 
 
 def measured(command: Sequence[str | Path], folder: Path, cache: Path) -> dict[str, Any]:
     """Runs a process in `folder`, with its caches in `cache`.
 
     Returns:
-        `seconds` and `cpu_seconds` of the whole process and its children; `peak_mib`, its largest resident set, pages
-        of mapped files included; `anonymous_mib`, the largest without those (Linux, else None); `stdout`, `stderr`.
+        `seconds` and `cpu_seconds` of the whole process and its children; `peak_mib`, its largest resident set,
+        including pages of mapped files; `anonymous_mib`, the largest without them (Linux, else None); `stdout`,
+        `stderr`.
     """
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "TORCH_HOME": str(cache)}
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as printed:
@@ -59,7 +60,7 @@ def measured(command: Sequence[str | Path], folder: Path, cache: Path) -> dict[s
 
 
 class _Sampler(threading.Thread):
-    """Looks at a process' memory until it is stopped. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    """Samples a process's memory until it is stopped. https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -82,7 +83,7 @@ class _Sampler(threading.Thread):
 
 
 def zoo_train(folder: Path, cache: Path, *arguments: str | Path) -> dict[str, Any]:
-    """Runs `zoo train ARGUMENTS`: what `measured` returns, its `epochs` (rows of metrics.csv) and its `info`."""
+    """Runs `zoo train ARGUMENTS`; returns that of `measured`, `epochs` (rows of metrics.csv) and `info` (run.json)."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         run = Path(place) / "run"
         found = measured([sys.executable, "-m", "zoo", "train", *arguments, "--output", run], folder, cache)
@@ -96,7 +97,7 @@ def median(values: Iterable[float]) -> float:
 
 
 def machine(*packages: str) -> dict[str, str]:
-    """Processor, cores and versions, for the reader of the figures."""
+    """Processor, cores and versions, to print below the results."""
     try:
         names = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
@@ -113,9 +114,11 @@ def machine(*packages: str) -> dict[str, str]:
 def parser(doc: str | None, *, pairs: int) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--pairs", type=int, default=pairs, help=f"repetitions, alternating; default {pairs}")
-    made.add_argument("--quick", action="store_true", help="a short run of everything, whose figures mean nothing")
-    made.add_argument("--results", type=Path, help="folder of the results; default: beside the script, --quick: /tmp")
+    made.add_argument("--pairs", type=int, default=pairs, help=f"Repetitions, alternating. Default: {pairs}.")
+    made.add_argument("--quick", action="store_true", help="Run everything briefly; the results mean nothing.")
+    made.add_argument(
+        "--results", type=Path, help="Folder of the results. Default: beside the script, /tmp with --quick."
+    )
     return made
 
 

@@ -1,8 +1,8 @@
-"""What it costs to give memory back: training steps with glibc's defaults and with `keep_freed_memory`.
+"""The cost of giving memory back: training steps with glibc's defaults and with `keep_freed_memory`.
 
     python benchmarks/memory.py [--pairs 3]
 
-Each figure is a process of its own, alternating, in fp32: one step to warm up, then the median of four.
+Each measurement is a separate process, alternating, in fp32: one step to warm up, then the median of four.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The transfer-learning tutorial's loop in plain PyTorch: a frozen network, a new last layer, all pictures each epoch.
 
-It takes the pictures, size, batch size, optimiser and epochs of the recipe `mnist-resnet18-head` and prints one line
-of JSON: the accuracy on the test pictures after the last epoch.
+It has the pictures, size, batch size, optimiser and epochs of the recipe `mnist-resnet18-head`. It prints one line of
+JSON: the accuracy on the test pictures after the last epoch.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
-"""Pictures per second of `zoo predict` over files, against onnxruntime on the same pictures in memory.
+"""Pictures per second of `zoo predict` over files, compared with onnxruntime on the same pictures in memory.
 
     python benchmarks/predict.py --case MODEL.onnx FOLDER [--case MODEL.onnx FOLDER ...]
 
-The ceiling is `InferenceSession.run` with onnxruntime's own defaults on the pictures of FOLDER, decoded before the
-clock starts and stacked in batches of up to 32 of one size. zoo's side is what the command does between a loaded model
-and its rows: it opens and decodes every file, groups sizes, runs, ranks the classes, and keeps the order.
+The ceiling is `InferenceSession.run` with onnxruntime's defaults on the pictures of FOLDER. They are decoded before
+the clock starts, and stacked in batches of up to 32 of one size. zoo's side is what the command does between loading
+the model and printing its rows: it opens and decodes every file, groups sizes, runs, ranks the classes, and keeps the
+order.
 
-Claimed: zoo reaches at least 0.9 of the ceiling with ResNet18 at 224 pixels. Both sides keep all cores busy, so that
-what decoding costs is paid in time: the share of a light network is smaller.
+Claimed: zoo reaches at least 0.9 of the ceiling with ResNet18 at 224 pixels. Both sides keep all cores busy, so
+decoding costs time. The ratio is smaller for a light network.
 
-The sides run in turns in one process, each round in the opposite order of the one before; the first is thrown away.
-CPU time is of all threads. A thread that waits in a loop counts as computing, so onnxruntime runs a third time with
-idle threads that sleep: on a machine that others use too that is the fairer rival, and its CPU time the steadier
-measure. Writes predict.json while it runs, then predict.md and predict.png.
+The sides run in turns in one process. Each round reverses the order of the one before. The first round is discarded.
+CPU time is that of all threads. A thread that waits in a loop counts as computing. So onnxruntime runs a third time
+with idle threads that sleep. On a shared machine this is the fairer comparison, and its CPU time is the steadier
+measure. The benchmark writes predict.json while it runs, then predict.md and predict.png.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from measure import Results, machine, median, parser
 
 from zoo.artifacts.predictor import BATCH_SIZE, load
 from zoo.cli.predict import _classify, _workers
-from zoo.data.prefetch import batches_by_size, decode
+from zoo.data.batches import batches_by_size
+from zoo.data.prefetch import decode
 from zoo.data.types import FilePictures
 from zoo.images import find_pictures
 
@@ -131,7 +133,7 @@ def plot(records: list[dict[str, Any]]) -> Any:
 def main() -> None:
     made = parser(__doc__, pairs=7)
     made.add_argument("--case", nargs=2, type=Path, action="append", required=True, metavar=("MODEL", "FOLDER"))
-    made.add_argument("--limit", type=int, help="pictures of each folder")
+    made.add_argument("--limit", type=int, help="Use at most this many pictures of each folder.")
     options = made.parse_args()
     if options.quick:
         options.pairs, options.limit = 2, 64

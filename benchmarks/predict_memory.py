@@ -1,14 +1,14 @@
-"""Peak memory of `zoo predict` on large photos, and what its limits cost on ordinary ones.
+"""Peak memory of `zoo predict` on large photos, and the cost of its limits on ordinary photos.
 
     python benchmarks/predict_memory.py MODEL.onnx PHOTOS [--pairs 9]
 
-Memory: 32 JPEGs of 20 megapixels in a process of its own that believes in 1, 2 or 8 cores; its peak resident set.
-Claimed: below 1.5 GB on each.
+Memory: a separate process classifies 32 JPEGs of 20 megapixels. It is told that it has 1, 2 or 8 cores. The peak of its
+resident set is measured. Claimed: below 1.5 GB on each.
 
-Speed: the photos of PHOTOS, files to rows, with the limits and without them, in turns in one process, each round in the
-opposite order of the one before; the first is thrown away. Without them, pictures that wait and batches in flight are
-bounded by their number alone, and a batch holds up to 16 megapixels, as before there were limits. Claimed: at least
-0.9 of the speed, by the medians.
+Speed: the photos of PHOTOS, from files to rows, with the limits and without them. The two run in turns in one process.
+Each round reverses the order of the one before. The first round is discarded. Without limits, only the number of
+waiting pictures and running batches is limited, and a batch holds up to 16 megapixels. Claimed: at least 0.9 of the
+speed, by the medians.
 """
 
 from __future__ import annotations

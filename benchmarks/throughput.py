@@ -1,28 +1,29 @@
-"""Images per second of `zoo train --strategy full`, against a bare loop and against timm's and fastai's own loops.
+"""Pictures per second of `zoo train --strategy full`, compared with a bare loop and with timm's and fastai's loops.
 
     python benchmarks/throughput.py --photos FOLDER [--venv FOLDER] [--data-root FOLDER]
 
-(a) The ceiling: the same steps over tensors in memory in plain PyTorch (bare_loop.py), of the same precision, layout,
-augmentation, optimiser and allocator; digits at 28 pixels, photos at 224. At 28 pixels zoo leaves out convolution taps
-that see padding only (`zoo.models.conv_trim`), so the bare loop is measured with and without: the faster one counts.
-(b) The same photos, network, size and batch size in the loops of timm and fastai (timm_loop.py, fastai_loop.py), at
-their defaults and with bf16 and channels last.
+(a) The ceiling is the same training steps over tensors in memory in plain PyTorch (bare_loop.py). Precision, layout,
+augmentation, optimiser and allocator are the same. Digits have 28 pixels, photos 224. At 28 pixels zoo skips
+convolution taps that see only padding (`zoo.models.conv_trim`). So the bare loop is measured with and without them,
+and the faster one counts.
+(b) The loops of timm and fastai (timm_loop.py, fastai_loop.py) have the same photos, network, size and batch size.
+They run with their defaults, and with bf16 and channels last.
 
 Claimed: at least 0.95 of the ceiling; at least 2.5 times timm's and fastai's defaults; not slower than they are with
 bf16 and channels last.
 
-Every figure is a process of its own, and zoo runs anew before each of the others: a ratio is of two neighbours.
-Counted is the training of the second epoch and later ones, its data included, without validation and checkpoints.
+Every measurement is a separate process. zoo runs again before each of the others, so a ratio compares two neighbours.
+Only the training of the second and later epochs counts, data included, without validation and checkpoints.
 
-FOLDER holds `train` and `val` with a folder per class. The digits are those of `zoo train resnet18 mnist`: the bundled
-sample without a network, the complete MNIST with one or with --data-root. timm and fastai come from PyPI, into a
-virtual environment of their own that sees the torch of this one:
+FOLDER holds `train` and `val` with one folder per class. The digits are those of `zoo train resnet18 mnist`: the
+complete MNIST with an internet connection or with --data-root, otherwise the bundled sample. timm and fastai come from
+PyPI, into their own virtual environment, which sees the torch of this one:
 
     python -m venv VENV
     echo SITE_PACKAGES_OF_THIS_PYTHON > VENV/lib/python3.X/site-packages/outer.pth
     VENV/bin/python -m pip install timm==1.0.31 fastai==2.8.12
 
-Writes throughput.json while it runs, then throughput.md and throughput.png.
+The benchmark writes throughput.json while it runs, then throughput.md and throughput.png.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from measure import HERE, ProcessError, Results, machine, measured, median, pars
 
 RIVALS = ("timm==1.0.31", "fastai==2.8.12")
 DEFAULT, FAST = "defaults", "bf16, channels last"
-# What the ratio of zoo to a side is claimed to be at least.
+# The claimed minimum of the ratio of zoo to a side.
 WANTED = {"bare loop": 0.95, "bare loop, trimmed": 0.95, DEFAULT: 2.5, FAST: 1.0}
 
 
 def install(folder: Path) -> Path:
-    """The interpreter of an environment with timm and fastai; torch is this one's."""
+    """The interpreter of an environment with timm and fastai, which uses the torch of this one."""
     bin_folder = folder / ("Scripts" if sys.platform == "win32" else "bin")
     if not bin_folder.exists():
         venv.create(folder, with_pip=True)
@@ -58,7 +59,7 @@ def install(folder: Path) -> Path:
 
 
 def cases(options: Any, folder: Path) -> dict[str, dict[str, Any]]:
-    """For each case the arguments of `zoo train`, and of every side those of its process."""
+    """For each case, the arguments of `zoo train` and the command of every other side."""
     here, python = str(HERE), sys.executable
     epochs = ["--epochs", str(options.epochs)]
     small = ["--image-size", "28", "--batch-size", "64", *epochs]
@@ -86,7 +87,7 @@ def cases(options: Any, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def of_zoo(arguments: list[str], folder: Path) -> dict[str, Any]:
-    """Images per second of later epochs: a row's `seconds` are of its training, the run's of what lies between too."""
+    """Pictures per second of later epochs. A row's `seconds` cover its training; the run's also what is between."""
     found = zoo_train(folder, folder, *arguments)
     rows, info = found["epochs"], found["info"]
     between = info["training_seconds"] - sum(float(row["seconds"]) for row in rows)
@@ -145,7 +146,7 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(records: list[dict[str, Any]]) -> str:
     lines = [
-        "| pictures | against | zoo, images/s | other, images/s | zoo / other | smallest, largest | n | claimed |",
+        "| pictures | against | zoo, pictures/s | other, pictures/s | zoo / other | smallest, largest | n | claimed |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in summary(records):
@@ -176,7 +177,7 @@ def plot(records: list[dict[str, Any]]) -> Any:
             ratio = "" if at == 0 else f", zoo / this: {median(own[at - 1]['ratios']):.2f}"
             axes.text(value, at, f" {value:,.0f}{ratio}", va="center")
         axes.set_title(f"ResNet18 on {names[case]}", loc="left")
-        axes.set_xlabel("images per second, epochs from the second on")
+        axes.set_xlabel("pictures per second, epochs from the second on")
         axes.invert_yaxis()
         axes.set_xlim(0, 1.4 * max(values))
     return figure
@@ -184,11 +185,13 @@ def plot(records: list[dict[str, Any]]) -> Any:
 
 def main() -> None:
     made = parser(__doc__, pairs=3)
-    made.add_argument("--photos", type=Path, required=True, help="folder with train and val, a folder per class each")
-    made.add_argument("--data-root", type=Path, help="folder with MNIST/raw, for the complete MNIST")
-    made.add_argument("--venv", type=Path, help="environment of timm and fastai, made where it is missing")
-    made.add_argument("--rival-pairs", type=int, default=2, help="repetitions of (b); 0 measures (a) alone")
-    made.add_argument("--epochs", type=int, default=3, help="of each process; default 3")
+    made.add_argument(
+        "--photos", type=Path, required=True, help="Folder with train and val, a folder per class in each."
+    )
+    made.add_argument("--data-root", type=Path, help="Folder with MNIST/raw, for the complete MNIST.")
+    made.add_argument("--venv", type=Path, help="Environment of timm and fastai; created if it is missing.")
+    made.add_argument("--rival-pairs", type=int, default=2, help="Repetitions of (b). 0 measures only (a). Default: 2.")
+    made.add_argument("--epochs", type=int, default=3, help="Epochs of each process. Default: 3.")
     options = made.parse_args()
     if options.quick:
         options.pairs, options.rival_pairs, options.epochs = 1, min(1, options.rival_pairs), 2

@@ -1,8 +1,9 @@
-"""timm's training loop on a folder of photos, put together from the package as the train.py of its repository does.
+"""timm's training loop on a folder of photos, built from the package like the train.py of its repository.
 
-Data set, loader, augmentation, loss, optimiser and schedule are that script's defaults (SGD at 0.05, weight decay 2e-5,
-label smoothing 0.1, 4 workers); network, size and batch size are given. `--fast` adds its options
-`--amp --amp-dtype bfloat16 --channels-last`. Prints one line of JSON: the seconds of each epoch, and its pictures.
+Dataset, loader, augmentation, loss, optimiser and schedule are that script's defaults (SGD at 0.05, weight decay 2e-5,
+label smoothing 0.1, 4 workers). Network, size and batch size are those of zoo. `--fast` adds its options
+`--amp --amp-dtype bfloat16 --channels-last`. The script prints one line of JSON: the seconds of each epoch, and its
+pictures.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The tutorial's loop against `zoo train --recipe mnist-resnet18-head`, as whole processes, alternating.
+"""The tutorial's loop compared with `zoo train --recipe mnist-resnet18-head`, as whole processes, alternating.
 
     python benchmarks/transfer.py resnet18 efficientnet_lite0 --pairs 1
 
 Both sides see the bundled sample (4,000 + 1,000 digits) at 224 pixels for ten epochs, with empty caches. A third
-process measures what cannot be saved: one pass of the frozen network over the training pictures and one fp32 pass over
-the test pictures. Writes transfer.md and transfer.png beside this file, and transfer.json, to which it adds.
+process measures the minimum: one pass of the frozen network over the training pictures and one fp32 pass over the test
+pictures. The benchmark writes transfer.md and transfer.png beside this file, and adds its records to transfer.json.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Training steps with and without the convolution taps that only see padding (`zoo.models.conv_trim`).
+"""Training steps with and without the convolution taps that see only padding (`zoo.models.conv_trim`).
 
     python benchmarks/trim.py
 
-Alternates the two in one process and prints the median of the paired ratios, plain / trimmed, of CPU time.
+It alternates the two in one process and prints the median of the paired ratios of CPU time, plain / trimmed.
 """
 
 import statistics

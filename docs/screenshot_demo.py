@@ -1,6 +1,6 @@
-"""Takes docs/images/demo.png: the demo of an exported model, a digit drawn on its pad.
+"""Makes docs/images/demo.png: the demo of an exported model, with a digit drawn on its pad.
 
-python docs/screenshot_demo.py [ARTIFACT]    (without one, the newest run's; needs the extra `dev` and Chromium)
+python docs/screenshot_demo.py [ARTIFACT]    (default: the newest run's; needs the extra `dev` and Chromium)
 """
 
 from __future__ import annotations
