@@ -16,9 +16,9 @@ writes and runs the files.
 - **The classifier** has random weights and 10 classes. Two steps of SGD on ten photos (four in the
   pass `--large`) keep logits and BatchNorm statistics from being degenerate. The network sees 96
   pixels if the architecture allows it.
-- **The pictures** are 30 photos of ants and bees, and two cuts of 1 x 1 and 2 x 960. Their sizes
-  differ, up to 160 pixels a side. They come in batches of 7, 2 and 1. The file takes uint8 and
-  contains the preprocessing.
+- **The 32 pictures** are 30 photos of ants and bees, and two cuts of 1 x 1 and 2 x 960. The photos
+  have different sizes, up to 160 pixels a side. Batches have 7, 2 or 1 pictures. The file takes
+  uint8 and contains the preprocessing.
 - **Parity** is the largest difference of a logit from that of the eager classifier, relative to the
   spread. The spread is the standard deviation of a logit from picture to picture. A parity of up to
   1e-4 passes.
