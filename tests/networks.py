@@ -1,4 +1,4 @@
-"""Networks of strangers: three stages, joined in ways that stand in the way of being cut."""
+"""Networks from elsewhere: three stages, joined in ways that stand in the way of being cut."""
 
 import torch
 from torch import nn

@@ -34,7 +34,7 @@ def test_every_precision_trains(bars, tmp_path, precision, strategy):
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         pytest.skip("this GPU does not compute in bf16")
     run = learn(bars, tmp_path, strategy=strategy, precision=precision)
-    assert run.info["plan"]["device"] == "cuda"
+    assert run.info.plan.device == "cuda"
     assert run.metrics["top1"] > 0.5
     assert min(validation_losses(run)) < validation_losses(run)[0]
 
@@ -126,4 +126,4 @@ def test_two_gpus_share_every_batch(bars, tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert zoo.runs.run.Run(tmp_path / "run").info["machine"]["processes"] == 2
+    assert zoo.runs.run.Run(tmp_path / "run").info.machine.processes == 2

@@ -87,11 +87,11 @@ def copied(network):
 
 
 def add_backbone(monkeypatch, kind):
-    """Makes a network of tests/networks.py known as the backbone `stranger`."""
-    spec = BackboneSpec(name="stranger", build=kind, head="head", stages=lambda _: STAGES, min_image_size=8)
-    entry = dataclasses.replace(registry().backbone("tiny"), name="stranger", resolve=lambda: spec)
+    """Makes a network of tests/networks.py known as the backbone `foreign`."""
+    spec = BackboneSpec(name="foreign", build=kind, head="head", stages=lambda _: STAGES, min_image_size=8)
+    entry = dataclasses.replace(registry().backbone("tiny"), name="foreign", resolve=lambda: spec)
     find = Registry.backbone
-    monkeypatch.setattr(Registry, "backbone", lambda self, name: entry if name == "stranger" else find(self, name))
+    monkeypatch.setattr(Registry, "backbone", lambda self, name: entry if name == "foreign" else find(self, name))
 
 
 def train(bars, tmp_path, *, backbone="tiny", name="run", **options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import partial
 
@@ -149,7 +150,7 @@ def test_what_is_no_card(text):
 
 def made(run: Run, **changes) -> Card:
     reference = card().reference
-    run.info |= changes
+    run.info = dataclasses.replace(run.info, **changes)
     return make_card(
         run,
         registry().exporter("onnx").spec,
@@ -175,7 +176,7 @@ def test_a_card_is_made_of_a_run(trained):
 
 def test_a_run_of_an_older_version_has_no_counts(trained):
     run = Run(trained.path)
-    del run.info["confusion"]
+    run.info.confusion = None
     assert made(run).confusion is None
 
 

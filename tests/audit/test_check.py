@@ -192,7 +192,7 @@ def test_few_unreadable_pictures_are_a_warning(tmp_path):
     for path in paths[:2]:  # a hundredth, as much as zoo train goes on with
         path.write_bytes(b"")
     found = look(Dataset(classes=("a", "b"), train=Split(FilePictures(paths), np.arange(200) % 2)))
-    (problem,) = conclude(found, ("a", "b")).problems
+    (problem,) = conclude(found, ("a", "b"), max_unreadable=0.01).problems
     assert (problem.kind, problem.severity, problem.stops) == ("unreadable", "warning", False)
 
 

@@ -159,7 +159,7 @@ def test_output_that_cannot_be_written_is_said(model, tmp_path, command, buffere
     assert "ignored" not in done.stderr
 
 
-def test_a_strangers_words_in_an_error_do_not_steer_the_terminal(capsys):
+def test_words_of_untrusted_files_in_an_error_do_not_steer_the_terminal(capsys):
     strange = "\x1b]0;owned\x07\x9b31m"
     warn(strange)
     with pytest.raises(SystemExit):
@@ -174,7 +174,7 @@ def test_a_closed_stdout_hides_no_error():
         f"{sys.executable} -m zoo info nothing.onnx >&-", shell=True, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("Error: There is no file at nothing.onnx.")
+    assert done.stderr.startswith("Error: The file nothing.onnx was not found.")
 
 
 def test_a_reader_that_leaves_early_is_no_fault_of_the_cache(monkeypatch):

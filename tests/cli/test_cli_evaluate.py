@@ -1,4 +1,4 @@
-"""`zoo evaluate`: the run's own figures, anybody's pictures, and clear words where they cannot be had."""
+"""`zoo evaluate`: the run's own figures, anybody's pictures, and clear words where they are missing."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_wrong_commands(model, trained, bars, tmp_path):
     (unreadable / "a.png").touch()
     cases = [
         ((torn,), ArtifactError, "cannot be read"),
-        ((gone,), UsageError, "cannot be had: "),
+        ((gone,), UsageError, "were not found: "),
         ((old,), UsageError, "is damaged"),
         ((tmp_path / "absent",), UsageError, "no run and no file"),
         ((tmp_path / "empty",), UsageError, "no run at"),

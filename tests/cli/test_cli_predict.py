@@ -57,7 +57,7 @@ def save_broken(folder: Path) -> dict[str, Path]:
     Image.fromarray(bar(30, 24)).save(whole)
     (folder / "truncated.png").write_bytes(whole.read_bytes()[:400])
     whole.unlink()
-    (folder / "text.png").write_text("this is no picture")
+    (folder / "text.png").write_text("this is not a picture")
     (folder / "empty.png").touch()
     return {path.stem: path for path in folder.iterdir()}
 

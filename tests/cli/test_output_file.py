@@ -45,7 +45,7 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
         (tmp_path / "page", "is not named so"),
         (tmp_path, "is a folder"),
         ("", "is a folder"),
-        (tmp_path / "absent" / f"a{suffix}", "There is no folder"),
+        (tmp_path / "absent" / f"a{suffix}", "The folder"),
         (tmp_path / f"{'a' * 300}{suffix}", "cannot be written: file name too long"),
         (tmp_path / f"{'a' * 250}{suffix}", "cannot be written: file name too long"),  # under its temporary name
     ]

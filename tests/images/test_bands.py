@@ -68,7 +68,7 @@ def of_mode(mode: str, height: int) -> Image.Image:
     if plain == "RGBa":
         image = rgba.convert("RGBa")
     if transparent:
-        image.info["transparency"] = {"number": 3, "bytes": bytes(range(0, 256, 2)), "colour": image.getpixel((0, 0))}[
+        image.info.transparency = {"number": 3, "bytes": bytes(range(0, 256, 2)), "colour": image.getpixel((0, 0))}[
             transparent
         ]
         image.palette = image.palette and image.palette.copy()

@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 
 from zoo.errors import UsageError
-from zoo.recipes.parsing import RANGES, budget_bytes, channels, epochs_of, seconds, zoom_range
+from zoo.recipes.parsing import RANGES
 from zoo.recipes.recipe import Recipe
 
 
@@ -45,6 +47,9 @@ def test_a_recipe_survives_its_file(tmp_path):
         ({"disk_budget": "lots"}, "disk_budget cannot be 'lots'", "--disk-budget a size"),
         ({"milestones": "0,5"}, "milestones cannot be '0,5'", "rising"),
         ({"milestones": ""}, "milestones cannot be ''", "--milestones"),
+        ({"class_weights": "cat"}, "class_weights cannot be 'cat'", "cat=2,dog=0.5"),
+        ({"class_weights": {"cat": -1}}, "class_weights cannot be 'cat=-1'", "from 0"),
+        ({"mean": "nan"}, "mean cannot be 'nan'", "--mean"),
         ({"unfreeze_at": "3", "strategy": "full"}, "unfreeze_at has no effect", "--strategy gradual"),
     ],
 )
@@ -70,25 +75,69 @@ def test_a_recipe_that_cannot_be_read_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 m", 120), (None, None)]
+    ("given", "expected", "written"),
+    [
+        ("90", 90, "1.5m"),
+        ("90s", 90, "1.5m"),
+        ("10m", 600, "10m"),
+        ("1.5h", 5400, "1.5h"),
+        (" 2 m", 120, "2m"),
+        (7.25, 7.25, "7.25s"),
+        ("61s", 61, "61s"),
+    ],
 )
-def test_times_are_read(text, expected):
-    assert seconds(text) == expected
+def test_times_are_read_and_written(given, expected, written):
+    recipe = make(time_budget=given)
+    assert recipe.time_budget == expected
+    assert recipe.options()["time_budget"] == written
+    assert make(time_budget=written) == recipe
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("0", 0), ("1KB", 1000), ("1KiB", 1024), ("1.5GiB", 3 * 2**29), ("500 MB", 500_000_000)]
+    ("given", "expected", "written"),
+    [
+        ("0", 0, "0"),
+        ("1KB", 1000, "1KB"),
+        ("1KiB", 1024, "1KiB"),
+        ("1.5GiB", 3 * 2**29, "1536MiB"),
+        ("500 MB", 500_000_000, "500MB"),
+        (77, 77, "77"),
+    ],
 )
-def test_sizes_are_read(text, expected):
-    assert budget_bytes(make(disk_budget=text), "disk_budget") == expected
+def test_sizes_are_read_and_written(given, expected, written):
+    recipe = make(disk_budget=given)
+    assert recipe.disk_budget == expected
+    assert recipe.options()["disk_budget"] == written
+    assert make(disk_budget=written) == recipe
 
 
-def test_texts_of_several_numbers_are_read():
-    assert channels(make(mean="0.5"), "mean") == (0.5, 0.5, 0.5)
-    assert channels(make(std="0.1, 0.2, 0.3"), "std") == (0.1, 0.2, 0.3)
-    assert channels(make(), "mean") is None
-    assert zoom_range(make(zoom="0.9,1.1")) == (0.9, 1.1)
-    assert epochs_of("milestones", "3, 5,7") == (3, 5, 7)
+@pytest.mark.parametrize(
+    ("name", "given", "value", "written"),
+    [
+        ("mean", "0.5", (0.5, 0.5, 0.5), "0.5"),
+        ("std", "0.1, 0.2, 0.3", (0.1, 0.2, 0.3), "0.1,0.2,0.3"),
+        ("mean", (0.1234567891, 0, 1), (0.1234567891, 0.0, 1.0), "0.1234567891,0,1"),
+        ("zoom", "0.9,1.1", (0.9, 1.1), "0.9,1.1"),
+        ("crop", [0.35, 1], (0.35, 1.0), "0.35,1"),
+        ("loggers", "csv, tensorboard", ("csv", "tensorboard"), "csv,tensorboard"),
+        ("class_weights", "cat=2, a=b=0.5", {"cat": 2.0, "a=b": 0.5}, "cat=2,a=b=0.5"),
+        ("class_weights", {"cat": 2}, {"cat": 2.0}, "cat=2"),
+        ("class_weights", "balanced", "balanced", "balanced"),
+    ],
+)
+def test_text_becomes_a_value_and_text_again(name, given, value, written):
+    recipe = make(**{name: given})
+    assert getattr(recipe, name) == value
+    assert recipe.options()[name] == written
+    assert make(**{name: written}) == recipe
+
+
+def test_every_option_that_is_written_as_text_says_how():
+    kinds = {field.name: field.type for field in dataclasses.fields(Recipe)}
+    several = {
+        name for name, kind in kinds.items() if "tuple" in kind or "dict" in kind or "RGB" in kind or "Pair" in kind
+    }
+    assert several < Recipe.written().keys()
 
 
 def test_a_file_may_hold_lists_of_numbers(tmp_path):
@@ -97,8 +146,8 @@ def test_a_file_may_hold_lists_of_numbers(tmp_path):
         'backbone = "tiny"\ndataset = "x"\nschedule = "multistep"\nmilestones = [3, 5]\nmean = [0.1, 0.2, 0.3]'
     )
     recipe = Recipe.make(**Recipe.read(path))
-    assert epochs_of("milestones", recipe.milestones) == (3, 5)
-    assert channels(recipe, "mean") == (0.1, 0.2, 0.3)
+    assert recipe.milestones == (3, 5)
+    assert recipe.mean == (0.1, 0.2, 0.3)
 
 
 @pytest.mark.parametrize(

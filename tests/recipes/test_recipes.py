@@ -17,7 +17,7 @@ from zoo.recipes.builtin import BOOK, description, find, recipe_names
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.specs import DatasetSpec
-from zoo.training.plan import make_plan
+from zoo.training.plan import make_plan, variation
 from zoo.transforms.augment import describe, make_policy
 
 from ..conftest import write_folder
@@ -123,7 +123,7 @@ def resolved(name: str) -> dict[str, str]:
         "weights": "pretrained" if pretrained else "random",
         "pixels": f"{spec.image_size}, {'the centre' if spec.crop_fraction < 1 else 'the whole picture'}",
         "mean, deviation": {"0.485, 0.229": "ImageNet's", "0, 1": "none"}.get(values, values),
-        "varied": f"{describe(make_policy(recipe, plan.augment))}; {new}" if plan.varied else "no",
+        "varied": f"{describe(make_policy(plan.augment, variation(recipe)))}; {new}" if plan.varied else "no",
         "trains": ", then ".join(f"{phase.epochs} epochs {parts(phase.first, names)}" for phase in plan.phases),
         "optimiser": f"{recipe.optimizer} {', '.join(dict.fromkeys(f'{p.learning_rates[-1]:g}' for p in plan.phases))}"
         + (f", momentum {recipe.momentum:g}" if recipe.optimizer == "sgd" else ""),
@@ -196,7 +196,7 @@ def test_published_weights_are_taken(tmp_path, monkeypatch):
     torch.save(state, checkpoints / "resnet18-f37072fd.pth")
     options = {**Recipe.read(find("mnist-resnet18-head")), "image_size": 32, "epochs": 1}
     run = zoo.train(**options, **place("mnist", tmp_path / "data", monkeypatch), output=tmp_path / "run")
-    assert run.info["weights"]["name"] == "IMAGENET1K_V1"
+    assert run.info.weights.name == "IMAGENET1K_V1"
     assert torch.equal(run.classifier().network.conv1.weight, state["conv1.weight"])
 
 
@@ -218,7 +218,7 @@ def test_an_unknown_recipe_is_named(name, cause, remedy):
 def test_a_recipe_without_a_dataset_asks_for_one():
     from zoo.cli.train import given_recipe
 
-    with pytest.raises(UsageError, match="leaves the dataset to you") as error:
+    with pytest.raises(UsageError, match="names no dataset") as error:
         given_recipe({"recipe": "folder-resnet18"})
     assert error.value.remedy == "Write: zoo train --recipe folder-resnet18 DATASET"
 
@@ -260,7 +260,7 @@ def test_the_recipes_of_mnist_train_on_the_official_files(name, tmp_path):
     epochs = 5 if name.endswith("gradual") else 2
     tiny = {"image_size": 28, "epochs": epochs, "limit": 500, "data_root": os.environ["ZOO_DATA_ROOT"]}
     run = zoo.train(**{**Recipe.read(find(name)), **tiny}, output=tmp_path / "run")
-    assert "sample" not in run.info["dataset"]["source"]
+    assert "sample" not in run.info.dataset.source
     assert run.metrics["num_pictures"] == 10_000
     assert len(run.rows()) == epochs
 

@@ -96,7 +96,7 @@ def test_a_training_leaves_a_report_of_everything(trained):
     assert f"{trained.metrics['top1']:.2%}" in words
     assert f"{trained.metrics['macro_f1']:.2%}" in words
     assert f"{trained.metrics['ece']:.2%}" in words
-    for fact in (*trained.classes, "tiny (zoo-tiny 1.0)", trained.info["versions"]["torch"], "full", "24 pixels"):
+    for fact in (*trained.classes, "tiny (zoo-tiny 1.0)", trained.info.versions["torch"], "full", "24 pixels"):
         assert fact in words
     alternatives = " ".join(image["alt"] for image in page.all("img"))
     for drawing in ("Confusion matrix of 3", "Reliability", "Loss over 6", "Accuracy over 6", "Learning rate over 6"):

@@ -16,7 +16,9 @@ from zoo.registry import registry
 from zoo.registry.core import Registry
 from zoo.runs.loggers import CsvLogger, TensorBoardLogger, scalar_name
 from zoo.specs import LoggerSpec
-from zoo.training.history import History
+from zoo.training.listeners import open_logger, open_loggers
+
+from ..refusals import refused
 
 PLAIN = {"epochs": 2, "image_size": 16, "batch_size": 16, "augment": "none"}
 ROW = {
@@ -161,12 +163,16 @@ class Wire:
 
 
 def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
-    journal, wire = History(tmp_path, Reporter()), Wire()
-    journal.open("acme:wire", LoggerSpec(name="wire", create=wire))
-    journal.open("csv", LoggerSpec(name="csv", create=CsvLogger))
-    for _ in range(4):
-        journal.add(dict(ROW))
-    journal.close()
+    wire, reporter = Wire(), Reporter()
+    opened = [
+        open_logger("acme:wire", LoggerSpec(name="wire", create=wire), tmp_path, reporter),
+        open_logger("csv", LoggerSpec(name="csv", create=CsvLogger), tmp_path, reporter),
+    ]
+    for epoch in range(1, 5):
+        for each in opened:
+            each.on_epoch_end({"epoch": epoch, **ROW}, better=True)
+    for each in opened:
+        each.close()
     said = capsys.readouterr().err
     sentence = "The logger 'acme:wire' failed and gets no further epochs: ConnectionError: no route to host.\n"
     assert said.count("acme:wire") == said.count(sentence) == 1
@@ -174,12 +180,13 @@ def test_a_logger_that_fails_is_named_once_and_dropped(tmp_path, capsys):
     assert len(rows(tmp_path)) == 4
 
 
-def test_a_logger_that_fails_at_its_end_keeps_no_other_from_closing(tmp_path, capsys):
-    journal, first, last = History(tmp_path, Reporter()), Wire(fails="close"), Wire(fails="close")
-    journal.open("first", LoggerSpec(name="first", create=first))
-    journal.open("last", LoggerSpec(name="last", create=last))
-    journal.close()
-    assert first.calls == last.calls == ["closed"]
+def test_a_logger_that_fails_at_its_end_keeps_no_other_from_closing(tmp_path, monkeypatch, capsys):
+    wires = {"first": Wire(fails="close"), "last": Wire(fails="close")}
+    found = {name: types.SimpleNamespace(name=name, spec=LoggerSpec(name=name, create=wires[name])) for name in wires}
+    monkeypatch.setattr(Registry, "logger", lambda self, name: found[name])
+    with open_loggers(tuple(wires), tmp_path, Reporter()):
+        pass
+    assert wires["first"].calls == wires["last"].calls == ["closed"]
     assert len(re.findall("failed at its end: ConnectionError: no route to host", capsys.readouterr().err)) == 2
 
 
@@ -189,7 +196,7 @@ def test_a_training_outlives_a_plugins_logger(bars, tmp_path, monkeypatch, capsy
     original = Registry.logger
     monkeypatch.setattr(Registry, "logger", lambda self, name: found if name == "wire" else original(self, name))
     run = zoo.train("tiny", bars, output=tmp_path / "run", loggers="wire,csv", progress=True, **PLAIN | {"epochs": 3})
-    assert run.info["status"] == "finished"
+    assert run.info.status == "finished"
     assert len(rows(run.path)) == 3
     assert wire.calls == [1, 2, "closed"]
     assert "The logger 'wire' failed" in capsys.readouterr().err
@@ -199,8 +206,8 @@ def test_a_logger_that_cannot_start_is_an_error_of_its_plugin(tmp_path):
     def create(folder):
         raise ConnectionError("no route to host")
 
-    with pytest.raises(PluginError, match="The logger 'wire' cannot start: ConnectionError: no route to host"):
-        History(tmp_path, Reporter(quiet=True)).open("wire", LoggerSpec(name="wire", create=create))
+    with refused("logger-failed", "'wire'", "ConnectionError: no route to host", kind=PluginError):
+        open_logger("wire", LoggerSpec(name="wire", create=create), tmp_path, Reporter(quiet=True))
 
 
 def test_listing_loggers_imports_neither_torch_nor_tensorboard():

@@ -17,6 +17,7 @@ from zoo.models.pretrained import WeightsReport
 from zoo.progress import Reporter, in_words
 from zoo.recipes.recipe import Recipe
 from zoo.registry import Registry, registry
+from zoo.runs.info import PhasePlan
 from zoo.specs import PreprocessSpec, Stage
 from zoo.training import advice, duration
 from zoo.training.advice import overfitting
@@ -29,8 +30,8 @@ from zoo.training.duration import (
     stage_seconds,
 )
 from zoo.training.history import History
-from zoo.training.setup import prepare
-from zoo.training.strategies import PhasePlan
+from zoo.training.listeners import Console
+from zoo.training.setup import prepare, resolve
 from zoo.training.train import train
 
 QUIET = Reporter(quiet=True)
@@ -38,7 +39,7 @@ QUIET = Reporter(quiet=True)
 
 def setup(bars, **options):
     recipe = Recipe.make(backbone="tiny", dataset=str(bars), image_size=16, device="cpu", **options)
-    return prepare(recipe, registry().backbone("tiny").spec, QUIET)
+    return prepare(resolve(recipe), QUIET)
 
 
 def rows(train_top1: float, val_top1: float) -> list[dict]:
@@ -256,11 +257,13 @@ def test_the_running_figures_are_those_of_the_epoch_so_far(bars, tmp_path, capsy
 
 @pytest.mark.parametrize(("monitor", "starred"), [("loss", "*  "), ("accuracy", "***")])
 def test_the_star_stands_at_the_figure_that_chose(tmp_path, capsys, monitor, starred):
-    history = History(tmp_path, Reporter(), monitor)
-    history.begin(3)
+    history = History(tmp_path, monitor)
+    console = Console(Reporter(), history.monitored)
+    console.on_fit_start(3)
     for loss, top1 in ((0.5, 0.7), (0.6, 0.8), (0.7, 0.9)):
         figures = {"train_loss": 0.1, "train_top1": 0.9, "val_loss": loss, "val_top1": top1}
-        history.add({"phase": "full", **figures, "seconds": 1.0, "images_per_second": 10.0})
+        row, better = history.add({"phase": "full", **figures, "seconds": 1.0, "images_per_second": 10.0})
+        console.on_epoch_end(row, better=better)
     legend, heading, *lines = capsys.readouterr().err.strip().splitlines()
     assert legend == f"* is the best validation {monitor} so far: the weights of that epoch are kept."
     title = "val loss" if monitor == "loss" else "val acc"

@@ -67,17 +67,17 @@ def test_one_of_several_has_a_number(machine):
     with pytest.raises(UsageError, match="no device cuda:2") as error:
         choose_device("cuda:2")
     assert error.value.remedy == "Give --device cuda:0 to cuda:1."
-    assert count_processes(recipe(devices=2), "cuda") == (2, 1)
+    assert count_processes("cuda", 2, None, 64) == (2, 1)
     with pytest.raises(UsageError, match="cuda:1 is one device, and 2 processes need one each"):
-        count_processes(recipe(devices=2), "cuda:1")
+        count_processes("cuda:1", 2, None, 64)
 
 
 @pytest.mark.parametrize("kind", ["mps", "xpu"])
 def test_other_gpus_compute_in_fp32(machine, kind):
     machine(**{kind: 1})
-    assert choose_machine(recipe())[:2] == (kind, "fp32")
+    assert choose_machine("auto", "auto")[:2] == (kind, "fp32")
     with pytest.raises(UsageError, match=f"Training on {kind} computes in fp32"):
-        choose_machine(recipe(device=kind, precision="bf16"))
+        choose_machine(kind, "bf16")
 
 
 def test_fabric_takes_an_intel_gpu(monkeypatch):

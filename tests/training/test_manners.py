@@ -36,7 +36,7 @@ def test_one_that_fails_does_not_either(bars, tmp_path, monkeypatch):
     def fail(*_):
         assert torch.are_deterministic_algorithms_enabled()
         torch.set_num_threads(1)
-        raise TrainingError("It failed.", "Mend it.")
+        raise TrainingError("It failed.", "Fix it.")
 
     monkeypatch.setattr("zoo.training.loop.Trainer.batch_loss", fail)
     before = state()

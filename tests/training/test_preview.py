@@ -18,8 +18,8 @@ from zoo.registry import registry
 from zoo.report.contact_sheet import GAP, LEADING
 from zoo.training.batches import Views
 from zoo.training.preview import MOST_SIDE, choose, displayed, make_preview
-from zoo.training.setup import decode_splits, prepare
-from zoo.transforms.augment import Policy, make_policy
+from zoo.training.setup import decode_splits, prepare, resolve
+from zoo.transforms.augment import Policy
 
 from ..conftest import write_folder
 
@@ -55,9 +55,9 @@ def fields(sheet, rows, columns, side=120, font_size=11):
 )
 def test_its_pixels_are_those_of_a_training(bars, options):
     recipe, preview = made(bars, **options)
-    setup = prepare(recipe, registry().backbone("tiny").spec, QUIET)
+    setup = prepare(resolve(recipe), QUIET)
     stores = decode_splits(setup, QUIET)
-    policy = make_policy(recipe, setup.plan.augment)
+    policy = setup.policy
     views = Views(*stores, policy, torch.Generator().manual_seed(recipe.seed + 1), torch.device("cpu"))
     chosen = torch.from_numpy(choose(stores[0].labels, 4, recipe.seed))
     columns = [views.plain(stores[0], chosen), *(views.varied(chosen) for _ in range(3))]
@@ -70,14 +70,14 @@ def test_its_pixels_are_those_of_a_training(bars, options):
 def test_denormalised_pixels_are_the_pictures_own(bars):
     recipe, preview = made(bars, augment="none", image_size=24, mean="0.2,0.4,0.6", std="0.3,0.2,0.1")
     shown = fields(preview.sheet, 1, 4)[0, :, ::5, ::5]
-    setup = prepare(recipe, registry().backbone("tiny").spec, QUIET)
+    setup = prepare(resolve(recipe), QUIET)
     train = decode_splits(setup, QUIET)[0]
     assert np.array_equal(shown, train.pixels.take(choose(train.labels, 4, 0)))
 
 
 def test_what_is_erased_is_nothing_to_the_network(bars):
     recipe = Recipe.make(backbone="tiny", dataset=str(bars), image_size=24, augment="none", erase=1, mean="0.2,0.4,0.6")
-    stores = decode_splits(prepare(recipe, registry().backbone("tiny").spec, QUIET), QUIET)
+    stores = decode_splits(prepare(resolve(recipe), QUIET), QUIET)
     views = Views(*stores, Policy(erase=1), torch.Generator().manual_seed(0), torch.device("cpu"))
     erased = (views.varied(torch.arange(50)).abs() < 1e-5).all(1).float().mean((1, 2))
     assert erased.min() > 0.01
@@ -189,11 +189,11 @@ def test_its_options_are_those_that_concern_pictures():
         ([], "A preview needs a dataset.", "zoo preview DATASET"),
         (["minst"], "no dataset named 'minst'", "mnist"),
         (["{bars}", "--backbone", "resnet81"], "no backbone named 'resnet81'", "resnet18"),
-        (["--recipe", "folder-resnet18"], "leaves the dataset to you", "zoo preview --recipe folder-resnet18 DATASET"),
-        (["--recipe", "folder-resnet18", "--backbone", "tiny"], "leaves the dataset to you", "DATASET"),
+        (["--recipe", "folder-resnet18"], "names no dataset", "zoo preview --recipe folder-resnet18 DATASET"),
+        (["--recipe", "folder-resnet18", "--backbone", "tiny"], "names no dataset", "DATASET"),
         (["{bars}", "--crop", "2,3"], "crop cannot be '2,3'", "--crop a range"),
         (["{bars}", "--output", "sheet.jpg"], "'sheet.jpg' is not named so", "NAME.png"),
-        (["{bars}", "--output", "no/sheet.png"], "There is no folder no", "--output"),
+        (["{bars}", "--output", "no/sheet.png"], "The folder no was not found", "--output"),
         (["{bars}", "--output", "folder.png"], "folder.png is a folder", "--output"),
         (["{bars}", "--count", "0"], "--count cannot be '0'", "Give a whole number from 1 to 1000."),
         (["{bars}", "--augment", "strnog"], "'strnog'", "strong"),

@@ -95,9 +95,9 @@ def test_what_goes_on_ends_as_what_was_never_interrupted(bars, tmp_path, monkeyp
     options = BASE | options
     whole = train(bars, tmp_path, name="whole", **options)
     folder = ended(monkeypatch, bars, tmp_path, after=after, **options)
-    assert Run(folder).info["status"] != "finished"
+    assert Run(folder).info.status != "finished"
     resumed = zoo.resume(folder)
-    assert resumed.info["status"] == "finished"
+    assert resumed.info.status == "finished"
     assert same(whole, resumed)
 
 
@@ -136,7 +136,7 @@ def test_a_run_that_ended_in_its_final_figures_only_needs_those(bars, tmp_path, 
         patch.setattr("zoo.training.train.final_figures", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             train(bars, tmp_path, **BASE)
-    assert Run(tmp_path / "run").info["status"] == "trained"
+    assert Run(tmp_path / "run").info.status == "trained"
     monkeypatch.setattr(Trainer, "batch_loss", None)
     assert zoo.resume(tmp_path / "run").metrics["num_pictures"] == 18
 
@@ -150,7 +150,7 @@ def test_a_resumed_run_says_what_is_different(bars, tmp_path, monkeypatch, capsy
     (folder / "run.json").write_text(json.dumps(info))
     run = zoo.resume(folder, progress=True)
     assert "Not what the run began with: threads, PyTorch." in capsys.readouterr().err
-    assert len(run.info["resumed"]) == 1
+    assert len(run.info.resumed) == 1
 
 
 @pytest.mark.usefixtures("fine")
@@ -190,7 +190,7 @@ def test_a_time_budget_counts_what_was_spent(bars, tmp_path, monkeypatch):
 
 
 def test_what_cannot_go_on_says_why(trained, bars, tmp_path):
-    with pytest.raises(UsageError, match="There is no run at"):
+    with pytest.raises(UsageError, match="No run was found at"):
         zoo.resume(tmp_path)
     with pytest.raises(UsageError, match="is finished"):
         zoo.resume(trained.path)
@@ -214,7 +214,7 @@ def test_a_run_that_is_being_trained_is_left_alone(bars, tmp_path, monkeypatch):
     folder = ended(monkeypatch, bars, tmp_path, after=12, **BASE)
     with in_use(folder), pytest.raises(UsageError, match="A training is at work in"):
         zoo.resume(folder)
-    assert zoo.resume(folder).info["status"] == "finished"
+    assert zoo.resume(folder).info.status == "finished"
 
 
 # --- SIGKILL, from outside
@@ -256,7 +256,7 @@ def killed_and_resumed(bars, uninterrupted, tmp_path, seed):
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()
-        if Run(output).info["status"] == "finished":
+        if Run(output).info.status == "finished":
             break
         process = start("--resume", output)
     else:
@@ -310,8 +310,8 @@ def test_an_interrupt_behind_a_row_keeps_the_weights_of_that_row(bars, tmp_path,
     monkeypatch.undo()
     run = Run(tmp_path / "stopped")
     logits, labels = classify(run.classifier(), run.dataset().val)
-    assert run.info["best_epoch"] == 2
-    assert summarise(logits, labels)["loss"] == pytest.approx(run.info["validation"]["val_loss"], abs=2e-3)
+    assert run.info.best_epoch == 2
+    assert summarise(logits, labels)["loss"] == pytest.approx(run.info.validation["val_loss"], abs=2e-3)
 
 
 def test_the_same_pytorch_is_not_called_another(bars, tmp_path, monkeypatch, capsys):
@@ -323,4 +323,4 @@ def test_the_same_pytorch_is_not_called_another(bars, tmp_path, monkeypatch, cap
     zoo.resume(tmp_path / "run", progress=True)
     said = capsys.readouterr().err
     assert "Not what the run began with" not in said
-    assert "Goes on after 1 epochs; the best so far is epoch 1." in said
+    assert "Continues after 1 epochs. The best epoch so far is 1." in said

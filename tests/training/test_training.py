@@ -16,7 +16,7 @@ from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.runs.run import Run, create_folder, latest_run, list_runs
-from zoo.training.setup import prepare
+from zoo.training.setup import prepare, resolve
 
 from ..conftest import write_folder
 from ..watch import classify, interrupt_after, undrawn
@@ -56,9 +56,9 @@ def test_a_run_leaves_what_it_promises(trained):
     assert promised <= names
     assert not [name for name in names if name.endswith(".tmp")]
     assert tomllib.loads((trained.path / "recipe.toml").read_text())["learning_rate"] == 0.01
-    assert trained.info["status"] == "finished"
-    assert trained.info["metrics_split"] == "test"
-    assert trained.info["backbone_plugin"] == "zoo-tiny 1.0"
+    assert trained.info.status == "finished"
+    assert trained.info.metrics_split == "test"
+    assert trained.info.backbone_plugin == "zoo-tiny 1.0"
     for plot in ("curves.png", "confusion.png"):
         assert np.asarray(Image.open(trained.path / plot)).std() > 10
 
@@ -79,7 +79,7 @@ def test_the_best_epoch_is_the_one_that_is_kept(bars, tmp_path):
     run = train(bars, tmp_path, epochs=12, learning_rate=0.05, schedule="step", seed=3)
     losses = [float(row["val_loss"]) for row in rows(run)]
     best = 1 + losses.index(min(losses))
-    assert run.info["best_epoch"] == best < 12
+    assert run.info.best_epoch == best < 12
     logits, labels = classify(run.classifier(), run.dataset().val)
     assert summarise(logits, labels)["loss"] == pytest.approx(min(losses), rel=0.02)
     assert min(losses) < 0.98 * losses[-1]
@@ -88,7 +88,7 @@ def test_the_best_epoch_is_the_one_that_is_kept(bars, tmp_path):
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5"])
 def test_batchnorm_averages_soon_enough_for_a_short_training(bars, name):
     recipe = Recipe.make(backbone=name, dataset=str(bars), weights="none")
-    network = prepare(recipe, registry().backbone(name).spec, Reporter(quiet=True)).network
+    network = prepare(resolve(recipe), Reporter(quiet=True)).network
     assert {m.momentum for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
 
 
@@ -102,7 +102,9 @@ def test_batchnorm_that_averages_sooner_or_over_all_steps_stays(bars, own, used)
         return network
 
     recipe = Recipe.make(backbone="tiny", dataset=str(bars), weights="none")
-    setup = prepare(recipe, dataclasses.replace(spec, build=build), Reporter(quiet=True))
+    resolved = resolve(recipe)
+    backbone = dataclasses.replace(resolved.backbone, resolve=lambda: dataclasses.replace(spec, build=build))
+    setup = prepare(dataclasses.replace(resolved, backbone=backbone), Reporter(quiet=True))
     assert setup.network[0][1].momentum == used
 
 
@@ -138,7 +140,7 @@ def test_the_stored_head_gives_the_validation_accuracy_of_the_whole_network(bars
     run = train(bars, tmp_path, strategy="head", epochs=10)
     dataset = run.dataset()
     logits, labels = classify(run.classifier(), dataset.val)
-    best = rows(run)[run.info["best_epoch"] - 1]
+    best = rows(run)[run.info.best_epoch - 1]
     assert (logits.argmax(1) == labels).mean() == pytest.approx(float(best["val_top1"]))
     assert summarise(logits, labels)["loss"] == pytest.approx(float(best["val_loss"]), abs=0.02)
 
@@ -164,19 +166,19 @@ def test_every_optimizer_and_schedule_trains(bars, tmp_path, optimizer, schedule
 
 def test_early_stopping_ends_a_training_that_stands_still(bars, tmp_path):
     run = train(bars, tmp_path, epochs=50, learning_rate=1e-12, early_stopping=2)
-    assert len(rows(run)) == run.info["best_epoch"] + 2 < 50
+    assert len(rows(run)) == run.info.best_epoch + 2 < 50
 
 
 def test_a_folder_without_a_test_split_reports_validation(tmp_path):
     run = train(write_folder(tmp_path / "data", {"train": 10, "val": 2}), tmp_path)
-    assert run.info["metrics_split"] == "validation"
+    assert run.info.metrics_split == "validation"
     assert run.metrics["num_pictures"] == 6
 
 
 def test_a_bare_folder_gives_a_tenth_to_validation(tmp_path):
     data = write_folder(tmp_path / "data", {"": 20})
     run = train(data, tmp_path)
-    assert run.info["metrics_split"] == "validation"
+    assert run.info.metrics_split == "validation"
     assert run.metrics["num_pictures"] == 6
 
 
@@ -201,7 +203,7 @@ def test_a_diverging_loss_stops_the_run_and_keeps_the_best(bars, tmp_path, monke
     with pytest.raises(TrainingError, match=f"in epoch {2 if what == 'val' else 3}, .+\\. Epoch [12] is kept"):
         train(bars, tmp_path, epochs=5)
     run = Run(tmp_path / "run")
-    assert run.info["status"] == "failed"
+    assert run.info.status == "failed"
     assert len(rows(run)) == (1 if what == "val" else 2)
     assert run.classifier().classes == ("bar", "line", "slope")
 
@@ -211,7 +213,7 @@ def test_an_interrupted_run_keeps_what_there_is(bars, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(bars, tmp_path, epochs=5)
     run = Run(tmp_path / "run")
-    assert run.info["status"] == "interrupted"
+    assert run.info.status == "interrupted"
     assert len(rows(run)) == 2
     assert (run.path / "curves.png").exists()
     assert run.classifier().classes == ("bar", "line", "slope")
@@ -238,7 +240,7 @@ def test_unreadable_pictures_are_named_counted_and_left_out(bars, tmp_path, caps
     assert said.count("Left out: ") == 2
     assert "000.png" in said
     assert "001.png" in said
-    assert len(run.info["unreadable"]) == 2
+    assert len(run.info.unreadable) == 2
     assert run.metrics["num_pictures"] == 17
 
 
@@ -250,7 +252,7 @@ def test_too_many_unreadable_test_pictures_stop_the_final_figures(bars, tmp_path
         train(data, tmp_path)
     with pytest.raises(TrainingError, match="No test picture can be read"):
         train(data, tmp_path / "again", max_unreadable=1.0)
-    assert Run(tmp_path / "run").info["status"] == "trained"
+    assert Run(tmp_path / "run").info.status == "trained"
 
 
 def test_a_class_without_a_readable_picture_stops(bars, tmp_path):
@@ -334,8 +336,8 @@ def test_a_run_is_found_again_from_another_folder(bars, tmp_path, monkeypatch):
 def test_weights_of_a_run_bring_their_preprocessing(trained, bars, tmp_path):
     run = train(bars, tmp_path, weights=str(trained.path / "best.safetensors"), image_size=None, epochs=1)
     assert run.preprocess == trained.preprocess
-    assert run.info["plan"]["strategy"] == "finetune"
-    assert run.info["weights"]["name"] == "best.safetensors"
+    assert run.info.plan.strategy == "finetune"
+    assert run.info.weights.name == "best.safetensors"
 
 
 def test_damaged_weights_are_named(trained, tmp_path):
@@ -346,7 +348,7 @@ def test_damaged_weights_are_named(trained, tmp_path):
 
 
 def test_a_folder_without_a_run_says_so(tmp_path):
-    with pytest.raises(UsageError, match="There is no run at"):
+    with pytest.raises(UsageError, match="No run was found at"):
         Run(tmp_path)
-    with pytest.raises(UsageError, match="There is no run under"):
+    with pytest.raises(UsageError, match="No run was found under"):
         latest_run(tmp_path)

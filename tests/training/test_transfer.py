@@ -25,7 +25,7 @@ EVERY = {"stem", "body", "head"}
 
 
 @pytest.fixture
-def stranger(monkeypatch):
+def foreign(monkeypatch):
     return partial(add_backbone, monkeypatch)
 
 
@@ -87,10 +87,10 @@ def test_the_statistics_of_pretrained_weights_stay_while_their_layers_train(lear
 
 
 @pytest.mark.parametrize("kind", UNSPLITTABLE)
-def test_a_network_that_cannot_be_split_trains_behind_frozen_stages(learn, stranger, phases, capsys, kind):
-    stranger(kind)
+def test_a_network_that_cannot_be_split_trains_behind_frozen_stages(learn, foreign, phases, capsys, kind):
+    foreign(kind)
     run = learn(
-        backbone="stranger",
+        backbone="foreign",
         strategy="full",
         freeze_until="body",
         epochs=5,
@@ -106,9 +106,9 @@ def test_a_network_that_cannot_be_split_trains_behind_frozen_stages(learn, stran
 
 
 @pytest.mark.parametrize("kind", UNSPLITTABLE)
-def test_the_head_of_a_network_that_cannot_be_split_trains_on_stored_features(learn, stranger, phases, capsys, kind):
-    stranger(kind)
-    run = learn(backbone="stranger", strategy="head", epochs=10, progress=True)
+def test_the_head_of_a_network_that_cannot_be_split_trains_on_stored_features(learn, foreign, phases, capsys, kind):
+    foreign(kind)
+    run = learn(backbone="foreign", strategy="head", epochs=10, progress=True)
     assert "The frozen stages (stem to body) are computed once" in capsys.readouterr().err
     assert stages(phases[0].moved) == {"head"}
     assert run.metrics["top1"] > 0.5
@@ -167,7 +167,7 @@ def test_last_ckpt_holds_the_weights_that_training_would_go_on_with(learn, phase
 @pytest.mark.parametrize("strategy", ["head", "finetune", "gradual", "full"])
 def test_the_figures_of_the_best_epoch_are_those_of_the_kept_classifier(learn, strategy):
     run = learn(strategy=strategy, epochs=5, learning_rate=0.005, augment="light")
-    best = rows(run)[run.info["best_epoch"] - 1]
+    best = rows(run)[run.info.best_epoch - 1]
     logits, labels = classify(run.classifier(), run.dataset().val)
     assert summarise(logits, labels)["loss"] == pytest.approx(float(best["val_loss"]), rel=0.01)
 
@@ -221,7 +221,7 @@ def test_the_places_of_features_give_one_result(learn, capsys, monkeypatch, stra
     assert "MiB of features in memory." in said["memory"]
     assert "MiB of features in a file." in said["file"]
     for place, budget in (("anew", "0"), ("full disk", "1KB")):
-        no_room = "computed in each epoch: there is no room for their features"
+        no_room = "computed in each epoch: their features do not fit into --cache-budget"
         assert f"{no_room} (--cache-budget {budget})." in said[place]
     for place in ("file", "anew", "full disk"):
         assert losses[place] == pytest.approx(losses["memory"], rel=1e-3), place
@@ -317,7 +317,7 @@ def test_stages_unfreeze_evenly(learn):
     assert [row["phase"] for row in rows(run)] == ["head"] * 2 + ["body"] * 2 + ["stem"] * 3
 
 
-def test_a_network_that_can_be_split_learns_behind_a_frozen_stem(learn, stranger):
-    stranger(Small)
-    run = learn(backbone="stranger", strategy="full", freeze_until="body", epochs=5, learning_rate=0.01)
+def test_a_network_that_can_be_split_learns_behind_a_frozen_stem(learn, foreign):
+    foreign(Small)
+    run = learn(backbone="foreign", strategy="full", freeze_until="body", epochs=5, learning_rate=0.01)
     assert run.metrics["top1"] > 0.5

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 import zoo
 from zoo.errors import UsageError
-from zoo.recipes.recipe import Recipe
 from zoo.runs.run import Run
 from zoo.training.distributed import World, count_processes
 
@@ -68,7 +67,7 @@ def test_two_processes_give_the_result_of_one(bars, tmp_path, case):
     assert "2 processes" in result.stderr.replace("\n", " ")
     alike(tmp_path / "1", tmp_path / "2")
     run_of_two = Run(tmp_path / "2")
-    assert run_of_two.info["machine"]["processes"] == 2
+    assert run_of_two.info.machine.processes == 2
     if case == "stored features":
         predictor = zoo.load(zoo.export(run_of_two, "onnx").path)
         pictures = sorted((bars / "test").rglob("*.png"))
@@ -95,9 +94,9 @@ def test_torchrun_starts_the_processes_and_one_goes_on_with_what_two_began(bars,
     )
     result = run(*launcher, *command, "--output", tmp_path / "run")
     assert result.returncode == 0, result.stderr
-    assert Run(tmp_path / "run").info["machine"]["processes"] == 2
+    assert Run(tmp_path / "run").info.machine.processes == 2
     info = Run(tmp_path / "run")
-    info.info["status"] = "interrupted"
+    info.info.status = "interrupted"
     info.save()
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["random"]["cpu"].shape[0] == 2
@@ -132,38 +131,34 @@ def test_no_thread_of_the_process_group_outlives_the_interpreter(bars, tmp_path)
     assert result.stdout.splitlines() == ["left: []"] * 2
 
 
-def recipe(**options):
-    return Recipe.make(backbone="tiny", dataset="mnist", **options)
-
-
 def test_what_this_machine_does_not_have_is_refused(monkeypatch):
     for name in ("MASTER_ADDR", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
-    assert count_processes(recipe(), "cpu") == (1, 1)
+    assert count_processes("cpu", None, None, 64) == (1, 1)
     cores = os.cpu_count()
     with pytest.raises(UsageError, match=f"This machine has {cores} CPU cores?, not {cores + 1}") as error:
-        count_processes(recipe(devices=cores + 1), "cpu")
+        count_processes("cpu", cores + 1, None, 64)
     assert f"--devices {cores} or fewer" in error.value.remedy
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(UsageError, match="This machine has 1 GPU, not 2"):
-        count_processes(recipe(devices=2), "cuda")
+        count_processes("cuda", 2, None, 64)
     with pytest.raises(UsageError, match="Nothing says where the first of the 3 machines is"):
-        count_processes(recipe(nodes=3), "cpu")
+        count_processes("cpu", None, 3, 64)
     monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
-    assert count_processes(recipe(nodes=3), "cpu") == (1, 3)
+    assert count_processes("cpu", None, 3, 64) == (1, 3)
     with pytest.raises(UsageError, match="A batch of 4 cannot be shared by 3 processes"):
-        count_processes(recipe(nodes=3, batch_size=4), "cpu")
+        count_processes("cpu", None, 3, 4)
 
 
 def test_torchrun_is_asked_for_the_number_of_processes(monkeypatch):
     for name, value in {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.distributed.is_torchelastic_launched", lambda: True)
-    assert count_processes(recipe(), "cpu") == count_processes(recipe(devices=2, nodes=3), "cpu") == (2, 3)
+    assert count_processes("cpu", None, None, 64) == count_processes("cpu", 2, 3, 64) == (2, 3)
     with pytest.raises(UsageError, match="torchrun started 3 x 2 processes, which --devices and --nodes contradict"):
-        count_processes(recipe(devices=3), "cpu")
+        count_processes("cpu", 3, None, 64)
     with pytest.raises(UsageError, match="A batch of 11 cannot be shared by 6 processes"):
-        count_processes(recipe(batch_size=11), "cpu")
+        count_processes("cpu", None, None, 11)
 
 
 def test_one_process_takes_every_row():

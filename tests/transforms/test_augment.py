@@ -12,6 +12,7 @@ from zoo.errors import UsageError
 from zoo.recipes.recipe import Recipe
 from zoo.registry.validation import spec_fault
 from zoo.specs import DatasetSpec
+from zoo.training.plan import variation
 from zoo.transforms.augment import POLICIES, Draws, Policy, augment, describe, draw, make_policy
 from zoo.transforms.augment.trivial import LEVELS, NAMES
 
@@ -413,7 +414,7 @@ def recipe(**options) -> Recipe:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_alone_is_itself(name):
-    assert make_policy(recipe(), name) is POLICIES[name]
+    assert make_policy(name, {}) is POLICIES[name]
 
 
 @pytest.mark.parametrize(
@@ -435,7 +436,7 @@ def test_a_policy_alone_is_itself(name):
 )
 @pytest.mark.parametrize("name", POLICIES)
 def test_an_option_stands_in_place_of_the_policys_own(name, options, fields):
-    whole = make_policy(recipe(**options), name)
+    whole = make_policy(name, variation(recipe(**options)))
     before = POLICIES[name] or Policy()
     for field in Policy.__dataclass_fields__:
         assert getattr(whole, field) == fields.get(field, getattr(before, field))

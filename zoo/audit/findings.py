@@ -35,14 +35,18 @@ class Report:
         return not any(problem.stops for problem in self.problems)
 
 
-def conclude(found: Scan, classes: Sequence[str]) -> Report:
-    """The facts, duplicates and problems of a scanned dataset."""
+def conclude(found: Scan, classes: Sequence[str], *, max_unreadable: float) -> Report:
+    """The facts, duplicates and problems of a scanned dataset.
+
+    Args:
+        max_unreadable: the largest share of unreadable pictures that a training accepts.
+    """
     doubles = find_doubles(found)
     return Report(
         classes=tuple(classes),
         splits={split: _facts(found, split, classes) for split in found.splits},
         doubles=doubles,
-        problems=find_problems(found, doubles, classes),
+        problems=find_problems(found, doubles, classes, max_unreadable),
     )
 
 

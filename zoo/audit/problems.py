@@ -10,7 +10,6 @@ import numpy as np
 
 from zoo.audit.duplicates import Double
 from zoo.audit.scan import Scan
-from zoo.recipes.recipe import Recipe
 
 FEW = 5  # pictures of a class
 IMBALANCE = 10  # times as many pictures in the largest class as in the smallest
@@ -40,10 +39,12 @@ class Problem:
     stops: bool = False
 
 
-def find_problems(found: Scan, doubles: Sequence[Double], classes: Sequence[str]) -> tuple[Problem, ...]:
+def find_problems(
+    found: Scan, doubles: Sequence[Double], classes: Sequence[str], max_unreadable: float
+) -> tuple[Problem, ...]:
     """All problems, errors first."""
     problems = [
-        *_unreadable(found, classes),
+        *_unreadable(found, classes, max_unreadable),
         *_shared(found, doubles),
         *_conflicts(found, doubles, classes),
         *_copies(found, doubles),
@@ -59,13 +60,13 @@ def class_counts(found: Scan, split: str, num_classes: int) -> np.ndarray:
     return np.bincount(found.labels[numbers][found.readable[numbers]], minlength=num_classes)
 
 
-def _unreadable(found: Scan, classes: Sequence[str]) -> Iterator[Problem]:
+def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> Iterator[Problem]:
     for split in found.splits:
         numbers = found.numbers(split).tolist()
         reasons = tuple(found.unreadable[number] for number in numbers if number in found.unreadable)
-        stops = len(reasons) > Recipe.max_unreadable * len(numbers)
+        stops = len(reasons) > max_unreadable * len(numbers)
         if reasons:
-            share = f"more than {Recipe.max_unreadable:.0%}, where a training stops" if stops else "left out"
+            share = f"more than {max_unreadable:.0%}, where a training stops" if stops else "left out"
             yield Problem(
                 severity="error" if stops else "warning",
                 kind="unreadable",

@@ -23,22 +23,28 @@ MEBI = 2**20
 def bench(
     artifacts: Annotated[list[Path], typer.Argument(help="Files that `zoo export` wrote.")],
     *,
-    batch_sizes: Annotated[str, typer.Option(metavar="N,N,…", help="Pictures in a call.")] = "1,8,32",
+    batch_sizes: Annotated[str, typer.Option(metavar="N,N,…", help="Batch sizes to measure.")] = "1,8,32",
     threads: Annotated[
-        str | None, typer.Option(metavar="N,N,…", help="Threads. Default: 1, and all cores.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="N,N,…", help="Numbers of threads to measure. Default: 1, and all cores.", show_default=False
+        ),
     ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(
-            min=0.01, help="Time for each setting. Default: 3, or less where there are many.", show_default=False
+            min=0.01,
+            help="Seconds for each setting. Default: 3, or less if there are many settings.",
+            show_default=False,
         ),
     ] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Of the pictures. Default: the network's own.", show_default=False)
+        str | None,
+        typer.Option(metavar="HxW", help="Size of the pictures. Default: the network's own.", show_default=False),
     ] = None,
     device: ArtifactDevice = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: every round too.")] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw it too.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw a plot too.")] = None,
 ) -> None:
     """Measure exported files: latency, throughput and memory by batch size and threads.
 
@@ -93,7 +99,7 @@ def _numbers(option: str, text: str) -> list[int]:
     except ValueError:
         found = []
     if not found or found[0] < 1:
-        raise UsageError(f"{option} '{text}' is no list of numbers from 1.", f"Write them with commas: {option} 1,8")
+        raise UsageError(f"{option} cannot be '{text}'.", f"Give whole numbers from 1 with commas: {option} 1,8")
     return found
 
 
@@ -102,7 +108,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):  # noqa: PLR2004
-        raise UsageError(f"--size '{text}' is no height and width.", "Write both in pixels: --size 480x640")
+        raise UsageError(f"--size cannot be '{text}'.", "Give height and width in pixels: --size 480x640")
     return int(parts[0]), int(parts[1])
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove them; the next training decodes anew.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove them. The next training decodes its pictures again.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the decoded pictures that trainings share, or remove them."""
@@ -32,7 +34,7 @@ def cache(
     except OSError as error:
         raise DataError(
             f"The cache folder {folder()} cannot be used: {reason_of(error)}.",
-            "Mend or remove it, or name another cache with XDG_CACHE_HOME.",
+            "Fix or remove it, or set XDG_CACHE_HOME to another folder.",
         ) from None
 
 
@@ -48,7 +50,7 @@ def _clear(as_json: bool) -> None:
     if as_json:
         print_json({"freed_bytes": freed, "being_written": busy})
         return
-    typer.echo(f"Freed {_size(freed)}." + (f" {busy} more that a training is writing stay." if busy else ""))
+    typer.echo(f"Freed {_size(freed)}." + (f" {busy} more stay: a training is writing them." if busy else ""))
 
 
 def _print_json(found: list[Entry]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.recipes.place import PicturePlace
 from zoo.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -46,16 +47,16 @@ def check(
     from zoo.data.prepare import find_dataset, load_dataset
     from zoo.progress import Reporter
 
-    recipe = Recipe.make(backbone="", dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root)
-    find_dataset(recipe)
+    place = PicturePlace(dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root)
+    find_dataset(place)
     if output:
         make_folder(output)
-    spec, loaded = load_dataset(recipe)
+    spec, loaded = load_dataset(place)
     total = sum(len(split) for split in (loaded.train, loaded.val, loaded.test) if split)
     with Reporter().bar("Decoding", total) as advance:
         found = scan(loaded, advance)
     with stderr().status("Looking for duplicates"):
-        report = conclude(found, loaded.classes)
+        report = conclude(found, loaded.classes, max_unreadable=Recipe.defaults()["max_unreadable"])
     files = write_report(report, found, output) if output else []
     if as_json:
         from zoo.audit import as_json as plain

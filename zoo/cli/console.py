@@ -44,13 +44,13 @@ def process_number() -> int:
 
 
 def refused(error: OSError) -> ZooError:
-    """What the operating system refuses, for people: nobody nearer to it had a word for it."""
+    """The error for what the operating system refuses, where no other code has said it better."""
     reason = reason_of(error)
     if error.filename is not None:
-        return ZooError(f"'{error.filename}' cannot be used: {reason}.", "Name another, or mend that first.")
+        return ZooError(f"'{error.filename}' cannot be used: {reason}.", "Fix that, or name another.")
     if error.errno in NO_ROOM:
-        return ZooError(f"The output cannot be written: {reason}.", "Make room, or send it elsewhere.")
-    return ZooError(f"The operating system refuses: {reason}.", "Mend that, and give the command again.")
+        return ZooError(f"The output cannot be written: {reason}.", "Free some space, or write it elsewhere.")
+    return ZooError(f"The operating system refuses: {reason}.", "Fix it and run the command again.")
 
 
 def flush() -> None:

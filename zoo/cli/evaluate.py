@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
     from zoo.evaluation.pictures import EvalSet
     from zoo.evaluation.target import EvalTarget
-    from zoo.recipes.recipe import Recipe
+    from zoo.recipes.place import PicturePlace
 
 SHOWN_CLASSES = 20
 SHOWN_UNREADABLE = 20
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def _choose(
-    target: EvalTarget, place: Recipe, split: SplitName | None, *, own: bool, model: Path, named: bool
+    target: EvalTarget, place: PicturePlace, split: SplitName | None, *, own: bool, model: Path, named: bool
 ) -> EvalSet:
     from zoo.evaluation.pictures import choose
 
@@ -103,8 +103,8 @@ def _choose(
             raise
         kind = UsageError if isinstance(error, UsageError) else DataError
         raise kind(
-            f"The pictures that this model was trained on cannot be had: {error.cause}",
-            f"Bring them back, or name others: zoo evaluate {model} DATASET",
+            f"The pictures that this model was trained on were not found: {error.cause}",
+            f"Restore them, or name others: zoo evaluate {model} DATASET",
         ) from None
 
 
@@ -118,7 +118,7 @@ def _run(target: EvalTarget, eval_set: EvalSet, device: str) -> Evaluation:
 
 
 def _differences(target: EvalTarget, eval_set: EvalSet, found: Evaluation) -> list[str]:
-    """A sentence where the figures are not those that the model came with."""
+    """A sentence if the figures differ from those recorded with the model."""
     figures, split = target.recorded
     before, now = figures.get("num_pictures"), found.figures["num_pictures"]
     if split != eval_set.split_name or before in (None, now):

@@ -35,30 +35,32 @@ def export(
     takes: Annotated[
         Input,
         typer.Option(
-            "--input", help="pixels: uint8 pictures of any size. tensor: what the preprocessing makes of them."
+            "--input", help="pixels: uint8 pictures of any size. tensor: pictures that are preprocessed already."
         ),
     ] = "pixels",
-    precision: Annotated[Precision, typer.Option(help="Of the network in the file.")] = "fp32",
+    precision: Annotated[Precision, typer.Option(help="Number format of the network in the file.")] = "fp32",
     opset: Annotated[int | None, typer.Option(help="Version of ONNX operators. Default: 18.")] = None,
     external_data: Annotated[
-        bool, typer.Option("--external-data", help="Weights in a file of their own, for more than 2 GB.")
+        bool, typer.Option("--external-data", help="Write the weights to a separate file; needed above 2 GB.")
     ] = False,
-    parity: Annotated[Depth, typer.Option(help="Compare for about half a minute, or on every test picture.")] = "quick",
+    parity: Annotated[
+        Depth, typer.Option(help="quick: compare for about half a minute. full: on every test picture.")
+    ] = "quick",
     calibration_pictures: Annotated[
-        int | None, typer.Option(help="int8: how many training pictures tell the ranges. Default: 128.")
+        int | None, typer.Option(help="int8: number of training pictures that set the ranges. Default: 128.")
     ] = None,
     calibration_method: Annotated[
-        CalibrationMethod | None, typer.Option(help="int8: how they tell them. Default: minmax.")
+        CalibrationMethod | None, typer.Option(help="int8: how the ranges are set. Default: minmax.")
     ] = None,
     accuracy_budget: Annotated[
-        float | None, typer.Option(help="fp16, int8: points of accuracy that may be lost. Default: 1.")
+        float | None, typer.Option(help="fp16, int8: largest loss of accuracy, in points. Default: 1.")
     ] = None,
     time_limit: TimeLimit = ANSWER_SECONDS,
     output: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help="The file, its stem where there are several, or with a / at its end a folder that exists. "
+            help="File to write, the stem of several files, or an existing folder with a / at its end. "
             "Default: RUN/export/model.",
         ),
     ] = None,

@@ -38,7 +38,7 @@ def info(
     ] = False,
     image_size: Annotated[
         int | None,
-        typer.Option(min=1, help="With --shapes: side of the picture in pixels. Default: that of its weights."),
+        typer.Option(min=1, help="With --shapes: side of the picture in pixels. Default: the size of its weights."),
     ] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="With --shapes: number of classes. Default: 1000.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -46,7 +46,7 @@ def info(
         Path | None, typer.Option(metavar="FILE.md", help="Write the artifact's card as Markdown too.")
     ] = None,
 ) -> None:
-    """Say what a backbone, dataset, exporter, recipe, run or artifact is.
+    """Show the facts about a backbone, dataset, exporter, recipe, run or artifact.
 
     An artifact's card is read without loading the program in the file.
     """
@@ -62,7 +62,7 @@ def info(
         _artifact(path, as_json, model_card)
     elif model_card:
         raise UsageError(
-            f"'{subject}' is no file, and only artifacts have cards.", "Name a file that zoo export wrote."
+            f"'{subject}' is not a file, and only exported files have cards.", "Name a file that zoo export wrote."
         )
     elif not shapes and is_run(path):
         _run(path, as_json)
@@ -119,7 +119,7 @@ def _card_facts(card: Card, path: Path) -> Facts:
         ("versions", _pairs(card.versions)),
         ("content hash", card.content_hash),
     ]
-    # A stranger's line break must not look like the next fact.
+    # A line break in an untrusted file must not look like the next fact.
     return [(" ".join(name.split()), " ".join(value.split())) for name, value in facts]
 
 
@@ -149,7 +149,7 @@ def _run(path: Path, as_json: bool) -> None:
 
     run = Run(path)
     if as_json:
-        print_json({"run": str(path), "recipe": run.recipe.options(), **run.info})
+        print_json({"run": str(path), "recipe": run.recipe.options(), **run.info.facts()})
     else:
         print_facts(run_facts(run))
 
@@ -204,7 +204,7 @@ def _named(name: str) -> list[Registered[Spec]]:
         return registry().named(name)
     except UnknownNameError as unknown:
         if "/" in name:
-            raise UsageError(f"There is no run and no file at {name}.", "See `zoo list runs`.") from None
+            raise UsageError(f"No run and no file was found at {name}.", "See `zoo list runs`.") from None
         try:
             registry().exporter_for(name)
         except UsageError:
@@ -213,7 +213,7 @@ def _named(name: str) -> list[Registered[Spec]]:
                     unknown.cause, f"Did you mean the recipe {' or '.join(near)}? {unknown.remedy}"
                 ) from None
             raise unknown from None
-        raise UsageError(f"There is no file at {name}.", "Make one with: zoo export") from None
+        raise UsageError(f"The file {name} was not found.", "Make one with: zoo export") from None
 
 
 def _print_stages(size: int, classes: int, table: list[StageShape]) -> None:

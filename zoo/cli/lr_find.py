@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError
-from zoo.recipes.parsing import flag
+from zoo.recipes.values import flag
 
 
 def lr_find(**options: Any) -> None:
@@ -52,7 +52,7 @@ def lr_find(**options: Any) -> None:
         typer.echo(json.dumps({**found, "command": command, "plot": str(plot), **rows}))
         return
     if sweep.suggestion is None:
-        said = f"No suggestion: {sweep.reason}. Keep {sweep.present:.2g}, the rate that it has."
+        said = f"No suggestion: {sweep.reason}. Keep the present rate, {sweep.present:.2g}."
     else:
         said = f"Suggested learning rate: {sweep.suggestion:.2g}, where the loss falls fastest"
         said += f" (now: {sweep.present:.2g})"

@@ -10,7 +10,7 @@ from zoo.errors import MissingExtraError, UsageError, reason_of
 
 
 def check_target(path: Path, option: str, what: str, *suffixes: str) -> None:
-    """An hour of work must not end with a file that cannot be written, nor with one in the place of another kind.
+    """Checks an output path before the work starts: after an hour of work it is too late.
 
     Args:
         option: that names the file.
@@ -24,9 +24,9 @@ def check_target(path: Path, option: str, what: str, *suffixes: str) -> None:
         if path.is_dir():
             raise UsageError(f"{path} is a folder.", f"Name a file with {option}.")
         if path.suffix.lower() not in suffixes:
-            raise UsageError(f"{what}, and '{path}' is not named so.", f"Give {option} NAME{suffixes[0]}")
+            raise UsageError(f"{what}, and '{path}' has another suffix.", f"Give {option} NAME{suffixes[0]}")
         if not path.parent.is_dir():
-            raise UsageError(f"There is no folder {path.parent}.", f"Make it, or name another one with {option}.")
+            raise UsageError(f"The folder {path.parent} was not found.", f"Make it, or name another with {option}.")
         from zoo.files import temporary_name
 
         probe = temporary_name(path)
@@ -36,7 +36,7 @@ def check_target(path: Path, option: str, what: str, *suffixes: str) -> None:
 
 @contextmanager
 def writing(path: Path, option: str) -> Iterator[None]:
-    """What the operating system refuses becomes a `UsageError`."""
+    """Turns an error of the operating system into a `UsageError`."""
     try:
         yield
     except OSError as error:

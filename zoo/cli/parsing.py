@@ -1,4 +1,4 @@
-"""What Typer says of a command line that it cannot take, in the two sentences of every other error."""
+"""Typer's errors for a wrong command line, in the two sentences of every other error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _command(error: typer.TyperException) -> str:
 
 
 def _advice(param: Any) -> str | None:
-    """What an option or argument can be, where it is no text."""
+    """What an option or argument can be, unless it is text."""
     choices, kind = param.type_descriptor.choices, param.type_descriptor.annotation
     if choices:
         return f"Choose one of {', '.join(str(getattr(choice, 'value', choice)) for choice in choices)}."

@@ -50,7 +50,7 @@ def predict(
     from zoo.cli.predictions import CsvWriter, JsonWriter, TableWriter
 
     if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other.", "Choose one of them.")
+        raise UsageError("--json and --csv cannot be used together.", "Choose one of them.")
     files = _files(pictures)
     predictor = load(artifact, device, workers=_workers(len(files), device))
     top_k = min(top_k, len(predictor.classes))
@@ -89,19 +89,19 @@ def _files(given: list[str]) -> list[Path]:
     files: list[Path] = []
     for text in given:
         if not text:
-            raise UsageError("An empty name is that of no picture.", "Leave it out, or write . for this folder.")
+            raise UsageError("The name of a picture is empty.", "Leave it out, or write . for this folder.")
         path = Path(text)  # which makes one slash of two
         if ADDRESS.match(text) and not path.exists():
-            raise UsageError(f"'{text}' is an address, and no file.", "Fetch it first, and name the file.")
+            raise UsageError(f"'{text}' is an address, not a file.", "Download it, then name the file.")
         found = find_pictures(path) if path.is_dir() else [path]
         if not found:
-            raise UsageError(f"There are no pictures in '{path}'.", "Name a folder that holds some.")
+            raise UsageError(f"There are no pictures in '{path}'.", "Name a folder that has some.")
         files += found
     return files
 
 
 def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
-    """Each file in order, with its prediction, or with what is wrong with it."""
+    """Yields each file in order, with its prediction or what is wrong with it."""
     from zoo.artifacts.predictor import BATCH_SIZE
     from zoo.data.prefetch import decode
     from zoo.data.types import FilePictures

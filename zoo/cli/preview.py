@@ -10,14 +10,14 @@ import typer
 from zoo.cli.output_file import check_target, writing
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError, UsageError
-from zoo.training.plan import PARTS
+from zoo.training.plan import VARIATION
 
 DEFAULT_BACKBONE = "resnet18"
 MOST_PICTURES = 1_000
 # The options of a training that decide what its pictures look like.
 FIELDS = frozenset(
     {"dataset", "val", "encoding", "strategy", "weights", "image_size", "resize", "mean", "std", "augment", "seed"}
-    | {"data_root", *PARTS}
+    | {"data_root", *VARIATION}
 )
 
 
@@ -36,7 +36,6 @@ def preview(**options: Any) -> None:
     """
     from zoo.files import write_atomically
     from zoo.progress import Reporter
-    from zoo.registry import registry
 
     output: Path = options.pop("output")
     count, views, as_json = (options.pop(name) for name in ("count", "views", "json"))
@@ -50,7 +49,7 @@ def preview(**options: Any) -> None:
         from zoo.training.preview import make_preview
     except ImportError:
         raise MissingExtraError("A preview", "train") from None
-    made = make_preview(recipe, registry().backbone(recipe.backbone).spec, Reporter(), count=count, views=views)
+    made = make_preview(recipe, Reporter(), count=count, views=views)
     with writing(output, "--output"):
         write_atomically(output, lambda path: made.sheet.save(path, "PNG"))
     if as_json:
@@ -58,8 +57,8 @@ def preview(**options: Any) -> None:
 
         from zoo.cli.tables import print_json
 
-        ranges = None if made.policy is None else dataclasses.asdict(made.policy)
-        plan = made.setup.plan
+        plan, policy = made.setup.plan, made.setup.policy
+        ranges = None if policy is None else dataclasses.asdict(policy)
         facts = {"augment": plan.augment, "policy": ranges, "preprocess": dataclasses.asdict(plan.preprocess)}
         print_json({"preview": str(output), **facts, "labels": made.labels})
     else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.progress import in_words
 
@@ -20,33 +21,26 @@ def is_run(path: Path) -> bool:
 
 
 def run_facts(run: Run) -> Facts:
-    """Of a run at any point of its life: what it has not reached is left out. Raises `UsageError` if it is damaged."""
-    from zoo.runs.run import reading
-
-    with reading(run):
-        return _run_facts(run, run.info)
-
-
-def _run_facts(run: Run, info: dict[str, Any]) -> Facts:
-    plan, figures, best = info.get("plan", {}), info.get("metrics", {}), info.get("validation", {})
-    parameters, classes, seconds = info.get("parameters", {}), info.get("classes", []), info.get("training_seconds")
+    """Of a run at any point of its life: what it has not reached is left out."""
+    info, plan, classes = run.info, run.info.plan, run.classes
+    parameters, seconds = info.parameters, info.training_seconds
     shown = ", ".join(classes[:SHOWN_CLASSES]) + (", …" if len(classes) > SHOWN_CLASSES else "")
-    phases = ", then ".join(f"{phase['name']} for {phase['epochs']} epochs" for phase in plan.get("phases", []))
+    phases = ", then ".join(f"{phase.name} for {phase.epochs} epochs" for phase in plan.phases)
     return [
         ("run", str(run.path)),
-        ("status", info.get("status", "")),
-        ("created", info.get("created", "")),
-        ("backbone", f"{info.get('backbone')} ({info.get('backbone_plugin')}), weights: {info['weights']['name']}"),
-        ("dataset", f"{info['dataset']['name']}: {info['dataset']['source']}"),
+        ("status", info.status),
+        ("created", info.created),
+        ("backbone", f"{info.backbone} ({info.backbone_plugin}), weights: {info.weights.name}"),
+        ("dataset", f"{info.dataset.name}: {info.dataset.source}"),
         ("limit", _number(run.recipe.limit, "training pictures")),
         ("classes", f"{len(classes)}: {shown}"),
         ("image size", f"{run.preprocess.image_size} pixels, {run.preprocess.resize}"),
-        ("strategy", f"{plan.get('strategy')} ({phases})"),
-        ("optimizer", f"{run.recipe.optimizer}, learning rate {plan.get('learning_rate')}, {run.recipe.schedule}"),
-        ("parameters", f"{parameters['total']:,}, {parameters['trainable']:,} of them trainable" if parameters else ""),
-        ("best epoch", f"{info['best_epoch']}, {_figures(best)}" if info.get("best_epoch") else ""),
-        (f"{info.get('metrics_split')} figures", _figures(figures)),
-        ("epochs", _epochs(run, plan)),
+        ("strategy", f"{plan.strategy} ({phases})"),
+        ("optimizer", f"{run.recipe.optimizer}, learning rate {plan.learning_rate}, {run.recipe.schedule}"),
+        ("parameters", f"{parameters.total:,}, {parameters.trainable:,} of them trainable" if parameters else ""),
+        ("best epoch", f"{info.best_epoch}, {_figures(info.validation)}" if info.best_epoch else ""),
+        (f"{info.metrics_split} figures", _figures(info.metrics)),
+        ("epochs", _epochs(run)),
         ("training time", in_words(seconds) if seconds is not None else ""),
         ("exports", ", ".join(sorted(path.name for path in (run.path / "export").glob("model*")))),
     ]
@@ -66,16 +60,16 @@ def recipe_facts(name: str) -> Facts:
     ]
 
 
-def _epochs(run: Run, plan: dict[str, Any]) -> str:
+def _epochs(run: Run) -> str:
     """How many there are, of those that were planned, and how to get the rest."""
-    done, planned = len(run.rows()), sum(phase["epochs"] for phase in plan.get("phases", []))
-    goes_on = run.info.get("status") != "finished" and (run.path / "last.ckpt").exists()
-    return f"{done} of {planned}" + (f"; go on with: zoo train --resume {run.path}" if goes_on else "")
+    done, planned = len(run.rows()), sum(phase.epochs for phase in run.info.plan.phases)
+    goes_on = run.info.status != "finished" and (run.path / "last.ckpt").exists()
+    return f"{done} of {planned}" + (f"; continue with: zoo train --resume {run.path}" if goes_on else "")
 
 
 def _number(count: int | None, noun: str) -> str:
     return "" if count is None else f"{count:,} {noun}"
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.6g}" for name, value in figures.items() if isinstance(value, int | float))
+def _figures(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.6g}" for name, value in figures.items())

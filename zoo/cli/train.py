@@ -15,15 +15,16 @@ import typer
 from zoo.cli.console import process_number
 from zoo.cli.option_groups import HELP_ALL
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipes.parsing import flag, without_effect
+from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import PLACES, Recipe
+from zoo.recipes.values import Written, flag
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
 
 
 def train(**options: Any) -> None:
-    """Fine-tune a backbone on pictures, and write a run folder.
+    """Fine-tune a backbone on pictures and write a run folder.
 
     Examples:
 
@@ -62,7 +63,7 @@ def _print(run: Run, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        typer.echo(json.dumps({"run": str(run.path), **run.info}))
+        typer.echo(json.dumps({"run": str(run.path), **run.info.facts()}))
         return
     page = run.path / "report.html"
     report = f"Report: {page}\n" if page.exists() else ""  # a warning has said why not
@@ -79,21 +80,23 @@ def _figures(run: Run) -> str:
     """What came of a training, a line each."""
     from zoo.progress import in_words
 
-    figures, best, parameters = run.metrics, run.info["validation"], run.info["parameters"]
-    split, plan = run.info["metrics_split"], run.info["plan"]
+    info, figures, best = run.info, run.metrics, run.info.validation
+    split, plan = info.metrics_split, info.plan
     final = f"{split} accuracy {figures['top1']:.2%}, loss {figures['loss']:.4f}, {figures['num_pictures']:,} pictures"
     lines = [f"Final:  {final}"]
     if split == "validation" and f"{best['val_top1']:.2%}" != f"{figures['top1']:.2%}":
-        low = {plan["precision"], plan["frozen_precision"]} - {"fp32"}
+        low = {plan.precision, plan.frozen_precision} - {"fp32"}
         computed = f", and computed in {' and '.join(sorted(low))}" if low else ""
         lines += [
             "        (the pictures of the epochs above, but from their files and in fp32, as in an export;",
             f"        above they were shrunk beforehand and rounded to 8 bits{computed})",
         ]
-    kept = f"epoch {run.info['best_epoch']}, validation accuracy {best['val_top1']:.2%}, loss {best['val_loss']:.4f}"
-    trained = f"{parameters['total']:,} parameters, {parameters['trainable']:,} of them trainable"
-    minutes = f"{in_words(run.info['training_seconds'])} of training"
-    return "\n".join([*lines, f"Best:   {kept}", f"Time:   {minutes}", f"Size:   {trained}"]) + "\n"
+    kept = f"epoch {info.best_epoch}, validation accuracy {best['val_top1']:.2%}, loss {best['val_loss']:.4f}"
+    lines += [f"Best:   {kept}", f"Time:   {in_words(info.training_seconds or 0)} of training"]
+    if info.parameters:
+        total, trainable = info.parameters.total, info.parameters.trainable
+        lines.append(f"Size:   {total:,} parameters, {trainable:,} of them trainable")
+    return "\n".join(lines) + "\n"
 
 
 def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str, Any]:
@@ -101,14 +104,15 @@ def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str
     from zoo.runs.run import Run
 
     given = {name: value for name, value in {**options, "output": output}.items() if value is not None}
-    strangers = [name for name in given if name not in PLACES]
-    if strangers:
-        named = strangers[0].upper() if strangers[0] in ("backbone", "dataset") else flag(strangers[0])
+    fixed = [name for name in given if name not in PLACES]
+    if fixed:
+        named = fixed[0].upper() if fixed[0] in ("backbone", "dataset") else flag(fixed[0])
         raise UsageError(
-            f"A run goes on with the options that it began with: {named} cannot stand beside --resume.",
-            f"For other options begin anew: zoo train --recipe {run / 'recipe.toml'} …",
+            f"A resumed run keeps its options, so {named} cannot be used with --resume.",
+            f"For other options, start a new run: zoo train --recipe {run / 'recipe.toml'} …",
+            code="resume-fixed-option",
         )
-    Run(run)  # refuses what is none, before torch is loaded
+    Run(run)  # refuses what is not a run, before torch is loaded
     return given
 
 
@@ -133,10 +137,12 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
     for name in set.difference(*idle) - set(given):
         del merged[name]  # what it belonged to was changed on the command line
     if file and "dataset" not in merged:
-        raise UsageError(f"The recipe {file} leaves the dataset to you.", f"Write: {usage} --recipe {file} DATASET")
+        raise UsageError(
+            f"The recipe {file} names no dataset.", f"Write: {usage} --recipe {file} DATASET", code="missing-option"
+        )
     recipe = Recipe.make(**merged)
     registry().backbone(recipe.backbone)
-    find_dataset(recipe)
+    find_dataset(recipe.place)
     return recipe
 
 
@@ -146,12 +152,14 @@ def _recipe_parameters() -> dict[str, inspect.Parameter]:
     hints = get_type_hints(Recipe, include_extras=True)
     parameters = {}
     for field in dataclasses.fields(Recipe):
-        kind, help_text = get_args(hints[field.name])
+        kind, help_text, *how = get_args(hints[field.name])
+        written: Written | None = how[0] if how else None
+        kind = str if written else kind
         if field.default is dataclasses.MISSING:
             info: Any = typer.Argument(help=help_text, metavar=field.name.upper(), show_default=False)
         else:
             if field.default not in (None, "", False):
-                help_text += f" Default: {field.default}."
+                help_text += f" Default: {written.text(field.default) if written else field.default}."
             name = flag(field.name)
             # A recipe may say yes where the command line says no.
             names = f"{name}/{flag('no_' + field.name)}" if kind in (bool, bool | None) else name
@@ -188,7 +196,7 @@ JSON = (Annotated[bool, typer.Option("--json", help="Print JSON.")], False)
 with_options(
     train,
     resume=(
-        Annotated[Path | None, typer.Option("--resume", help="Run folder to go on with, after an interruption.")],
+        Annotated[Path | None, typer.Option("--resume", help="Folder of an interrupted run to continue.")],
         None,
     ),
     output=(Annotated[Path | None, typer.Option("--output", help="Run folder to make.")], None),

@@ -39,7 +39,7 @@ def verify(
     time_limit: TimeLimit = ANSWER_SECONDS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check an exported file, on any machine: its content by a hash, its numbers by its answers to synthetic pictures.
+    """Check an exported file on any machine: its hash, and its answers to synthetic pictures.
 
     The exit code is 0 only where every check was made and passed. It says nothing of where a file comes from.
     """

@@ -1,32 +1,30 @@
-"""Loads the dataset of a recipe, and makes the splits for training."""
+"""From the place of pictures to loaded data, with the splits that training needs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UnknownNameError, UsageError
-from zoo.recipes.recipe import Recipe
+from zoo.recipes.place import PicturePlace
 from zoo.specs import DatasetRequest, DatasetSpec
 
 VALIDATION_SHARE = 0.1
 
 
-def find_dataset(recipe: Recipe) -> DatasetSpec:
-    """The dataset of a recipe: a registered dataset, or a folder or a list file.
+def find_dataset(place: PicturePlace) -> DatasetSpec:
+    """What `place.dataset` names: a registered dataset, else a folder or a list file.
 
     If a folder in the working directory has the name of a dataset, write it as `./mnist`.
     """
     from zoo.data.dataset_path import dataset_at
 
-    spec = registered_dataset(recipe.dataset)
+    spec = registered_dataset(place.dataset)
     if spec is None:
-        return dataset_at(recipe.dataset, val=recipe.val, test=recipe.test, encoding=recipe.encoding)
-    if recipe.val or recipe.test:
+        return dataset_at(place.dataset, val=place.val, test=place.test, encoding=place.encoding)
+    if place.val or place.test:
         raise UsageError(
             f"The dataset '{spec.name}' has splits of its own, so --val and --test cannot be given.",
             f"Remove these options, or write a folder of that name as ./{spec.name}",
@@ -50,24 +48,16 @@ def registered_dataset(name: str) -> DatasetSpec | None:
         raise
 
 
-def anchored(recipe: Recipe) -> Recipe:
-    """The recipe with absolute paths, so that its run works from any working directory."""
-    places = {name: getattr(recipe, name) for name in ("val", "test", "data_root")}
-    if registered_dataset(recipe.dataset) is None:
-        places["dataset"] = recipe.dataset
-    if recipe.weights not in ("auto", "pretrained", "none"):
-        places["weights"] = recipe.weights
-    absolute: dict[str, Any] = {
-        name: str(Path(place).expanduser().absolute()) for name, place in places.items() if place
-    }
-    return replace(recipe, **absolute)
+def load_dataset(place: PicturePlace) -> tuple[DatasetSpec, Dataset]:
+    """Finds and loads a dataset."""
+    spec = find_dataset(place)
+    return spec, load_from(spec, place.data_root)
 
 
-def load_dataset(recipe: Recipe) -> tuple[DatasetSpec, Dataset]:
-    """Finds and loads the recipe's dataset."""
-    spec = find_dataset(recipe)
-    root = Path(recipe.data_root) if recipe.data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
-    return spec, spec.load(DatasetRequest(root=root))
+def load_from(spec: DatasetSpec, data_root: str | None) -> Dataset:
+    """Loads a dataset from its folder in `data_root`; None for the user's cache folder."""
+    root = Path(data_root) if data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
+    return spec.load(DatasetRequest(root=root))
 
 
 def training_splits(dataset: Dataset, seed: int, limit: int | None = None) -> tuple[Split, Split]:

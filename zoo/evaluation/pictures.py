@@ -16,7 +16,7 @@ from zoo.data.listing import Listing, quoted, some, sort_labels
 from zoo.data.prepare import final_split, load_dataset, registered_dataset, training_splits
 from zoo.data.types import Dataset, FilePictures, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of
-from zoo.recipes.recipe import Recipe
+from zoo.recipes.place import PicturePlace
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation, Stream
@@ -44,22 +44,21 @@ class EvalSet:
     notes: tuple[str, ...] = ()
 
 
-def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
+def choose(place: PicturePlace, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
     """Finds the pictures.
 
-    Where there is no test and no validation split, the validation pictures are the tenth of the training pictures
+    Without a test and a validation split, the validation pictures are the tenth of the training pictures
     that a training with this seed set aside. A folder of classes without splits, or a list file, is evaluated as a
     whole, unless the model was trained on it.
 
     Args:
-        place: its `dataset`, `val`, `test`, `encoding`, `data_root` and `seed` say where the pictures are, and how a
-            validation split is cut.
+        place: where the pictures are.
         classes: the model's.
         wanted: `test`, `val` or `train`; None takes test, else val.
         own: whether the model was trained on this dataset.
 
     Raises:
-        UsageError: there is no such dataset or split.
+        UsageError: the dataset or the split was not found.
         DataError: there are no pictures, or pictures of classes that the model does not know.
     """
     path = None if own or registered_dataset(place.dataset) else Path(place.dataset).expanduser()
@@ -72,7 +71,7 @@ def choose(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bo
         raise DataError(f"'{error.filename}' cannot be read: {reason_of(error)}.", "Check its permissions.") from None
 
 
-def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
+def _from_dataset(place: PicturePlace, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
     spec, dataset = load_dataset(place)
     name, split = _split_of(dataset, place, wanted)
     notes = list(dataset.notes)
@@ -90,7 +89,7 @@ def _from_dataset(place: Recipe, classes: Sequence[str], wanted: str | None, *, 
     )
 
 
-def _split_of(dataset: Dataset, place: Recipe, wanted: str | None) -> tuple[str, Split]:
+def _split_of(dataset: Dataset, place: PicturePlace, wanted: str | None) -> tuple[str, Split]:
     if wanted is None:
         return final_split(dataset, place.seed)
     if wanted == "test":
@@ -101,7 +100,7 @@ def _split_of(dataset: Dataset, place: Recipe, wanted: str | None) -> tuple[str,
     return NAMES[wanted], train if wanted == "train" else val
 
 
-def _from_path(path: Path, place: Recipe, classes: Sequence[str], wanted: str | None) -> EvalSet:
+def _from_path(path: Path, place: PicturePlace, classes: Sequence[str], wanted: str | None) -> EvalSet:
     folders = _split_folders(path) if path.is_dir() else {}
     name = wanted or next((name for name in ("test", "val", "train") if name in folders), None)
     if folders and (name == "train" or name not in folders) and "val" not in folders:
@@ -144,12 +143,12 @@ def _in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin
         raise DataError(f"'{origin}' holds no pictures to evaluate on.", "Name another dataset or --split.")
     index = {name: number for number, name in enumerate(classes)}
     present = [own[label] for label in np.unique(split.labels)]
-    strangers = [name for name in present if name not in index]
-    if strangers:
-        near = nearest(strangers[0], classes, most=1)
-        hint = f" (is '{strangers[0]}' its '{near[0]}'?)" if near else ""
+    unknown = [name for name in present if name not in index]
+    if unknown:
+        near = nearest(unknown[0], classes, most=1)
+        hint = f" (is '{unknown[0]}' its '{near[0]}'?)" if near else ""
         raise DataError(
-            f"'{origin}' has pictures of {some(quoted(strangers), most=10)}, which the model does not know.",
+            f"'{origin}' has pictures of {some(quoted(unknown), most=10)}, which the model does not know.",
             f"Its classes are {some(quoted(classes), most=10)}{hint}; rename or leave out those pictures.",
         )
     numbers = np.array([index.get(name, -1) for name in own], dtype=np.int64)
@@ -168,7 +167,9 @@ def evaluate(stream: Stream, eval_set: EvalSet, classes: Sequence[str], advance:
     split = eval_set.split
     logits, indices, unreadable = answers(stream, split, len(classes), advance)
     if not len(indices):
-        raise DataError(f"None of the {len(split)} pictures can be read: {unreadable[0]}", "Mend the pictures.")
+        raise DataError(
+            f"None of the {len(split)} pictures can be read: {unreadable[0]}", "Fix the pictures, or name others."
+        )
     return Evaluation(
         classes=tuple(classes),
         split_name=eval_set.split_name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipes.recipe import Recipe
+from zoo.recipes.place import PicturePlace
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
@@ -36,7 +36,7 @@ class EvalTarget:
     title: str
     classes: tuple[str, ...]
     seed: int
-    home: Recipe | None
+    home: PicturePlace | None
     trained_on: str
     source: Run | Card
     load: Callable[[str], Stream]
@@ -56,15 +56,13 @@ def find_target(path: Path) -> EvalTarget:
 
         return _of_run(Run(path))
     if not path.exists():
-        raise UsageError(f"There is no run and no file at {path}.", "See `zoo list runs`, or name an exported file.")
+        raise UsageError(f"No run and no file was found at {path}.", "See `zoo list runs`, or name an exported file.")
     from zoo.artifacts.predictor import read_card
 
     return _of_artifact(path, read_card(path))
 
 
 def _of_run(run: Run) -> EvalTarget:
-    from zoo.runs.run import reading
-
     def load(device: str) -> Stream:
         try:
             import torch
@@ -77,18 +75,17 @@ def _of_run(run: Run) -> EvalTarget:
         chosen = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
         return classifier_stream(run.classifier(), torch.device(chosen))
 
-    with reading(run):
-        return EvalTarget(
-            title=f"{run.info['backbone']} on {run.info['dataset']['name']}",
-            classes=run.classes,
-            seed=run.recipe.seed,
-            home=run.recipe,
-            trained_on=run.recipe.dataset,
-            source=run,
-            load=load,
-            recorded=(run.metrics, run.info.get("metrics_split", "")),
-            run=True,
-        )
+    return EvalTarget(
+        title=f"{run.info.backbone} on {run.info.dataset.name}",
+        classes=run.classes,
+        seed=run.recipe.seed,
+        home=run.recipe.place,
+        trained_on=run.recipe.dataset,
+        source=run,
+        load=load,
+        recorded=(run.metrics, run.info.metrics_split),
+        run=True,
+    )
 
 
 def _of_artifact(path: Path, card: Card) -> EvalTarget:
@@ -112,7 +109,7 @@ def _of_artifact(path: Path, card: Card) -> EvalTarget:
     )
 
 
-def _home(card: Card, seed: int) -> Recipe | None:
+def _home(card: Card, seed: int) -> PicturePlace | None:
     """A card names no folder of the machine that trained: only a registered dataset can be found again."""
     from zoo.registry import registry
 
@@ -120,12 +117,12 @@ def _home(card: Card, seed: int) -> Recipe | None:
     # A folder `mnist` leaves its name as the source too.
     is_folder = card.recipe.get("dataset") != name or card.dataset.source == name
     known = name in {entry.name for entry in registry().datasets()}
-    return Recipe.make(backbone=card.backbone, dataset=name, seed=seed) if known and not is_folder else None
+    return PicturePlace(dataset=name, seed=seed) if known and not is_folder else None
 
 
 def place_of(
     target: EvalTarget, dataset: str | None, *, encoding: str | None, data_root: str | None
-) -> tuple[Recipe, bool]:
+) -> tuple[PicturePlace, bool]:
     """Where the pictures of an evaluation are, and whether the model was trained on that dataset.
 
     Raises:
@@ -139,8 +136,9 @@ def place_of(
         )
     if home is not None and (dataset is None or _same(dataset, home.dataset)):
         return replace(home, data_root=data_root or home.data_root), True
-    place = {"dataset": dataset, "seed": target.seed, "encoding": encoding or "utf-8", "data_root": data_root}
-    return Recipe.make(backbone="any", **place), False
+    assert dataset is not None  # refused above
+    place = PicturePlace(dataset=dataset, seed=target.seed, encoding=encoding or "utf-8", data_root=data_root)
+    return place, False
 
 
 def _same(dataset: str, own: str) -> bool:
@@ -168,7 +166,7 @@ def warnings_of(target: EvalTarget, eval_set: EvalSet, *, own: bool) -> list[str
     return []
 
 
-def _count_trained(home: Recipe, eval_set: EvalSet) -> int:
+def _count_trained(home: PicturePlace, eval_set: EvalSet) -> int:
     from zoo.data.prepare import load_dataset, registered_dataset
     from zoo.errors import ZooError
     from zoo.evaluation.pictures import trained_on

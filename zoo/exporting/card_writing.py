@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -41,30 +42,29 @@ def make_card(
 ) -> Card:
     """The card of a file. Raises `ExportError` where the run says what no card may say."""
     info = run.info
-    confusion = info.get("confusion")
     try:
         return Card(
             name=run.name,
             format=exporter.name,
-            created=info["created"],
+            created=info.created,
             input=options.input,
             precision=options.precision,
             exported=dict(written.facts),
             classes=run.classes,
             preprocess=run.preprocess,
-            backbone=info["backbone"],
-            backbone_plugin=PluginVersion.of(info["backbone_plugin"]),
-            weights=info["weights"]["name"],
-            weights_licence=info["weights"]["licence"],
-            dataset=DatasetCard(**info["dataset"] | {"source": _last_name(info["dataset"]["source"])}),
+            backbone=info.backbone,
+            backbone_plugin=PluginVersion.of(info.backbone_plugin),
+            weights=info.weights.name,
+            weights_licence=info.weights.licence,
+            dataset=DatasetCard(**asdict(info.dataset) | {"source": _last_name(info.dataset.source)}),
             recipe=_shareable(run.recipe.options()),
             metrics=run.metrics,
-            metrics_split=info.get("metrics_split", ""),
+            metrics_split=info.metrics_split,
             curves=_curves(run),
-            confusion=None if confusion is None else Confusion(**confusion),
+            confusion=None if info.confusion is None else Confusion(**info.confusion),
             parity=parity,
             reference=reference,
-            versions=info["versions"] | _versions(),
+            versions=info.versions | _versions(),
             content_hash=content_hash,
         )
     except ValidationError as error:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from zoo.errors import UsageError
 from zoo.exporting.files import names_folder
 from zoo.processes.children import check_time_limit
-from zoo.recipes.parsing import flag
+from zoo.recipes.values import flag
 from zoo.registry import registry
 from zoo.specs import CalibrationMethod, Depth, ExporterSpec, Input, Precision, WriteOptions
 

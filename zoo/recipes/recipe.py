@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from zoo.errors import UsageError
+from zoo.recipes.place import PicturePlace
+from zoo.recipes.values import CHANNELS, CLASS_WEIGHTS, CROP, EPOCHS, NAMES, RGB, SIZE, TIME, ZOOM, Pair, Written
 from zoo.specs import Augmentation
 
 Strategy = Literal["head", "finetune", "gradual", "full"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
-# What may differ when a run goes on: where it runs, and where its pictures are.
+# What may differ when a run is resumed: where it runs, and where its pictures are.
 PLACES = ("device", "devices", "nodes", "distributed", "data_root")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What to train and how. None means: chosen from the data and the machine, and the summary says why."""
+    """What to train and how. None: chosen from the data and the machine; the summary says why."""
 
     backbone: Annotated[str, "Name of the network: see `zoo list backbones`."]
     dataset: Annotated[str, "Name of a dataset (`zoo list datasets`), a folder, or a list file."]
@@ -41,7 +44,9 @@ class Recipe:
         "First stage that trains; those before it stay frozen. `zoo info BACKBONE --shapes` lists the stages.",
     ] = None
     unfreeze_at: Annotated[
-        str | None, "For gradual: epochs at which one more stage trains, such as 3,5,7. Default: spread evenly."
+        tuple[int, ...] | None,
+        "For gradual: epochs at which one more stage trains, such as 3,5,7. Default: spread evenly.",
+        EPOCHS,
     ] = None
     head_epochs: Annotated[
         int | None, "For finetune: epochs in which the head trains alone, before everything does. Default: 20."
@@ -53,7 +58,7 @@ class Recipe:
     ] = None
     weights: Annotated[
         str,
-        "Where the network starts: `auto` (pretrained where they can be had), `pretrained`, `none`, or a file.",
+        "Initial weights: `auto` (pretrained if available), `pretrained`, `none`, or a file.",
     ] = "auto"
     epochs: Annotated[
         int | None,
@@ -61,7 +66,7 @@ class Recipe:
         "2 per stage for gradual, 8 (pictures up to 96 pixels) or 30 (photos) for full.",
     ] = None
     time_budget: Annotated[
-        str | None, "End training within this time (90s, 10m, 1.5h); the learning rate falls accordingly."
+        float | None, "Longest training time, such as 90s, 10m or 1.5h. The learning rate falls accordingly.", TIME
     ] = None
     batch_size: Annotated[int, "Pictures per step."] = 64
     accumulate: Annotated[int, "Batches whose gradients are added up before the optimiser steps."] = 1
@@ -71,49 +76,68 @@ class Recipe:
         "pictures with pretrained weights, their native size without.",
     ] = None
     resize: Annotated[Literal["crop", "squash"], "`crop` keeps the centre square, `squash` the whole picture."] = "crop"
-    mean: Annotated[str | None, "Of pixels in 0..1: one number, or red,green,blue. Default: the weights' own."] = None
-    std: Annotated[str | None, "Likewise the standard deviation; --mean 0 --std 1 does not normalise."] = None
+    mean: Annotated[
+        RGB | None, "Mean of pixels in 0..1: one number, or red,green,blue. Default: the weights' own.", CHANNELS
+    ] = None
+    std: Annotated[
+        RGB | None,
+        "Standard deviation of pixels in 0..1: one number, or red,green,blue. --mean 0 --std 1 does not normalise.",
+        CHANNELS,
+    ] = None
     augment: Annotated[
         Augmentation | None,
         "Random variation of the training pictures. Default: the dataset's own policy, none for head. "
         "`zoo preview` shows it.",
     ] = None
-    rotate: Annotated[float | None, "Rotation to either side in degrees, in place of the policy's."] = None
-    translate: Annotated[float | None, "Shift to either side as a share of the side, likewise."] = None
-    zoom: Annotated[str | None, "Range of the factor on what is in the picture, such as 0.9,1.1, likewise."] = None
+    rotate: Annotated[float | None, "Largest random rotation in degrees. Overrides the policy."] = None
+    translate: Annotated[float | None, "Largest random shift, as a share of the side. Overrides the policy."] = None
+    zoom: Annotated[Pair | None, "Range of the random zoom, such as 0.9,1.1. Overrides the policy.", ZOOM] = None
     crop: Annotated[
-        str | None, "Range of the area of a random crop, such as 0.35,1, likewise; no --translate or --zoom beside it."
+        Pair | None,
+        "Range of the random crop, as a share of the area, such as 0.35,1. Overrides the policy; not together with "
+        "--translate or --zoom.",
+        CROP,
     ] = None
-    shear: Annotated[float | None, "Shear to either side in degrees, likewise."] = None
-    flip: Annotated[Literal["none", "horizontal", "vertical", "both"] | None, "Mirrors half of them, likewise."] = None
-    jitter: Annotated[float | None, "Change of brightness, contrast and saturation, 0 to 1, likewise."] = None
-    hue: Annotated[float | None, "Turn of the colours to either side, 0 to 0.5 of the circle, likewise."] = None
-    grey: Annotated[float | None, "Share of the pictures that lose their colours, likewise."] = None
+    shear: Annotated[float | None, "Largest random shear in degrees. Overrides the policy."] = None
+    flip: Annotated[
+        Literal["none", "horizontal", "vertical", "both"] | None,
+        "Mirror half of the pictures. Overrides the policy.",
+    ] = None
+    jitter: Annotated[
+        float | None, "Random change of brightness, contrast and saturation, 0 to 1. Overrides the policy."
+    ] = None
+    hue: Annotated[float | None, "Random hue shift, 0 to 0.5 (half the colour wheel). Overrides the policy."] = None
+    grey: Annotated[float | None, "Share of pictures that turn grey. Overrides the policy."] = None
     trivial: Annotated[
-        bool | None, "TrivialAugment, one operation of 14 at a random strength per picture, likewise."
+        bool | None,
+        "TrivialAugment: one of 14 operations at random strength for each picture. Overrides the policy.",
     ] = None
-    erase: Annotated[float | None, "Share of the pictures that lose a rectangle, likewise."] = None
+    erase: Annotated[float | None, "Share of pictures that lose a rectangle. Overrides the policy."] = None
     mixup: Annotated[float, "Alpha of MixUp, which blends pairs of pictures and labels; 0 is off, 0.2 usual."] = 0.0
     cutmix: Annotated[float, "Alpha of CutMix, which pastes a part of another picture; 0 is off, 1 usual."] = 0.0
     sampling: Annotated[
         Literal["natural", "balanced"], "`balanced` draws each class equally often, with replacement."
     ] = "natural"
     class_weights: Annotated[
-        str | None, "Weights of classes in the loss: `balanced` (inverse to their frequency), or cat=2,dog=0.5."
+        Literal["balanced"] | dict[str, float] | None,
+        "Weights of classes in the loss: `balanced` (inverse to their frequency), or cat=2,dog=0.5.",
+        CLASS_WEIGHTS,
     ] = None
     views: Annotated[
         int | None, "Augmented views of each picture whose features are stored. Default: 4 with augmentation."
     ] = None
     cache_budget: Annotated[
-        str,
-        "Memory for decoded pictures, and as much again for the stored features of frozen stages; more goes to files. "
-        "0 maps pictures from the disk, and computes features anew in each epoch.",
-    ] = "4GiB"
+        int,
+        "Memory for decoded pictures, and as much again for the stored features of frozen stages. Larger data goes to "
+        "files. 0 reads pictures from the disk and computes features again in each epoch.",
+        SIZE,
+    ] = 4 * 2**30
     disk_budget: Annotated[
-        str,
-        "Largest size of all decoded pictures kept in the cache folder (`zoo cache`); those used longest ago go first. "
-        "0 keeps none. What neither memory nor disk holds is decoded anew in each epoch.",
-    ] = "50GiB"
+        int,
+        "Largest size of all decoded pictures in the cache folder (`zoo cache`). The oldest are removed first; 0 keeps "
+        "none. Pictures that fit neither memory nor disk are decoded again in each epoch.",
+        SIZE,
+    ] = 50 * 2**30
     optimizer: Annotated[Literal["adamw", "adam", "sgd"], "The optimiser."] = "adamw"
     learning_rate: Annotated[
         float | None,
@@ -133,15 +157,15 @@ class Recipe:
     ] = None
     schedule: Annotated[
         Literal["constant", "cosine", "onecycle", "step", "multistep", "plateau"],
-        "Course of the learning rate: `cosine` to 0, `onecycle` (up and down), `step` and `multistep` (times gamma "
-        "every --step-epochs or at --milestones), `plateau` (times gamma after --patience epochs that bring nothing).",
+        "How the learning rate changes: `cosine` to 0, `onecycle` (up and down), `step` and `multistep` (times gamma "
+        "every --step-epochs or at --milestones), `plateau` (times gamma after --patience epochs without progress).",
     ] = "cosine"
     warmup_epochs: Annotated[
         float | None,
         "Epochs in which the learning rate rises. Default: 0.05 of all for cosine, 0.3 for onecycle, else 0.",
     ] = None
     step_epochs: Annotated[int | None, "Epochs between two steps of `step`. Default: a third of them."] = None
-    milestones: Annotated[str | None, "Epochs after which `multistep` steps, such as 10,15."] = None
+    milestones: Annotated[tuple[int, ...] | None, "Epochs after which `multistep` steps, such as 10,15.", EPOCHS] = None
     gamma: Annotated[float, "Factor of each step."] = 0.1
     patience: Annotated[int, "Epochs that `plateau` waits."] = 2
     label_smoothing: Annotated[float, "Share of the target spread over all classes, 0 to below 1."] = 0.0
@@ -156,7 +180,7 @@ class Recipe:
     log_every: Annotated[
         int | None, "Print the running loss and accuracy after every so many batches. Default: once a minute."
     ] = None
-    early_stopping: Annotated[int | None, "Stop after this many epochs that bring nothing. Default: never."] = None
+    early_stopping: Annotated[int | None, "Stop after this many epochs without progress. Default: never."] = None
     compile: Annotated[bool, "Compile the network with torch.compile; needs a C++ compiler."] = False
     precision: Annotated[
         TrainingPrecision, "Number format of training; `auto` takes bf16 where the hardware computes in it."
@@ -183,7 +207,9 @@ class Recipe:
         str | None, "Folder that holds the named datasets. Default: the cache folder of this user."
     ] = None
     max_unreadable: Annotated[float, "Largest share of unreadable pictures to go on with."] = 0.01
-    loggers: Annotated[str, "Destinations for the metrics of each epoch, with commas: see `zoo list loggers`."] = "csv"
+    loggers: Annotated[
+        tuple[str, ...], "Where the metrics of each epoch go, such as csv,tensorboard: see `zoo list loggers`.", NAMES
+    ] = ("csv",)
 
     @classmethod
     def make(cls, **options: Any) -> Recipe:
@@ -204,9 +230,15 @@ class Recipe:
             text = path.read_text(encoding="utf-8")
             options = tomllib.loads(text)
         except FileNotFoundError:
-            raise UsageError(f"There is no recipe at {path}.", "Each run holds one: RUN_FOLDER/recipe.toml.") from None
+            raise UsageError(
+                f"The recipe {path} was not found.",
+                "Each run holds one: RUN_FOLDER/recipe.toml.",
+                code="recipe-missing",
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise UsageError(f"The recipe {path} cannot be read: {error}.", "Mend the file.") from None
+            raise UsageError(
+                f"The recipe {path} cannot be read: {error}.", "Fix the file.", code="recipe-unreadable"
+            ) from None
         check_lines(path, text, options, [field.name for field in dataclasses.fields(cls)])
         return options
 
@@ -215,9 +247,32 @@ class Recipe:
         """Every option's default; `dataclasses.MISSING` for the two that have none."""
         return {field.name: field.default for field in dataclasses.fields(cls)}
 
+    @classmethod
+    @cache
+    def written(cls) -> dict[str, Written]:
+        """The options whose values are written as text, and how."""
+        found = {}
+        for name, hint in get_type_hints(cls, include_extras=True).items():
+            how = get_args(hint)[-1]
+            if isinstance(how, Written):
+                found[name] = how
+        return found
+
+    @property
+    def place(self) -> PicturePlace:
+        """Where the pictures are."""
+        names = [field.name for field in dataclasses.fields(PicturePlace)]
+        return PicturePlace(**{name: getattr(self, name) for name in names})
+
     def options(self) -> dict[str, Any]:
-        """The options that are set, as TOML can hold them (it has no null)."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        """The options that are set, as people write them and TOML can hold them (it has no null)."""
+        written = self.written()
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: written[name].text(value) if name in written else value
+            for name, value in given.items()
+            if value is not None
+        }
 
     def toml(self) -> str:
         """The recipe as a TOML document that `read` takes back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,27 +24,26 @@ def sections_of(source: Run | Card) -> Sections:
 
 def run_sections(run: Run) -> Sections:
     """Of a run, finished or not; what an older version did not record is left out."""
-    info = run.info
-    weights, dataset, machine = (info.get(name) or {} for name in ("weights", "dataset", "machine"))
-    seconds = info.get("training_seconds")
+    info, weights, seconds = run.info, run.info.weights, run.info.training_seconds
+    machine = asdict(info.machine) if info.machine else {}
     return {
         "Model": {
-            "backbone": _joined(info.get("backbone"), info.get("backbone_plugin")),
-            "weights": _text(weights.get("name")),
-            "about the weights": _text(weights.get("note")),
-            "weights licence": _text(weights.get("licence")),
-            **_preprocessing(info.get("preprocess") or {}),
+            "backbone": _joined(info.backbone, info.backbone_plugin),
+            "weights": weights.name,
+            "about the weights": weights.note,
+            "weights licence": weights.licence,
+            **_preprocessing(asdict(run.preprocess)),
         },
-        "Trained on": _data(dataset),
+        "Trained on": _data(asdict(info.dataset)),
         "Training": {
-            "status": _text(info.get("status")),
-            "begun": _text(info.get("created")),
+            "status": info.status,
+            "begun": info.created,
             "took": "" if seconds is None else f"{seconds:,.0f} s",
-            "epoch kept": _text(info.get("best_epoch")),
-            **_plan(info.get("plan") or {}),
+            "epoch kept": _text(info.best_epoch or None),
+            **_plan(asdict(info.plan)),
         },
         "Recipe": {name.replace("_", " "): _text(value) for name, value in run.recipe.options().items()},
-        "Made with": {**_texts(info.get("versions") or {}), **_texts(machine)},
+        "Made with": {**info.versions, **_texts(machine)},
     }
 
 

@@ -4,7 +4,7 @@
 
     runs/<backbone>-<dataset>-<time>/
         recipe.toml          the options, as given; `zoo train --recipe` takes it
-        run.json             what was chosen, found and measured
+        run.json             what was chosen, found and measured: `zoo.runs.info`
         metrics.csv          one row per epoch
         best.safetensors     the network's weights with the lowest validation loss
         last.ckpt            what `zoo train --resume` needs: weights, optimiser, schedule, random states
@@ -17,19 +17,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import ArtifactError, UsageError, reason_of
 from zoo.files import write_text
 from zoo.models.state_dict import load_state
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
+from zoo.runs.info import RunInfo
 from zoo.specs import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -45,29 +45,17 @@ class Run:
     """A finished or interrupted training.
 
     Args:
-        path: its folder. Raises `UsageError` where it holds no run.
+        path: its folder.
+        recipe, info: of a run that is not written yet. By default they are read from the folder.
+
+    Raises:
+        UsageError: the folder has no run, or a damaged one.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, recipe: Recipe | None = None, info: RunInfo | None = None) -> None:
         self.path = Path(path)
-        try:
-            self.info: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UsageError(
-                f"There is no run at {self.path}.", "See `zoo list runs`, or make one with `zoo train`."
-            ) from None
-        options = Recipe.read(self.path / "recipe.toml")
-        # An older run may hold options that had no effect then either.
-        for name in without_effect(options, Recipe.defaults()):
-            del options[name]
-        self.recipe = Recipe.make(**options)
-
-    @classmethod
-    def at(cls, path: Path, recipe: Recipe, info: dict[str, Any]) -> Run:
-        """A run whose folder holds nothing yet."""
-        run = cls.__new__(cls)
-        run.path, run.recipe, run.info = path, recipe, info
-        return run
+        self.info = info or _read_info(self.path)
+        self.recipe = recipe or _read_recipe(self.path)
 
     @property
     def name(self) -> str:
@@ -75,17 +63,16 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self.info["classes"])
+        return tuple(self.info.classes)
 
     @property
     def preprocess(self) -> PreprocessSpec:
-        fields = self.info["preprocess"]
-        return PreprocessSpec(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        return self.info.plan.preprocess
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The final figures on the split that `info["metrics_split"]` names; empty where it was interrupted."""
-        return dict(self.info.get("metrics", {}))
+        """The final figures on the split `info.metrics_split`; empty where the run was interrupted."""
+        return dict(self.info.metrics)
 
     def rows(self) -> list[dict[str, str]]:
         """Of metrics.csv, one per epoch; none where the run logs to other places alone."""
@@ -110,7 +97,7 @@ class Run:
         from zoo.models.classifier import Classifier
         from zoo.registry import registry
 
-        network = registry().backbone(self.info["backbone"]).spec.build(len(self.classes))
+        network = registry().backbone(self.info.backbone).spec.build(len(self.classes))
         try:
             load_state(network, self.weights() if weights is None else weights)
         except RuntimeError as error:
@@ -127,10 +114,10 @@ class Run:
         """The pictures that it was trained on, loaded again."""
         from zoo.data.prepare import load_dataset
 
-        return load_dataset(self.recipe)[1]
+        return load_dataset(self.recipe.place)[1]
 
     def evaluation_split(self) -> tuple[str, Split]:
-        """`("test", …)`, or `("validation", …)` where there is no test split."""
+        """`("test", …)`, or `("validation", …)` for a dataset without a test split."""
         from zoo.data.prepare import final_split
 
         return final_split(self.dataset(), self.recipe.seed)
@@ -138,16 +125,32 @@ class Run:
     def save(self) -> None:
         """Writes recipe.toml and run.json."""
         write_text(self.path / "recipe.toml", self.recipe.toml())
-        write_text(self.path / "run.json", json.dumps(self.info, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.path / "run.json", self.info.text())
 
 
-@contextmanager
-def reading(run: Run) -> Iterator[None]:
-    """Around what reads a run's `info`. Raises `UsageError` where something is missing in it or of another kind."""
+def _read_info(folder: Path) -> RunInfo:
     try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UsageError(f"The run.json in {run.path} is damaged.", "Restore it, or train again.") from None
+        return RunInfo.parse((folder / "run.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise UsageError(
+            f"No run was found at {folder}.",
+            "See `zoo list runs`, or make one with `zoo train`.",
+            code="run-missing",
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UsageError(
+            f"The run.json in {folder} is damaged, or a newer version wrote it.",
+            "Restore it, train again, or update visionzoo.",
+            code="run-damaged",
+        ) from None
+
+
+def _read_recipe(folder: Path) -> Recipe:
+    options = Recipe.read(folder / "recipe.toml")
+    # An older run may hold options that had no effect then either.
+    for name in without_effect(options, Recipe.defaults()):
+        del options[name]
+    return Recipe.make(**options)
 
 
 def list_runs(folder: Path = RUNS) -> list[Run]:
@@ -156,7 +159,7 @@ def list_runs(folder: Path = RUNS) -> list[Run]:
     for file in folder.glob("*/run.json"):
         with suppress(UsageError):  # a damaged one must not hide the others
             found.append(Run(file.parent))
-    return sorted(found, key=lambda run: str(run.info.get("created", "")), reverse=True)
+    return sorted(found, key=lambda run: run.info.created, reverse=True)
 
 
 def latest_run(folder: Path = RUNS) -> Run:
@@ -164,7 +167,9 @@ def latest_run(folder: Path = RUNS) -> Run:
     for run in list_runs(folder):
         if (run.path / "best.safetensors").exists():
             return run
-    raise UsageError(f"There is no run under {folder}/.", "Make one, for example: zoo train resnet18 mnist")
+    raise UsageError(
+        f"No run was found under {folder}/.", "Make one, for example: zoo train resnet18 mnist", code="run-missing"
+    )
 
 
 def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, int]:
@@ -178,7 +183,7 @@ def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, int]:
         made = _missing(RUNS / name)
         return _make(RUNS / name, exist_ok=False), made
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise UsageError(f"The folder {output} is not empty.", "Name another one with --output.")
+        raise UsageError(f"The folder {output} is not empty.", "Name another folder with --output.")
     made = _missing(output)
     return _make(output, exist_ok=True), made
 
@@ -200,11 +205,11 @@ def _make(folder: Path, *, exist_ok: bool) -> Path:
         probe.unlink()
     except FileExistsError:  # another run began in the same second
         if exist_ok:
-            raise UsageError(f"{folder} is a file.", "Name another one with --output.") from None
+            raise UsageError(f"{folder} is a file.", "Name another folder with --output.") from None
         return _make(folder.with_name(folder.name + "x"), exist_ok=exist_ok)
     except OSError as error:
         raise UsageError(
-            f"The folder {folder} cannot be written: {reason_of(error)}.", "Name another one with --output."
+            f"The folder {folder} cannot be written: {reason_of(error)}.", "Name another folder with --output."
         ) from None
     return folder
 
@@ -228,7 +233,9 @@ def in_use(folder: Path, *, here: bool = True) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise UsageError(f"A training is at work in {folder}.", "Wait until it has ended.") from None
+        raise UsageError(
+            f"Another training uses the folder {folder}.", "Wait until it ends.", code="run-busy"
+        ) from None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What a training's own figures say to whoever reads them."""
+"""Advice from a training's own figures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from zoo.errors import TrainingError, is_out_of_memory
-from zoo.recipes.parsing import budget_bytes
-from zoo.recipes.parsing import seconds as limit_seconds
-from zoo.registry import backbones_with_weights, registry
+from zoo.registry import backbones_with_weights
 from zoo.training.duration import advice, expected_seconds, stage_seconds
 
 if TYPE_CHECKING:
@@ -53,34 +51,35 @@ def _too_little_memory(setup: Setup, processes: int) -> TrainingError:
     recipe, size = setup.recipe, setup.plan.preprocess.image_size
     half, ways = recipe.batch_size // 2, []
     if half >= 2 * processes:
-        ways.append(f"--batch-size {half} --accumulate {2 * recipe.accumulate}, which trains alike")
+        ways.append(f"--batch-size {half} --accumulate {2 * recipe.accumulate}, with the same result")
     if _smaller(setup):
         ways.append(f"an --image-size below {size}")
     where = "The GPU" if setup.plan.device != "cpu" else "This machine"
     return TrainingError(
         f"{where} has too little memory for batches of {recipe.batch_size} pictures of {size} pixels.",
         f"Give {', or '.join([*ways, 'a smaller --cache-budget'])}.",
+        code="out-of-memory",
     )
 
 
 def _smaller(setup: Setup) -> int | None:
     """About half of the pictures' side, if the backbone takes that."""
-    size, spec = setup.plan.preprocess.image_size, registry().backbone(setup.recipe.backbone).spec
+    size, spec = setup.plan.preprocess.image_size, setup.backbone.spec
     smaller = 32 * max(1, round(size / 64))
     return smaller if not spec.fixed_image_size and spec.min_image_size <= smaller < size else None
 
 
 def _too_long(setup: Setup, processes: int) -> str:
-    """What shortens a training that will take long; empty where it will not, or on a GPU, which nobody can tell."""
+    """What shortens a training that will take long. Empty if it is short, or on a GPU, whose speed is unknown."""
     plan, recipe = setup.plan, setup.recipe
     if plan.device != "cpu":
         return ""
     size, smaller = plan.preprocess.image_size, _smaller(setup)
     stages = stage_seconds(setup.network, setup.stages, torch.zeros(1, 3, size, size))
     pictures = (len(setup.splits[0]), len(setup.splits[1]))
-    stored = bool(budget_bytes(recipe, "cache_budget")) and not (recipe.mixup or recipe.cutmix)
+    stored = bool(recipe.cache_budget) and not (recipe.mixup or recipe.cutmix)
     taken = expected_seconds(plan.phases, stages, pictures, views=plan.views, stored=stored) / processes
-    seconds = min(taken, limit_seconds(recipe.time_budget) or taken)
+    seconds = min(taken, recipe.time_budget or taken)
     ways = []
     if plan.strategy != "head" and setup.weights.pretrained:
         ways.append(("--strategy head", sum(stages) * sum(pictures) / processes))
@@ -99,8 +98,8 @@ def _frozen_random(setup: Setup) -> str:
     frozen = setup.stages[first - 1].name
     instead = _installed(setup)
     return (
-        f"The stages up to {frozen} stay frozen with random weights: they see little, and the accuracy stays far "
-        f"below that of pretrained weights. {instead}To train all of this network: --strategy full, no --freeze-until."
+        f"The stages up to {frozen} stay frozen with random weights, so the accuracy stays far below that of "
+        f"pretrained weights. {instead}To train the whole network: --strategy full, no --freeze-until."
     )
 
 
@@ -109,14 +108,14 @@ def _gentle_random(setup: Setup) -> str:
     if setup.plan.strategy not in ("finetune", "gradual"):
         return ""
     return (
-        f"The network starts from random weights, which the strategy {setup.plan.strategy} trains too gently. "
+        f"The network starts from random weights; the strategy {setup.plan.strategy} trains them too slowly. "
         f"{_installed(setup)}To train this network from the start: --strategy full."
     )
 
 
 def _installed(setup: Setup) -> str:
     others = [name for name in backbones_with_weights() if name != setup.recipe.backbone]
-    return f"With weights that are installed: {', '.join(others)}. " if others else ""
+    return f"Backbones with installed weights: {', '.join(others)}. " if others else ""
 
 
 def overfitting(rows: Sequence[EpochMetrics], best: int, validation: int, options: Mapping[str, bool]) -> str:

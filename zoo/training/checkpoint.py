@@ -69,7 +69,9 @@ def load(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError):
         raise TrainingError(
-            f"The checkpoint {folder / NAME} is damaged.", f"Train anew: zoo train --recipe {folder / 'recipe.toml'}"
+            f"The checkpoint {folder / NAME} is damaged.",
+            f"Start again: zoo train --recipe {folder / 'recipe.toml'}",
+            code="checkpoint-damaged",
         ) from None
     return state
 

@@ -10,8 +10,6 @@ from zoo.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from zoo.recipes.recipe import Recipe
-
 # What `auto` looks for, in this order, and what people call it.
 KINDS = {"cuda": "NVIDIA or AMD GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
 
@@ -44,24 +42,35 @@ def choose_device(asked: str) -> tuple[str, str]:
     there = count(kind)
     if not there:
         raise UsageError(
-            f"PyTorch finds no {KINDS[kind]} on this machine.", "Leave out --device, or give --device cpu."
+            f"PyTorch finds no {KINDS[kind]} on this machine.",
+            "Leave out --device, or give --device cpu.",
+            code="device-missing",
         )
     if number and int(number) >= there:
         those = f"{kind}:0" if there == 1 else f"{kind}:0 to {kind}:{there - 1}"
-        raise UsageError(f"This machine has no device {asked}.", f"Give --device {those}.")
+        raise UsageError(f"This machine has no device {asked}.", f"Give --device {those}.", code="device-missing")
     return asked, ""
 
 
-def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
-    """Device, precision, and why. Raises `UsageError` for what this machine does not have."""
+def choose_machine(asked: str, precision: str) -> tuple[str, str, dict[str, str]]:
+    """Device, precision, and why. Raises `UsageError` for what this machine does not have.
+
+    Args:
+        asked: a device, or `auto`.
+        precision: `fp32`, `bf16`, `fp16`, or `auto`.
+    """
     reasons: dict[str, str] = {}
-    device, why = choose_device(recipe.device)
+    device, why = choose_device(asked)
     if why:
         reasons["device"] = why
-    kind, precision = kind_of(device), recipe.precision
+    kind = kind_of(device)
     if kind in ("mps", "xpu"):  # Fabric's mixed precision knows CUDA and the CPU
         if precision not in ("auto", "fp32"):
-            raise UsageError(f"Training on {kind} computes in fp32.", "Give --precision fp32, or leave it out.")
+            raise UsageError(
+                f"Training on {kind} computes in fp32.",
+                "Give --precision fp32, or leave it out.",
+                code="precision-impossible",
+            )
         reasons["precision"] = f"the only one on {kind}"
         return device, "fp32", reasons
     if precision == "auto":
@@ -69,7 +78,7 @@ def choose_machine(recipe: Recipe) -> tuple[str, str, dict[str, str]]:
         precision = "bf16" if fast else "fp16" if kind == "cuda" else "fp32"
         reasons["precision"] = f"this {kind.upper()} {'computes' if fast else 'does not compute'} in bf16"
     elif precision == "fp16" and kind == "cpu":
-        raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.")
+        raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.", code="precision-impossible")
     return device, precision, reasons
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from zoo.errors import UsageError, ZooError
 from zoo.processes.children import announced, guard
-from zoo.recipes.recipe import Recipe
 from zoo.training.devices import count, kind_of, placed
 
 T = TypeVar("T")
@@ -29,48 +28,59 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 
 
-def count_processes(recipe: Recipe, device: str) -> tuple[int, int]:
-    """Processes per machine, and machines. Raises `UsageError` where there are fewer devices, or no way to meet."""
+def count_processes(device: str, devices: int | None, nodes: int | None, batch_size: int) -> tuple[int, int]:
+    """Processes per machine, and machines. Raises `UsageError` where there are fewer devices, or no way to meet.
+
+    Args:
+        device: as `zoo.training.devices.choose_device` returns it.
+        devices, nodes: what the user asked for, if anything.
+        batch_size: pictures that the processes share.
+    """
     started = TorchElasticEnvironment.detect()
-    devices, nodes = _started_by_torchrun(recipe) if started else _asked_for(recipe, device)
+    devices, nodes = _started_by_torchrun(devices, nodes) if started else _asked_for(device, devices or 1, nodes or 1)
     if devices * nodes > 1 and (":" in device or kind_of(device) in ("mps", "xpu")):
         raise UsageError(
             f"--device {device} is one device, and {devices * nodes} processes need one each.",
             "Train with one process, or give --device cuda or cpu.",
+            code="one-device",
         )
     smallest = 2 * devices * nodes
-    if recipe.batch_size < smallest:
+    if batch_size < smallest:
         raise UsageError(
-            f"A batch of {recipe.batch_size} cannot be shared by {devices * nodes} processes.",
+            f"A batch of {batch_size} is too small for {devices * nodes} processes.",
             f"Give --batch-size {smallest} or more: it counts the pictures of all processes.",
+            code="batch-too-small",
         )
     return devices, nodes
 
 
-def _asked_for(recipe: Recipe, device: str) -> tuple[int, int]:
-    devices, nodes = recipe.devices or 1, recipe.nodes or 1
+def _asked_for(device: str, devices: int, nodes: int) -> tuple[int, int]:
     kind = kind_of(device)
     what, there = "CPU core" if kind == "cpu" else "GPU", count(kind)
     if devices > there and ":" not in device:
         plural = "" if there == 1 else "s"
         raise UsageError(
-            f"This machine has {there} {what}{plural}, not {devices}.", f"Give --devices {there} or fewer."
+            f"This machine has {there} {what}{plural}, not {devices}.",
+            f"Give --devices {there} or fewer.",
+            code="too-few-devices",
         )
     if nodes > 1 and "MASTER_ADDR" not in os.environ and not SLURMEnvironment.detect():
         raise UsageError(
-            f"Nothing says where the first of the {nodes} machines is.",
+            f"The address of the first of the {nodes} machines is missing.",
             "Start with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK: see docs/scaling.md.",
+            code="no-address",
         )
     return devices, nodes
 
 
-def _started_by_torchrun(recipe: Recipe) -> tuple[int, int]:
+def _started_by_torchrun(devices: int | None, nodes: int | None) -> tuple[int, int]:
     local, whole = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     found = (local, whole // local)
-    if (recipe.devices or local, recipe.nodes or found[1]) != found:
+    if (devices or local, nodes or found[1]) != found:
         raise UsageError(
-            f"torchrun started {found[1]} x {local} processes, which --devices and --nodes contradict.",
+            f"torchrun started {found[1]} x {local} processes, but --devices and --nodes ask for others.",
             "Leave both out under torchrun.",
+            code="torchrun-differs",
         )
     return found
 

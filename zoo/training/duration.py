@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.progress import Bar, Reporter, in_words
+from zoo.progress import Reporter, in_words
+from zoo.runs.info import PhasePlan
 from zoo.specs import Stage
-from zoo.training.strategies import PhasePlan
 
 TIMED_STEPS = 10
 TIMED_PICTURES = 4
@@ -28,16 +28,8 @@ class ETA:
         self.total, self.reporter = total_steps, reporter
         self.times: list[float] = []
 
-    def before(self, bar: Bar) -> Callable[[int, Callable[[], str] | None], None]:
-        """Counts the steps of a progress bar."""
-
-        def tick(steps: int, note: Callable[[], str] | None = None) -> None:
-            self._tick()
-            bar(steps, note)
-
-        return tick
-
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """After each step."""
         if len(self.times) > TIMED_STEPS:
             return
         self.times.append(time.perf_counter())

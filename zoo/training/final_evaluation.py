@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,15 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
     if name == "test":
         for sentence in found.unreadable:
             reporter.warn(f"Left out: {sentence}")
-        run.info["unreadable"] += found.unreadable
+        run.info.unreadable += found.unreadable
         check_unreadable(found.unreadable, len(split), run.recipe.max_unreadable)
     if not len(found.indices):
-        raise TrainingError(f"No {name} picture can be read.", "Mend the pictures; the checkpoint is kept.")
-    run.info |= {
-        "status": "finished",
-        "metrics_split": name,
-        "metrics": found.figures,
-        "confusion": _confusion(found),
-    }
+        raise TrainingError(
+            f"No {name} picture can be read.", "Fix the pictures; the checkpoint is kept.", code="nothing-readable"
+        )
+    run.info = replace(
+        run.info, status="finished", metrics_split=name, metrics=found.figures, confusion=_confusion(found)
+    )
     if world.first:
         run.save()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,12 +13,30 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import TrainingError
 from zoo.models.state_dict import load_state
-from zoo.recipes.recipe import Recipe
 from zoo.training.distributed import World
-from zoo.training.optim import make_optimizer
+from zoo.training.optim import OptimizerOptions, make_optimizer
 from zoo.training.parts import State
 from zoo.training.phase import Phase
-from zoo.training.schedule import LRSchedule
+from zoo.training.schedule import LRSchedule, ScheduleOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningOptions:
+    """How weights change.
+
+    Attributes:
+        accumulate: batches whose gradients are added up before the optimiser steps.
+        clip_norm: largest norm of the gradient, None for any.
+        ema: decay of an average over the weights, None for no average.
+        compile: whether the network is compiled.
+    """
+
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    accumulate: int = 1
+    clip_norm: float | None = None
+    ema: float | None = None
+    compile: bool = False
 
 
 class TrainState:
@@ -30,12 +49,13 @@ class TrainState:
         model: takes what the phase's frozen stages give, returns logits.
     """
 
-    def __init__(self, recipe: Recipe, phase: Phase, weight_decay: float, batches: int) -> None:
-        self.recipe, self.phase = recipe, phase
-        self.optimizer = make_optimizer(recipe, phase.groups, weight_decay)
-        self.schedule = LRSchedule(recipe, self.optimizer, phase.epochs, -(-batches // recipe.accumulate))
-        self.average = make_average(phase.model, recipe.ema)
-        module: Any = torch.compile(phase.model) if recipe.compile else phase.model
+    def __init__(self, options: LearningOptions, phase: Phase, batches: int) -> None:
+        self.options, self.phase = options, phase
+        self.optimizer = make_optimizer(options.optimizer, phase.groups)
+        steps = -(-batches // options.accumulate)
+        self.schedule = LRSchedule(options.schedule, self.optimizer, phase.epochs, steps)
+        self.average = make_average(phase.model, options.ema)
+        module: Any = torch.compile(phase.model) if options.compile else phase.model
         self.model, self._wrapped = phase.fabric.setup(module, self.optimizer)
 
     @property
@@ -83,9 +103,9 @@ class TrainState:
         self._update()
 
     def _update(self) -> None:
-        if self.recipe.clip_norm:
+        if self.options.clip_norm:
             self.phase.fabric.clip_gradients(
-                self.model, self._wrapped, max_norm=self.recipe.clip_norm, error_if_nonfinite=False
+                self.model, self._wrapped, max_norm=self.options.clip_norm, error_if_nonfinite=False
             )
         self._wrapped.step()
         self._wrapped.zero_grad()
@@ -146,4 +166,5 @@ def check_compiler() -> None:
         raise TrainingError(
             f"torch.compile does not work here: {str(error).strip().splitlines()[0]}",
             "Install a C++ compiler (g++ or clang), or leave out --compile.",
+            code="compiler-missing",
         ) from error

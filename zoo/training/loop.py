@@ -1,10 +1,14 @@
-"""The training loop, from pictures in memory to the best checkpoint."""
+"""The training loop, from pictures in memory to the best checkpoint.
+
+`fit` runs the phases, `fit_phase` the epochs of one, `train_one_epoch` the batches of one, `batch_loss` is the
+cross-entropy of one, `validate` measures an epoch.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -18,26 +22,24 @@ from zoo.data.decoded_split import DecodedSplit
 from zoo.errors import TrainingError
 from zoo.models.conv_trim import trimmed
 from zoo.models.state_dict import load_state
-from zoo.progress import in_words
-from zoo.recipes.parsing import seconds as limit_seconds
+from zoo.progress import Reporter, in_words
+from zoo.runs.info import PhasePlan
 from zoo.specs import EpochMetrics
 from zoo.training import checkpoint
 from zoo.training.batches import EVALUATION_BATCH_SIZE, Views, chunks
 from zoo.training.checkpoint import Progress
 from zoo.training.distributed import World
-from zoo.training.duration import ETA, TIMED_STEPS
+from zoo.training.duration import TIMED_STEPS
+from zoo.training.events import EpochStart, Listener, PhaseStart
 from zoo.training.history import Best, History
 from zoo.training.learner import TrainState
 from zoo.training.loss import share_of_loss
 from zoo.training.parts import State
 from zoo.training.phase import Phase, PhaseMaker
 from zoo.training.setup import Setup
-from zoo.training.strategies import PhasePlan
 from zoo.training.time_budget import TimeBudget
-from zoo.transforms.augment import make_policy
 from zoo.transforms.mixup import make_mixer
 
-Advance = Callable[[int, Callable[[], str]], None]
 # Between two looks at the loss, each of which waits for the device; a checkpoint within an epoch falls on one of them.
 CHECKED_STEPS = 50
 
@@ -50,6 +52,8 @@ class Trainer:
         history: receives the rows and the best weights.
         world: the processes that train together.
         budget: when training must end.
+        reporter: says why a training continues or ends early.
+        listeners: told what happens.
     """
 
     def __init__(
@@ -59,9 +63,14 @@ class Trainer:
         history: History,
         world: World,
         budget: TimeBudget,
+        *,
+        reporter: Reporter,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         recipe, plan, stages = setup.recipe, setup.plan, setup.stages
-        self.recipe, self.plan, self.history, self.world, self.budget = recipe, plan, history, world, budget
+        self.recipe, self.plan, self.learning = recipe, plan, setup.learning
+        self.history, self.world, self.budget = history, world, budget
+        self.reporter, self.listeners = reporter, listeners
         self.labels, self.val_labels = (torch.from_numpy(store.labels) for store in stores)
         self.device = world.device
         self.network = setup.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -69,20 +78,19 @@ class Trainer:
         self.augment_rng = torch.Generator().manual_seed(recipe.seed + 1)
         if world.rank:  # dropout that differs between processes
             torch.manual_seed(recipe.seed + world.rank)
-        policy = make_policy(recipe, plan.augment) if plan.varied else None
-        self.views = Views(*stores, policy, self.augment_rng, self.device, share=world.share)
+        self.views = Views(*stores, setup.policy, self.augment_rng, self.device, share=world.share)
         weights = setup.class_weights
         self.class_weights = None if weights is None else torch.tensor(weights, device=self.device)
-        self.mix = make_mixer(recipe, len(setup.dataset.classes))
+        self.mix = make_mixer(recipe.mixup, recipe.cutmix, len(setup.dataset.classes))
         self.phase_maker = PhaseMaker(
-            recipe,
             plan,
             network=self.network,
             stages=stages,
             views=self.views,
             world=world,
             mixes=self.mix is not None,
-            reporter=history.reporter,
+            cache_budget=recipe.cache_budget,
+            reporter=reporter,
         )
         self.progress, self._saved = Progress(), time.perf_counter()
         if recipe.dropout:
@@ -98,17 +106,12 @@ class Trainer:
             resumed: a checkpoint to go on from, as `zoo.training.checkpoint.load` returns it.
 
         Raises:
-            TrainingError: the loss is no longer a number.
+            TrainingError: the loss became infinite or undefined.
         """
         if resumed:
-            load_state(self.network, resumed["network"])
-            self.progress = resumed["progress"]
-            self.history.restore(resumed["rows"], Best(**resumed["best"]))
-            self._restore_rngs(resumed)
-            done, best = len(self.history.rows), self.history.best.epoch
-            batches = f" and {self.progress.batch} batches" if self.progress.batch else ""
-            self.history.reporter.say(f"Goes on after {done} epochs{batches}; the best so far is epoch {best}.")
-        self.history.begin(sum(planned.epochs for planned in phases))
+            self._resume(resumed)
+        for listener in self.listeners:
+            listener.on_fit_start(sum(planned.epochs for planned in phases))
         try:
             while self.progress.phase < len(phases) and not (self.history.rows and self.budget.late()):
                 within = resumed if resumed and "train_state" in resumed else None
@@ -121,12 +124,23 @@ class Trainer:
                 self._checkpoint()
         finally:
             self.views.announce_end()
+            for listener in self.listeners:
+                listener.on_fit_end()
+
+    def _resume(self, resumed: dict[str, Any]) -> None:
+        load_state(self.network, resumed["network"])
+        self.progress = resumed["progress"]
+        self.history.restore(resumed["rows"], Best(**resumed["best"]))
+        self._restore_rngs(resumed)
+        done, best = len(self.history.rows), self.history.best.epoch
+        batches = f" and {self.progress.batch} batches" if self.progress.batch else ""
+        self.reporter.say(f"Continues after {done} epochs{batches}. The best epoch so far is {best}.")
 
     @contextmanager
     def ready(self, planned: PhasePlan) -> Iterator[Phase]:
         """The phase, ready to train; while the context is open, its network skips what it can."""
         phase = self.phase_maker.make(planned)
-        if self.recipe.compile:
+        if self.learning.compile:
             yield phase
         else:
             with trimmed(self.network, self.views.example()):
@@ -142,22 +156,23 @@ class Trainer:
         Args:
             resumed: a checkpoint from within this phase.
         """
-        train_state = TrainState(self.recipe, phase, self.plan.weight_decay, self.batches_per_epoch())
+        train_state = TrainState(self.learning, phase, self.batches_per_epoch())
         progress, best = self.progress, train_state.state() if phase.part.goes_back else None
         if resumed:
             train_state.load_state_dict(resumed["train_state"])
             best = resumed["phase_best"]
             self._restore_rngs(resumed)
-        steps = self.batches_per_epoch() * (phase.epochs - progress.epoch) - progress.batch
-        # A shorter epoch says itself how long it takes.
-        eta = ETA(steps, self.history.reporter) if not phase.brief and self.batches_per_epoch() > TIMED_STEPS else None
+        for listener in self.listeners:
+            listener.on_phase_start(self._phase_start(phase))
         begun, taken = time.perf_counter(), train_state.schedule.taken
         kept = self.history.best.epoch  # whose weights are in `best`, and in the run's folder
         try:
             while progress.epoch < phase.epochs and not self._stopped():
-                trained = self.train_one_epoch(phase, train_state, eta, best)
-                row = {**trained, **self.validate(phase, train_state), **self._pace()}
-                better = self.history.add(row)
+                trained = self.train_one_epoch(phase, train_state, best)
+                measured = self.validate(phase, train_state)
+                row, better = self.history.add({**trained, **measured, **self._pace()})
+                for listener in self.listeners:
+                    listener.on_epoch_end(row, better=better)
                 progress.since_best = 0 if better else progress.since_best + 1
                 if better:
                     best, kept = self._keep(phase, train_state), self.history.best.epoch
@@ -174,6 +189,11 @@ class Trainer:
             if phase.brief and self.history.rows:
                 self.history.save_best(self.network.state_dict())
 
+    def _phase_start(self, phase: Phase) -> PhaseStart:
+        batches, progress = self.batches_per_epoch(), self.progress
+        steps = batches * (phase.epochs - progress.epoch) - progress.batch
+        return PhaseStart(name=phase.name, epochs=phase.epochs, batches=batches, steps=steps, brief=phase.brief)
+
     def _keep(self, phase: Phase, train_state: TrainState) -> State | None:
         """Saves the present weights as the best ones. Returns them where they have to go back into the network."""
         if not phase.brief:
@@ -186,49 +206,25 @@ class Trainer:
         if progress.batch or not progress.epoch:
             return False
         if progress.since_best == self.recipe.early_stopping:
-            self.history.reporter.say(f"Stopped early: nothing better in {progress.since_best} epochs.")
+            self.reporter.say(f"Stopped early: no progress in {progress.since_best} epochs.")
             return True
         if self.budget.late():
-            self.history.reporter.say(
-                f"The time budget of {in_words(limit_seconds(self.recipe.time_budget) or 0)} is used up."
-            )
+            self.reporter.say(f"The time budget of {in_words(self.recipe.time_budget or 0)} is used up.")
             return True
         return False
 
-    def train_one_epoch(
-        self, phase: Phase, train_state: TrainState, eta: ETA | None = None, best: State | None = None
-    ) -> EpochMetrics:
+    def train_one_epoch(self, phase: Phase, train_state: TrainState, best: State | None = None) -> EpochMetrics:
         """Trains on the batches of an epoch that are still to come. Returns what `metrics.csv` says of them.
 
         Args:
             best: what a checkpoint within the epoch holds beside the present weights.
         """
-        progress, batches = self.progress, self.batches_per_epoch()
-        if progress.batch:
+        progress, batches, begin = self.progress, self.batches_per_epoch(), self.progress.batch
+        if begin:
             self.shuffle_rng.set_state(progress.shuffle_rng)
         else:
             progress.begin_epoch(self.shuffle_rng.get_state(), train_state.learning_rate)
-        what, every = f"{phase.name} {progress.epoch + 1}/{phase.epochs}", self.recipe.log_every
-        with self.history.reporter.bar(what, batches, every) as bar:
-            bar(progress.batch)
-            self._train_batches(phase, train_state, best, eta.before(bar) if eta else bar)
-        train_state.unite(self.world)
-        return {
-            "phase": phase.name,
-            "learning_rate": progress.learning_rate,
-            "train_loss": progress.loss / progress.seen,
-            "train_top1": progress.correct / progress.seen,
-        }
-
-    def _pace(self) -> EpochMetrics:
-        progress = self.progress
-        return {
-            "seconds": round(progress.seconds, 3),
-            "images_per_second": round(progress.seen / progress.seconds, 1),
-        }
-
-    def _train_batches(self, phase: Phase, train_state: TrainState, best: State | None, advance: Advance) -> None:
-        progress, batches, begin = self.progress, self.batches_per_epoch(), self.progress.batch
+        self._say_epoch_starts(phase)
         started, meter = time.perf_counter(), AverageMeter(self.device)
         train_state.train()
         parts = list(itertools.islice(chunks(self.drawn(), self.recipe.batch_size), begin, batches))
@@ -237,7 +233,7 @@ class Trainer:
             if number > begin + 1 and self.budget.late(self._reserve(started, number - begin)):
                 self.budget.close()  # this epoch is the last
                 break
-            step = number % self.recipe.accumulate == 0 or number == batches
+            step = number % self.learning.accumulate == 0 or number == batches
             with train_state.accumulating(step=step):
                 loss, right = self.batch_loss(phase, train_state, indices, progress.epoch + 1)
                 train_state.backward(loss * self._share(number, len(indices)), step=step)
@@ -245,20 +241,47 @@ class Trainer:
             if number == TIMED_STEPS and not progress.epoch:
                 self._fit_into_budget(train_state, started, 0)
             # Gradients that are being accumulated are in no checkpoint.
-            if number % (CHECKED_STEPS * self.recipe.accumulate) == 0 and number < batches:
+            if number % (CHECKED_STEPS * self.learning.accumulate) == 0 and number < batches:
                 self._settle(meter, number, phase)
                 if self._due():
                     self._checkpoint(phase, train_state, best)
-            advance(1, partial(self._running, meter))
+            for listener in self.listeners:
+                listener.on_batch_end(partial(self._running, meter))
         self._settle(meter, batches, phase)
+        train_state.unite(self.world)
+        return {
+            "phase": phase.name,
+            "learning_rate": progress.learning_rate,
+            "train_loss": progress.loss / progress.seen,
+            "train_top1": progress.correct / progress.seen,
+        }
 
-    def _running(self, meter: AverageMeter) -> str:
-        """The figures of this epoch's batches so far; since the last look, of this process's share of them."""
+    def _say_epoch_starts(self, phase: Phase) -> None:
+        progress = self.progress
+        start = EpochStart(
+            phase=phase.name,
+            epoch=progress.epoch + 1,
+            epochs=phase.epochs,
+            batches=self.batches_per_epoch(),
+            done=progress.batch,
+        )
+        for listener in self.listeners:
+            listener.on_epoch_start(start)
+
+    def _pace(self) -> EpochMetrics:
+        progress = self.progress
+        return {
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(progress.seen / progress.seconds, 1),
+        }
+
+    def _running(self, meter: AverageMeter) -> tuple[float, float]:
+        """Loss and accuracy of this epoch's batches so far; since the last look, of this process's share of them."""
         seen, loss, correct = self.progress.seen + meter.seen, self.progress.loss, float(self.progress.correct)
         if meter.seen:
             loss += float(meter.losses.sum())
             correct += int(meter.correct) * meter.seen / meter.own
-        return f"loss {loss / seen:.4f}, accuracy {correct / seen:.2%}"
+        return loss / seen, correct / seen
 
     def _settle(self, meter: AverageMeter, number: int, phase: Phase) -> None:
         """Puts what was counted into the position, which now stands behind a batch."""
@@ -291,8 +314,8 @@ class Trainer:
     def _share(self, number: int, pictures: int) -> float:
         """The share of a batch in the pictures of its optimiser step; the last step of an epoch can have fewer."""
         size = self.recipe.batch_size
-        whole, used = size * self.recipe.accumulate, min(len(self.labels), size * self.batches_per_epoch())
-        done = (number - 1) // self.recipe.accumulate * whole
+        whole, used = size * self.learning.accumulate, min(len(self.labels), size * self.batches_per_epoch())
+        done = (number - 1) // self.learning.accumulate * whole
         return pictures / min(whole, used - done)
 
     def drawn(self) -> Tensor:
@@ -325,10 +348,11 @@ class Trainer:
             return float(losses.sum())
         where = "validation" if first is None else f"step {first + int((~finite).nonzero()[0])}"
         epoch, best = len(self.history.rows) + 1, self.history.best.epoch
-        kept = f"Epoch {best} is kept." if best else "Nothing is kept, for no epoch had ended."
+        kept = f"Epoch {best} is kept." if best else "Nothing is kept, because no epoch had ended."
         raise TrainingError(
             f"The loss became infinite or undefined in epoch {epoch}, {where}. {kept}",
             f"Give a --learning-rate below {max(rate for _, rate in phase.groups):g}.",
+            code="loss-diverged",
         )
 
     def _reserve(self, started: float, number: int) -> float:

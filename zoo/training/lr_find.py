@@ -16,22 +16,21 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from zoo.data.prepare import anchored
 from zoo.errors import TrainingError
 from zoo.files import write_atomically
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
-from zoo.registry import registry
 from zoo.report.plots import plot_sweep
 from zoo.training.advice import within_memory
 from zoo.training.batches import chunks
 from zoo.training.distributed import World
 from zoo.training.history import History
 from zoo.training.learner import TrainState, check_compiler
+from zoo.training.listeners import Console
 from zoo.training.loop import Trainer
 from zoo.training.manners import put_back
 from zoo.training.phase import Phase
-from zoo.training.setup import Setup, decode_splits, prepare
+from zoo.training.setup import Setup, decode_splits, prepare, resolve
 from zoo.training.time_budget import TimeBudget
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
@@ -54,7 +53,7 @@ class Sweep:
         losses: smoothed, float64 `[n]`.
         suggestion: the rate of the steepest descent; None where the curve has none to speak of.
         present: the rate that the recipe has without a suggestion.
-        reason: why there is no suggestion; empty where there is one.
+        reason: why a suggestion is missing; empty where there is one.
     """
 
     rates: np.ndarray
@@ -67,25 +66,26 @@ class Sweep:
 def lr_find(recipe: Recipe, reporter: Reporter) -> Sweep:
     """Sweeps the learning rate of the last step of the recipe's strategy; what comes before it trains as it would.
 
-    Raises `TrainingError` where the loss is no number.
+    Raises `TrainingError` where the loss is infinite or undefined.
     """
-    recipe = anchored(recipe)
+    resolved = resolve(recipe)
     if recipe.compile:
         check_compiler()
     with put_back(deterministic=recipe.deterministic):
-        setup = prepare(recipe, registry().backbone(recipe.backbone).spec, reporter)
+        setup = prepare(resolved, reporter)
         with within_memory(setup):
             rates, losses = _sweep(setup, reporter)
     if not losses:
         raise TrainingError(
             "The loss is infinite or undefined before the first step.",
-            "Look at --mean, --std and the weights, or give --precision fp32.",
+            "Check --mean, --std and the weights, or give --precision fp32.",
+            code="loss-diverged",
         )
     smoothed, present = smooth(losses), setup.plan.learning_rate
     reason = flat(losses, smoothed, math.log(len(setup.dataset.classes)))
     suggestion = None if reason else suggest(rates, smoothed)
     if suggestion and is_near(suggestion, present):
-        suggestion, reason = None, f"the loss falls fastest at {suggestion:.2g}, about where the training is already"
+        suggestion, reason = None, f"the loss falls fastest at {suggestion:.2g}, close to the present rate"
     return Sweep(rates, smoothed, suggestion, present, reason)
 
 
@@ -93,12 +93,13 @@ def _sweep(setup: Setup, reporter: Reporter) -> tuple[np.ndarray, list[float]]:
     """Trains what comes before the last phase, then one step at each rate until the loss explodes."""
     recipe = setup.recipe
     with tempfile.TemporaryDirectory() as folder:
-        history = History(Path(folder), reporter, recipe.monitor, writes=False, says=False)
-        world = World(setup.plan.device)
-        trainer = Trainer(setup, decode_splits(setup, reporter), history, world, TimeBudget(None, world))
+        history, world = History(Path(folder), recipe.monitor, writes=False), World(setup.plan.device)
+        console = Console(reporter, history.monitored, recipe.log_every, table=False)
+        stores, budget = decode_splits(setup, reporter), TimeBudget(None, world)
+        trainer = Trainer(setup, stores, history, world, budget, reporter=reporter, listeners=[console])
         trainer.fit(setup.plan.phases[:-1])
     with trainer.ready(setup.plan.phases[-1]) as phase, reporter.bar("Learning rates", STEPS) as advance:
-        train_state = TrainState(recipe, phase, setup.plan.weight_decay, trainer.batches_per_epoch())
+        train_state = TrainState(setup.learning, phase, trainer.batches_per_epoch())
         rates = np.geomspace(LOWEST, HIGHEST, STEPS)
         losses: list[float] = []
         for rate, loss in zip(rates, _losses(trainer, train_state, phase, rates), strict=False):
@@ -117,14 +118,14 @@ def _losses(trainer: Trainer, train_state: TrainState, phase: Phase, rates: np.n
     groups = train_state.optimizer.param_groups
     peaks = [group["initial_lr"] for group in groups]
     ratios = [peak / peaks[-1] for peak in peaks]
-    share = 1 / train_state.recipe.accumulate
+    share = 1 / train_state.options.accumulate
     batches = _batches(trainer)
     train_state.train()
     for rate in rates:
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
         before = 0.0
-        for _ in range(train_state.recipe.accumulate - 1):
+        for _ in range(train_state.options.accumulate - 1):
             part = share * trainer.batch_loss(phase, train_state, *next(batches))[0]
             before += float(part.detach())
             phase.fabric.backward(part)
@@ -162,7 +163,7 @@ def flat(losses: Sequence[float], smoothed: np.ndarray, chance: float) -> str:
     before = np.asarray(losses[:SETTLED])
     level, noise = before.mean(), before.std() * ((1 - SMOOTHING) / (1 + SMOOTHING)) ** 0.5
     if level < LEARNED * chance:
-        return f"the loss is low before the sweep begins ({level:.2g}), so its course is mostly chance"
+        return f"the loss is low before the sweep begins ({level:.2g}), so its changes are mostly chance"
     if level - smoothed[lowest] < max(FALL * level, ERRORS * noise):
         return "the loss falls by no more than its noise"
     return ""

@@ -22,7 +22,7 @@ class Part(Protocol):
     Attributes:
         model: takes inputs behind the frozen stages, returns logits.
         goes_back: whether its best state has to be put into the network when the phase ends. Elsewhere the network
-            holds what was learned, and goes on from the last step.
+            holds what was learned, and continues from the last step.
     """
 
     model: nn.Module

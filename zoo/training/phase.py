@@ -14,17 +14,15 @@ from zoo.data.decoded_split import DecodedSplit
 from zoo.models.conv_trim import trimmed
 from zoo.models.split import split_network, without_batchnorm
 from zoo.progress import Reporter
-from zoo.recipes.parsing import budget_bytes
-from zoo.recipes.recipe import Recipe
+from zoo.recipes.values import SIZE
+from zoo.runs.info import PhasePlan, Plan
 from zoo.specs import Stage
 from zoo.training.batches import Views
 from zoo.training.distributed import World
 from zoo.training.feature_cache import Features, allocate, compute, slices, standardisation, standardise
 from zoo.training.optim import Group
 from zoo.training.parts import FrozenStages, HeadPart, LivePart, Part, Standardised, State, unchanged
-from zoo.training.plan import Plan
 from zoo.training.sources import FeatureSource, PictureSource, Source
-from zoo.training.strategies import PhasePlan
 
 PREFIX_BATCH_SIZE = 32  # larger ones fall out of a CPU's cache
 
@@ -82,11 +80,11 @@ class PhaseMaker:
     Args:
         world: the processes that train together.
         mixes: whether pictures are blended in batches, so that no features of theirs can be stored.
+        cache_budget: bytes of memory for stored features.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
         plan: Plan,
         *,
         network: nn.Module,
@@ -94,9 +92,10 @@ class PhaseMaker:
         views: Views,
         world: World,
         mixes: bool,
+        cache_budget: int,
         reporter: Reporter,
     ) -> None:
-        self.recipe, self.plan, self.network, self.stages = recipe, plan, network, stages
+        self.plan, self.network, self.stages, self.cache_budget = plan, network, stages, cache_budget
         self.views, self.world, self.mixes, self.reporter = views, world, mixes, reporter
         precisions = (plan.precision, plan.frozen_precision, "fp32")
         self.fabric, self.frozen, self.fp32 = (world.fabric(name) for name in precisions)
@@ -167,11 +166,11 @@ class PhaseMaker:
             shape = tuple(prefix(self.views.example()).shape[1:])
         count = 1 if plain else min(self.plan.views, planned.epochs)
         train, val = self.views.train, self.views.val
-        budget = self.recipe.cache_budget
-        room = budget_bytes(self.recipe, "cache_budget") // self.world.devices
+        room = self.cache_budget // self.world.devices
         found = allocate((count, len(train), *shape), (len(val), *shape), room)
         if found is None:
-            self._say(planned, f"computed in each epoch: there is no room for their features (--cache-budget {budget})")
+            budget = SIZE.text(self.cache_budget)
+            self._say(planned, f"computed in each epoch: their features do not fit into --cache-budget {budget}")
             return None
         with self.reporter.bar("Computing features", count * len(train) + len(val)) as advance, self.frozen.autocast():
             for view in found.train:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
-from zoo.recipes.parsing import channels, flag, without_effect
+from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
-from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec
+from zoo.recipes.values import flag
+from zoo.runs.info import PhasePlan, Plan
+from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
 from zoo.training.devices import choose_machine
 from zoo.training.strategies import (
     GRADUAL_EPOCHS,
     HEAD_EPOCHS,
-    PhasePlan,
+    default_decay,
+    default_head_rate,
     default_learning_rate,
     first_stage,
     plan_phases,
@@ -23,44 +27,17 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.models.pretrained import WeightsReport
-    from zoo.runs.run import Run
 
 SMALL_PIXELS = 96
 PHOTO_PIXELS = 160
 PHOTO_CROP = 0.875
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 VIEWS = 4
-# The options that vary training pictures beside, or in place of, a named policy.
-PARTS = ("rotate", "translate", "zoom", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The recipe with every None and `auto` decided.
-
-    Attributes:
-        varied: whether training pictures are augmented: by the policy `augment`, or by single options.
-        views: how many augmented views of a picture are stored where features are.
-        phases: what trains when.
-        fixed_statistics: whether BatchNorm keeps the statistics of the pretrained weights while its weights train.
-        frozen_precision: in which the stages compute that do not train.
-        reasons: for choices that the user left open, a few words each.
-    """
-
-    strategy: str
-    epochs: int
-    preprocess: PreprocessSpec
-    augment: str
-    varied: bool
-    views: int
-    learning_rate: float
-    weight_decay: float
-    phases: tuple[PhasePlan, ...]
-    fixed_statistics: bool
-    device: str
-    precision: str
-    frozen_precision: str
-    reasons: dict[str, str] = field(default_factory=dict)
+# The options that change a named policy, and the fields of `zoo.transforms.augment.Policy` that they set.
+VARIATION = {
+    **{"rotate": "degrees", "zoom": "scale"},
+    **{name: name for name in ("translate", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")},
+}
 
 
 def make_plan(
@@ -78,19 +55,21 @@ def make_plan(
         size, reasons["image size"] = _default_size(backbone, data, weights)
     check_size(size, backbone)
     stages = backbone.stages(network)
-    first = first_stage(recipe, backbone, stages)
+    first = first_stage(recipe.freeze_until, backbone.name, stages)
     _check_strategy(recipe, strategy, head_alone=first == len(stages) - 1)
     epochs = recipe.epochs or _default_epochs(strategy, stages=len(stages) - first, small=small)
-    device, frozen_precision, machine_reasons = choose_machine(recipe)
+    device, frozen_precision, machine_reasons = choose_machine(recipe.device, recipe.precision)
     reasons |= machine_reasons
     precision = frozen_precision
     if recipe.precision == "auto" and (device, precision) == ("cpu", "bf16") and _has_depthwise(network):
         precision, reasons["precision"] = "fp32", "depthwise convolutions train faster in it on a CPU"
     augment = recipe.augment or ("none" if strategy == "head" else data.augment)
-    varied = augment != "none" or any(getattr(recipe, name) is not None for name in PARTS)
+    varied = augment != "none" or bool(variation(recipe))
     if recipe.views and recipe.views > 1 and not varied:
         raise UsageError(
-            "Several views of a picture are alike without augmentation.", "Add --augment, or leave out --views."
+            "Without augmentation, all views of a picture are the same.",
+            "Add --augment, or leave out --views.",
+            code="views-alike",
         )
     learning_rate = recipe.learning_rate or default_learning_rate(recipe.optimizer, strategy)
     return Plan(
@@ -102,12 +81,42 @@ def make_plan(
         views=recipe.views or (VIEWS if varied else 1),
         learning_rate=learning_rate,
         weight_decay=WEIGHT_DECAY[recipe.optimizer] if recipe.weight_decay is None else recipe.weight_decay,
-        phases=plan_phases(recipe, strategy, epochs, learning_rate, first=first, stages=stages),
+        phases=phases_of(recipe, strategy, epochs, learning_rate, stages=stages, first=first),
         fixed_statistics=weights.pretrained and strategy in ("finetune", "gradual"),
         device=device,
         precision=precision,
         frozen_precision=frozen_precision,
         reasons=reasons,
+    )
+
+
+def variation(recipe: Recipe) -> dict[str, Any]:
+    """The fields of an augmentation policy that the recipe sets itself."""
+    given = {field: getattr(recipe, option) for option, field in VARIATION.items()}
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def phases_of(
+    recipe: Recipe, strategy: str, epochs: int, learning_rate: float, *, stages: Sequence[Stage], first: int
+) -> tuple[PhasePlan, ...]:
+    """The phases of a strategy, with the recipe's own rates and lengths where it has them.
+
+    Args:
+        epochs, learning_rate: of the strategy.
+        stages: from stem to head.
+        first: index of the first stage that ever trains.
+    """
+    given = recipe.head_learning_rate or (recipe.learning_rate if strategy == "gradual" else None)
+    return plan_phases(
+        strategy,
+        epochs,
+        learning_rate,
+        stages=stages,
+        first=first,
+        decay=default_decay(strategy) if recipe.layer_decay is None else recipe.layer_decay,
+        head_epochs=recipe.head_epochs or HEAD_EPOCHS,
+        head_rate=given or default_head_rate(recipe.optimizer),
+        unfreeze_at=recipe.unfreeze_at or (),
     )
 
 
@@ -118,6 +127,7 @@ def _check_strategy(recipe: Recipe, strategy: str, *, head_alone: bool) -> None:
             f"The option {name} has no effect with the strategy {strategy}, which was chosen because there are "
             f"{'' if strategy == 'finetune' else 'no '}pretrained weights.",
             f"Leave out {flag(name)}, or give --strategy.",
+            code="option-without-effect",
         )
     if head_alone and recipe.freeze_until:
         for name in ("head_epochs", "head_learning_rate", "unfreeze_at"):
@@ -125,17 +135,16 @@ def _check_strategy(recipe: Recipe, strategy: str, *, head_alone: bool) -> None:
                 raise UsageError(
                     f"The option {name} has no effect: --freeze-until {recipe.freeze_until} lets the head alone train.",
                     f"Leave out {flag(name)}, or --freeze-until.",
+                    code="option-without-effect",
                 )
 
 
-def recorded_plan(run: Run, recipe: Recipe) -> Plan:
-    """The plan that run.json holds, on the device that the recipe asks for now."""
-    plan = dict(run.info["plan"])
-    phases = (PhasePlan(**{**one, "learning_rates": tuple(one["learning_rates"])}) for one in plan.pop("phases"))
-    device, frozen_precision, _ = choose_machine(recipe)
-    if device != plan["device"]:
-        plan |= {"device": device, "precision": frozen_precision, "frozen_precision": frozen_precision}
-    return Plan(**plan, phases=tuple(phases), preprocess=run.preprocess)
+def moved_plan(plan: Plan, recipe: Recipe) -> Plan:
+    """A recorded plan, on the device that the recipe asks for now."""
+    device, precision, _ = choose_machine(recipe.device, recipe.precision)
+    if device == plan.device:
+        return plan
+    return replace(plan, device=device, precision=precision, frozen_precision=precision)
 
 
 def _default_epochs(strategy: str, *, stages: int, small: bool) -> int:
@@ -166,11 +175,13 @@ def check_size(size: int, backbone: BackboneSpec) -> None:
         raise UsageError(
             f"{backbone.name} takes pictures of {backbone.min_image_size} pixels and no other size.",
             f"Leave out --image-size, or choose another backbone (given: {size}).",
+            code="image-size-impossible",
         )
     if size < backbone.min_image_size:
         raise UsageError(
             f"{backbone.name} needs pictures of at least {backbone.min_image_size} pixels, not {size}.",
             f"Give --image-size {backbone.min_image_size} or more, or choose another backbone.",
+            code="image-size-impossible",
         )
 
 
@@ -181,8 +192,8 @@ def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size:
         mean, std, crop = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), PHOTO_CROP
     return PreprocessSpec(
         image_size=size,
-        mean=channels(recipe, "mean") or mean,
-        std=channels(recipe, "std") or std,
+        mean=recipe.mean or mean,
+        std=recipe.std or std,
         resize=recipe.resize,
         crop_fraction=1.0 if small or recipe.resize == "squash" else crop,
         channels=data.channels,

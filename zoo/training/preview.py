@@ -14,15 +14,13 @@ from torch import Tensor
 
 from zoo.data.decoded_split import make_stores
 from zoo.data.decoding import Budgets
-from zoo.data.prepare import anchored
 from zoo.errors import DataError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.report.contact_sheet import FONT_SIZE, contact_sheet
-from zoo.specs import BackboneSpec
 from zoo.training.batches import Views
-from zoo.training.setup import Setup, prepare
-from zoo.transforms.augment import Policy, describe, make_policy
+from zoo.training.setup import Setup, prepare, resolve
+from zoo.transforms.augment import describe
 from zoo.transforms.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -40,18 +38,16 @@ class Preview:
     Attributes:
         sheet: a row for each picture, without variation on the left; rows of pictures where nothing varies.
         lines: the sheet's title, one fact a line.
-        policy: the variation.
         labels: of the pictures, from above.
     """
 
     sheet: Image.Image
     lines: tuple[str, ...]
     setup: Setup
-    policy: Policy | None
     labels: tuple[str, ...]
 
 
-def make_preview(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, *, count: int, views: int) -> Preview:
+def make_preview(recipe: Recipe, reporter: Reporter, *, count: int, views: int) -> Preview:
     """Prepares what a training of the recipe prepares, and sends a few of its pictures the same way.
 
     Args:
@@ -61,8 +57,8 @@ def make_preview(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, *, 
     Raises:
         ZooError: as a training would; `DataError` where none of the chosen pictures can be read.
     """
-    setup = prepare(anchored(recipe), backbone, reporter)
-    plan, train = setup.plan, setup.splits[0]
+    setup = prepare(resolve(recipe), reporter)
+    plan, train, policy = setup.plan, setup.splits[0], setup.policy
     split = train.subset(choose(train.labels, count, recipe.seed))
     in_memory, quiet = Budgets(memory=sys.maxsize, disk=0), Reporter(quiet=True)
     (store,) = make_stores(
@@ -71,16 +67,15 @@ def make_preview(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, *, 
     for sentence in store.unreadable:
         reporter.warn(f"Left out: {sentence}")
     if not len(store):
-        raise DataError("None of the chosen pictures can be read.", "Mend them, or choose others with --seed.")
-    policy = make_policy(recipe, plan.augment) if plan.varied else None
+        raise DataError("None of the chosen pictures can be read.", "Fix them, or choose others with --seed.")
     augment_rng = torch.Generator().manual_seed(recipe.seed + 1)
     seen = Views(store, store, policy, augment_rng, torch.device(plan.device))
     everyone = torch.arange(len(store))
     columns = [seen.plain(store, everyone), *(seen.varied(everyone) for _ in range(views if policy else 0))]
     labels = tuple(setup.dataset.classes[label] for label in store.labels)
-    lines = _lines(setup, policy)
+    lines = _lines(setup)
     sheet = _sheet([displayed(each, seen.preprocess) for each in columns], labels, lines)
-    return Preview(sheet=sheet, lines=lines, setup=setup, policy=policy, labels=labels)
+    return Preview(sheet=sheet, lines=lines, setup=setup, labels=labels)
 
 
 def choose(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -117,7 +112,7 @@ def _sheet(columns: list[np.ndarray], labels: tuple[str, ...], lines: tuple[str,
     return contact_sheet(pictures, captions, columns=across, side=side, title="\n".join(lines), font_size=font)
 
 
-def _lines(setup: Setup, policy: Policy | None) -> tuple[str, ...]:
+def _lines(setup: Setup) -> tuple[str, ...]:
     recipe, plan, spec = setup.recipe, setup.plan, setup.plan.preprocess
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (spec.mean, spec.std))
     why = f" ({plan.reasons['image size']})" if "image size" in plan.reasons else ""
@@ -127,7 +122,7 @@ def _lines(setup: Setup, policy: Policy | None) -> tuple[str, ...]:
     return (
         f"{setup.data.name} as {recipe.backbone} (weights: {setup.weights.name}) sees it, seed {recipe.seed}",
         f"input: {spec.image_size} pixels{why}, {spec.resize}{grey}; mean {mean}, std {std} (undone here)",
-        f"augmentation: {name}{describe(policy)}",
-        *(["left column: without augmentation"] if policy else []),
+        f"augmentation: {name}{describe(setup.policy)}",
+        *(["left column: without augmentation"] if setup.policy else []),
         *([f"not shown: {' and '.join(mixing)}, which blend pictures of a batch"] if mixing else []),
     )

@@ -1,4 +1,4 @@
-"""Whether a run that goes on finds what it began with."""
+"""Checks that a resumed run still has its original pictures and machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import os
 import platform
 from importlib.metadata import version
-from typing import Any
 
 import torch
 
 from zoo.data import FilePictures, Split
 from zoo.errors import DataError
+from zoo.runs.info import Machine
 from zoo.runs.run import Run
 from zoo.training.distributed import World
 from zoo.training.setup import Setup
@@ -33,36 +33,37 @@ def fingerprint(splits: tuple[Split, ...]) -> str:
 
 def same_pictures(run: Run, setup: Setup) -> None:
     """Raises `DataError` where the dataset has other pictures, or other labels, than when the run began."""
-    if run.info["dataset"].get("fingerprint") != fingerprint(setup.splits):
+    if run.info.dataset.fingerprint != fingerprint(setup.splits):
         raise DataError(
             f"The pictures of {setup.data.name} are not those that the run {run.name} began with.",
-            f"Restore them, or train anew: zoo train --recipe {run.path / 'recipe.toml'}",
+            f"Restore them, or start again: zoo train --recipe {run.path / 'recipe.toml'}",
+            code="pictures-changed",
         )
 
 
 def changes(run: Run, setup: Setup, world: World) -> list[str]:
     """Takes the recorded thread count where it can; one sentence for what makes the result differ in its last bits."""
-    recorded, now = run.info["machine"], machine(world)
-    if world.size == 1 and recorded["threads"] != now["threads"] and recorded["threads"] <= (os.cpu_count() or 1):
-        torch.set_num_threads(recorded["threads"])
+    recorded, now = run.info.machine or machine(world), machine(world)
+    if world.size == 1 and recorded.threads != now.threads and recorded.threads <= (os.cpu_count() or 1):
+        torch.set_num_threads(recorded.threads)
         now = machine(world)
-    differing = [name for name in now if name != "platform" and recorded.get(name) != now[name]]
-    if run.info["plan"]["precision"] != setup.plan.precision:
+    differing = [name for name in ("threads", "processes", "device") if getattr(recorded, name) != getattr(now, name)]
+    if run.info.plan.precision != setup.plan.precision:
         differing.append("precision")
-    if run.info["versions"]["torch"] != version("torch"):
+    if run.info.versions.get("torch") != version("torch"):
         differing.append("PyTorch")
     if not differing:
         return []
-    return [f"Not what the run began with: {', '.join(differing)}. The result will differ in its last digits."]
+    return [f"These changed since the run began: {', '.join(differing)}. The result will differ in its last digits."]
 
 
-def machine(world: World) -> dict[str, Any]:
+def machine(world: World) -> Machine:
     """What run.json records of the machine."""
     kind = world.device.type
     name = torch.cuda.get_device_name(world.device) if kind == "cuda" else platform.processor() or "cpu"
-    return {
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "processes": world.size,
-        "device": name if kind in ("cuda", "cpu") else f"{kind} of {name}",
-    }
+    return Machine(
+        platform=platform.platform(),
+        threads=torch.get_num_threads(),
+        processes=world.size,
+        device=name if kind in ("cuda", "cpu") else f"{kind} of {name}",
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,18 +12,52 @@ from torch import nn
 from zoo.data import Dataset, Split
 from zoo.data.decoded_split import DecodedSplit, check_unreadable, make_stores
 from zoo.data.decoding import Budgets
-from zoo.data.prepare import load_dataset, training_splits
+from zoo.data.prepare import find_dataset, load_from, registered_dataset, training_splits
 from zoo.errors import DataError, ZooError
 from zoo.models.pretrained import WeightsReport, load_weights
 from zoo.progress import Reporter
-from zoo.recipes.parsing import budget_bytes, class_weights
 from zoo.recipes.recipe import Recipe
+from zoo.registry import Registered, registry
+from zoo.runs.info import Plan, RunInfo
 from zoo.runs.run import Run
 from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
-from zoo.training.plan import Plan, make_plan, recorded_plan
+from zoo.training.learner import LearningOptions
+from zoo.training.loss import class_weights
+from zoo.training.optim import OptimizerOptions
+from zoo.training.plan import make_plan, moved_plan, variation
+from zoo.training.schedule import ScheduleOptions
+from zoo.transforms.augment import Policy, make_policy
 
 # torch's default. MobileNetV3's 0.01 and MNASNet's 0.0003 are for the hundred thousands of steps of ImageNet.
 MIN_MOMENTUM = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A recipe with absolute paths, and what its names stand for."""
+
+    recipe: Recipe
+    backbone: Registered[BackboneSpec]
+    data: DatasetSpec
+
+
+def resolve(recipe: Recipe) -> Resolved:
+    """Looks up the names in a recipe. Raises `UsageError` for one that nobody registered."""
+    recipe = _anchored(recipe)
+    return Resolved(recipe=recipe, backbone=registry().backbone(recipe.backbone), data=find_dataset(recipe.place))
+
+
+def _anchored(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths: its run works from any working directory."""
+    places = {name: getattr(recipe, name) for name in ("val", "test", "data_root")}
+    if registered_dataset(recipe.dataset) is None:
+        places["dataset"] = recipe.dataset
+    if recipe.weights not in ("auto", "pretrained", "none"):
+        places["weights"] = recipe.weights
+    absolute: dict[str, Any] = {
+        name: str(Path(place).expanduser().absolute()) for name, place in places.items() if place
+    }
+    return replace(recipe, **absolute)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +68,13 @@ class Setup:
         splits: the pictures to train on, and those that choose the checkpoint.
         trainable_pictures: how many there are to train on; more than in `splits` where the recipe limits them.
         stages: of the network, from stem to head.
+        policy: how training pictures vary, None for not at all.
         class_weights: of the K classes in the loss, None for equal ones.
+        learning: optimiser, schedule and what else decides how weights change.
     """
 
     recipe: Recipe
+    backbone: Registered[BackboneSpec]
     plan: Plan
     data: DatasetSpec
     dataset: Dataset
@@ -45,16 +83,19 @@ class Setup:
     weights: WeightsReport
     network: nn.Module
     stages: tuple[Stage, ...]
+    policy: Policy | None
     class_weights: list[float] | None
+    learning: LearningOptions
 
 
-def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded: Run | None = None) -> Setup:
+def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = None) -> Setup:
     """Loads the dataset, builds the network with its weights, and makes the plan; decodes nothing yet.
 
     Args:
-        recorded: the run that goes on from a checkpoint, which brings the weights: its plan is kept.
+        recorded: of a resumed run. Its plan is kept; its checkpoint brings the weights.
     """
-    data, dataset = load_dataset(recipe)
+    recipe, backbone, data = resolved.recipe, resolved.backbone.spec, resolved.data
+    dataset = load_from(data, recipe.data_root)
     for note in dataset.notes:
         reporter.warn(note)
     everything = training_splits(dataset, recipe.seed)
@@ -63,16 +104,17 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
     network = backbone.build(len(dataset.classes))
     _average_soon(network)
     weights = (
-        WeightsReport(**recorded.info["weights"])
+        WeightsReport(**asdict(recorded.weights))
         if recorded
         else load_weights(network, backbone, recipe.weights, _trained_with(recipe.weights))
     )
     if weights.note:
         reporter.warn(weights.note)
-    plan = recorded_plan(recorded, recipe) if recorded else make_plan(recipe, backbone, data, weights, network)
+    plan = moved_plan(recorded.plan, recipe) if recorded else make_plan(recipe, backbone, data, weights, network)
     counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
     return Setup(
         recipe=recipe,
+        backbone=resolved.backbone,
         plan=plan,
         data=data,
         dataset=dataset,
@@ -81,7 +123,42 @@ def prepare(recipe: Recipe, backbone: BackboneSpec, reporter: Reporter, recorded
         weights=weights,
         network=network,
         stages=tuple(backbone.stages(network)),
-        class_weights=class_weights(recipe.class_weights, counts),
+        policy=make_policy(plan.augment, variation(recipe)) if plan.varied else None,
+        class_weights=_class_weights(recipe, counts),
+        learning=_learning(recipe, plan),
+    )
+
+
+def _class_weights(recipe: Recipe, counts: dict[str, int]) -> list[float] | None:
+    if recipe.class_weights is None:
+        return None
+    return class_weights(recipe.class_weights, counts)
+
+
+def _learning(recipe: Recipe, plan: Plan) -> LearningOptions:
+    optimizer = OptimizerOptions(
+        name=recipe.optimizer,
+        weight_decay=plan.weight_decay,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+    )
+    schedule = ScheduleOptions(
+        name=recipe.schedule,
+        warmup_epochs=recipe.warmup_epochs,
+        step_epochs=recipe.step_epochs,
+        milestones=recipe.milestones or (),
+        gamma=recipe.gamma,
+        patience=recipe.patience,
+        maximise=recipe.monitor == "accuracy",
+        cycle_momentum=optimizer.has_momentum,
+    )
+    return LearningOptions(
+        optimizer=optimizer,
+        schedule=schedule,
+        accumulate=recipe.accumulate,
+        clip_norm=recipe.clip_norm,
+        ema=recipe.ema,
+        compile=recipe.compile,
     )
 
 
@@ -106,12 +183,12 @@ def decode_splits(setup: Setup, reporter: Reporter, *, processes: int = 1) -> tu
     Args:
         processes: that share this machine's memory.
     """
-    memory = budget_bytes(setup.recipe, "cache_budget") // processes
+    memory = setup.recipe.cache_budget // processes
     stores = make_stores(
         setup.splits,
         setup.plan.preprocess,
         augmented=setup.plan.varied,
-        budgets=Budgets(memory, budget_bytes(setup.recipe, "disk_budget")),
+        budgets=Budgets(memory, setup.recipe.disk_budget),
         source=f"{setup.data.name} ({setup.dataset.source})",
         reporter=reporter,
     )
@@ -121,8 +198,10 @@ def decode_splits(setup: Setup, reporter: Reporter, *, processes: int = 1) -> tu
         check_unreadable(store.unreadable, len(split), setup.recipe.max_unreadable)
         for label in set(split.labels.tolist()) - set(store.labels.tolist()):
             raise DataError(
-                f"No picture of the class '{setup.dataset.classes[label]}' can be read.", "Mend or remove that class."
+                f"No picture of the class '{setup.dataset.classes[label]}' can be read.", "Fix or remove that class."
             )
     if len(stores[0]) < 2:  # noqa: PLR2004
-        raise DataError("There are fewer than two pictures to train on.", "Give more pictures.")
+        raise DataError(
+            "There are fewer than two pictures to train on.", "Give more pictures.", code="too-few-pictures"
+        )
     return stores[0], stores[1]

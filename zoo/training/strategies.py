@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from zoo.errors import UsageError
-from zoo.recipes.parsing import epochs_of
-from zoo.recipes.recipe import Recipe
-from zoo.specs import BackboneSpec, Stage
+from zoo.runs.info import PhasePlan
+from zoo.specs import Stage
 
 HEAD_EPOCHS = 20
 GRADUAL_EPOCHS = 2  # per stage
 LAYER_DECAY = {"finetune": 0.8, "gradual": 0.8}
-
-
-@dataclass(frozen=True, slots=True)
-class PhasePlan:
-    """A stretch of training during which the same stages train.
-
-    Attributes:
-        name: what metrics call it.
-        first: index of the first stage that trains; those before it are frozen.
-        epochs: its length.
-        learning_rates: the peak for each stage from `first` on, stem to head.
-    """
-
-    name: str
-    first: int
-    epochs: int
-    learning_rates: tuple[float, ...]
 
 
 def default_learning_rate(optimizer: str, strategy: str) -> float:
@@ -41,30 +22,52 @@ def default_learning_rate(optimizer: str, strategy: str) -> float:
     return 5e-4 if gentle else 1e-3
 
 
-def first_stage(recipe: Recipe, backbone: BackboneSpec, stages: Sequence[Stage]) -> int:
-    """The index of `recipe.freeze_until`, 0 where nothing stays frozen. Raises `UsageError` for an unknown stage."""
+def default_head_rate(optimizer: str) -> float:
+    """The learning rate while the head trains alone: it starts from zero, so what is gentle elsewhere is too slow."""
+    return default_learning_rate(optimizer, "head")
+
+
+def default_decay(strategy: str) -> float:
+    """The factor on the learning rate from each stage to the one before it."""
+    return LAYER_DECAY.get(strategy, 1.0)
+
+
+def first_stage(freeze_until: str | None, backbone: str, stages: Sequence[Stage]) -> int:
+    """The index of the stage `freeze_until`, 0 for None. Raises `UsageError` for an unknown stage of the backbone."""
     names = [stage.name for stage in stages]
-    if recipe.freeze_until is None:
+    if freeze_until is None:
         return 0
-    if recipe.freeze_until not in names:
+    if freeze_until not in names:
         raise UsageError(
-            f"{backbone.name} has no stage '{recipe.freeze_until}'.", f"Its stages are: {', '.join(names)}."
+            f"{backbone} has no stage '{freeze_until}'.", f"Its stages are: {', '.join(names)}.", code="unknown-stage"
         )
-    return names.index(recipe.freeze_until)
+    return names.index(freeze_until)
 
 
 def plan_phases(
-    recipe: Recipe, strategy: str, epochs: int, learning_rate: float, *, first: int, stages: Sequence[Stage]
+    strategy: str,
+    epochs: int,
+    learning_rate: float,
+    *,
+    stages: Sequence[Stage],
+    first: int = 0,
+    decay: float = 1.0,
+    head_epochs: int = HEAD_EPOCHS,
+    head_rate: float | None = None,
+    unfreeze_at: Sequence[int] = (),
 ) -> tuple[PhasePlan, ...]:
     """The phases of a strategy.
 
     Args:
         epochs: those of the strategy, without the head's epochs that `finetune` begins with.
-        first: index of the first stage that ever trains.
         stages: from stem to head.
+        first: index of the first stage that ever trains.
+        decay: factor on the learning rate from each stage to the one before it.
+        head_epochs: in which `finetune` trains the head alone.
+        head_rate: learning rate while the head trains alone before other stages do; None for `learning_rate`.
+        unfreeze_at: epochs at which `gradual` trains one more stage; empty for evenly.
     """
     count = len(stages)
-    decay = LAYER_DECAY.get(strategy, 1.0) if recipe.layer_decay is None else recipe.layer_decay
     last = count - 1
 
     def phase(name: str, begin: int, length: int) -> PhasePlan:
@@ -76,38 +79,32 @@ def plan_phases(
         return (phase("head", last, epochs),)
     if strategy == "full":
         return (phase("full", first, epochs),)
-    # A head starts from zero: what is gentle for pretrained layers is too slow for it.
-    head_rate = recipe.head_learning_rate or default_learning_rate(recipe.optimizer, "head")
+    rates = (learning_rate if head_rate is None else head_rate,)
     if strategy == "finetune":
-        return (
-            PhasePlan("head", last, recipe.head_epochs or HEAD_EPOCHS, (head_rate,)),
-            phase("finetune", first, epochs),
-        )
-    head_rate = recipe.head_learning_rate or recipe.learning_rate or head_rate
-    lengths = _lengths(recipe, epochs, last - first + 1)
+        return (PhasePlan("head", last, head_epochs, rates), phase("finetune", first, epochs))
+    lengths = _lengths(unfreeze_at, epochs, last - first + 1)
     begins = range(last, last - len(lengths), -1)
-    head = PhasePlan("head", last, lengths[0], (head_rate,))
     return (
-        head,
+        PhasePlan("head", last, lengths[0], rates),
         *(phase(stages[begin].name, begin, length) for begin, length in zip(begins[1:], lengths[1:], strict=True)),
     )
 
 
-def _lengths(recipe: Recipe, epochs: int, stages: int) -> list[int]:
+def _lengths(unfreeze_at: Sequence[int], epochs: int, stages: int) -> list[int]:
     """The epochs of each phase of `gradual`."""
-    if recipe.unfreeze_at:
-        at = epochs_of("unfreeze_at", recipe.unfreeze_at)
-        if len(at) >= stages:
+    if unfreeze_at:
+        if len(unfreeze_at) >= stages:
             raise UsageError(
-                f"There are {stages - 1} stages before the head to unfreeze, not {len(at)}.",
+                f"There are {stages - 1} stages before the head to unfreeze, not {len(unfreeze_at)}.",
                 f"Give --unfreeze-at at most {stages - 1} epochs.",
             )
-        if at[0] == 1 or at[-1] > epochs:
+        if unfreeze_at[0] == 1 or unfreeze_at[-1] > epochs:
+            given = ",".join(map(str, unfreeze_at))
             raise UsageError(
-                f"Stages cannot unfreeze at {recipe.unfreeze_at}: epoch 1 is the head's, and {epochs} is the last.",
+                f"Stages cannot unfreeze at {given}: epoch 1 is the head's, and {epochs} is the last.",
                 f"Give --unfreeze-at epochs from 2 to {epochs}, or more --epochs.",
             )
-        return [behind - before for before, behind in pairwise([1, *at, epochs + 1])]
+        return [behind - before for before, behind in pairwise([1, *unfreeze_at, epochs + 1])]
     if epochs < stages:
         raise UsageError(
             f"{stages} stages cannot unfreeze one by one in {epochs} epochs.",

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoo.data.prepare import final_split
-from zoo.transforms.augment import describe, make_policy
+from zoo.runs.info import Parameters
+from zoo.transforms.augment import describe
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.recipes.recipe import Recipe
+    from zoo.runs.info import Plan
     from zoo.specs import Stage
     from zoo.training.distributed import World
-    from zoo.training.plan import Plan
     from zoo.training.setup import Setup
 
 SHOWN_CLASSES = 8
@@ -41,20 +41,20 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
         "pictures": f"{_training(setup)}, {len(splits[1]):,} validation ({validation}), {tested}",
         "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
         "strategy": f"{plan.strategy}{_frozen(setup)}{because('strategy')}",
-        "parameters": f"{parameters['total']:,}, {parameters['trainable']:,} of them trainable",
+        "parameters": f"{parameters.total:,}, {parameters.trainable:,} of them trainable",
         "epochs": f"{_epochs(setup)}, {recipe.batch_size * recipe.accumulate} pictures a step",
-        "augmentation": _augmentation(recipe, plan),
+        "augmentation": _augmentation(setup),
         "optimizer": f"{recipe.optimizer}, learning rate {plan.learning_rate:g}, {recipe.schedule}",
-        "device": f"{plan.device}{because('device')}{_processes(recipe, world)}",
+        "device": f"{plan.device}{because('device')}{_processes(recipe.batch_size, world)}",
         "precision": f"{plan.precision}{because('precision')}",
     }
 
 
-def count_parameters(setup: Setup) -> dict[str, int]:
+def count_parameters(setup: Setup) -> Parameters:
     """How many numbers the network has, and how many of them train at some time."""
     first = min(phase.first for phase in setup.plan.phases)
     counts = [sum(p.numel() for p in stage.parameters(setup.network)) for stage in setup.stages]
-    return {"total": sum(p.numel() for p in setup.network.parameters()), "trainable": sum(counts[first:])}
+    return Parameters(total=sum(p.numel() for p in setup.network.parameters()), trainable=sum(counts[first:]))
 
 
 def _epochs(setup: Setup) -> str:
@@ -81,12 +81,12 @@ def _training(setup: Setup) -> str:
     return f"{trained:,} training" + (f" (of {there:,}: --limit)" if trained < there else "")
 
 
-def _processes(recipe: Recipe, world: World) -> str:
-    return f", {world.size} processes, each with its part of {recipe.batch_size} pictures" if world.size > 1 else ""
+def _processes(batch_size: int, world: World) -> str:
+    return f", {world.size} processes, each with its part of {batch_size} pictures" if world.size > 1 else ""
 
 
-def _augmentation(recipe: Recipe, plan: Plan) -> str:
-    policy = make_policy(recipe, plan.augment) if plan.varied else None
+def _augmentation(setup: Setup) -> str:
+    recipe, plan, policy = setup.recipe, setup.plan, setup.policy
     mixed = [f"{name} {getattr(recipe, name)}" for name in ("mixup", "cutmix") if getattr(recipe, name)]
     if policy is None:
         words = "none"

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from zoo.data.prepare import anchored
 from zoo.errors import UsageError
 from zoo.files import write_atomically
 from zoo.progress import Reporter
-from zoo.recipes.parsing import seconds
 from zoo.recipes.recipe import PLACES, Recipe
-from zoo.registry import Registered, registry
+from zoo.registry import registry
 from zoo.report.plots import plot_curves
+from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
 from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
-from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
 from zoo.training.devices import choose_machine
 from zoo.training.distributed import World, count_processes
+from zoo.training.events import Listener
 from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
 from zoo.training.learner import check_compiler
+from zoo.training.listeners import Console, open_loggers
 from zoo.training.loop import Trainer
 from zoo.training.manners import put_back
 from zoo.training.plan import check_size
 from zoo.training.resume import changes, fingerprint, machine, same_pictures
-from zoo.training.setup import Setup, decode_splits, prepare
+from zoo.training.setup import Resolved, Setup, decode_splits, prepare, resolve
 from zoo.training.summary import STAGE_HEADERS, count_parameters, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
 
@@ -39,7 +40,13 @@ RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "p
 
 
 def train(
-    backbone: str, dataset: str | Path, *, output: Path | str | None = None, progress: bool = False, **options: Any
+    backbone: str,
+    dataset: str | Path,
+    *,
+    output: Path | str | None = None,
+    progress: bool = False,
+    listeners: Sequence[Listener] = (),
+    **options: Any,
 ) -> Run:
     """Fine-tunes a backbone on a dataset.
 
@@ -48,6 +55,7 @@ def train(
         dataset: a registered name, or the path of a folder or a list file.
         output: the run folder to make; by default one under `runs/`.
         progress: whether to print what `zoo train` prints.
+        listeners: told what happens: `zoo.training.events.Listener`.
         options: the other fields of `zoo.recipes.recipe.Recipe`.
 
     Raises:
@@ -55,118 +63,129 @@ def train(
     """
     given = {"backbone": backbone, "dataset": dataset, **options}
     recipe = Recipe.make(**{name: str(value) if isinstance(value, Path) else value for name, value in given.items()})
-    return train_recipe(recipe, Path(output) if output else None, Reporter(quiet=not progress))
+    return train_recipe(recipe, Path(output) if output else None, Reporter(quiet=not progress), listeners)
 
 
-def resume(run: Path | str, *, progress: bool = False, **places: Any) -> Run:
+def resume(run: Path | str, *, progress: bool = False, listeners: Sequence[Listener] = (), **places: Any) -> Run:
     """Goes on with a training that was interrupted, from its last checkpoint.
 
     Args:
         run: its folder.
         progress: whether to print what `zoo train` prints.
+        listeners: told what happens: `zoo.training.events.Listener`.
         places: options of `zoo.recipes.recipe.PLACES` that are to differ from the recorded ones.
 
     Raises:
         ZooError: with a cause and a remedy.
     """
-    return resume_run(Path(run), places, Reporter(quiet=not progress))
+    return resume_run(Path(run), places, Reporter(quiet=not progress), listeners)
 
 
-def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter) -> Run:
+def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter, listeners: Sequence[Listener] = ()) -> Run:
     """Runs a recipe; what `train` does behind its arguments."""
-    recipe = anchored(recipe)
+    resolved = resolve(recipe)
     with put_back(deterministic=recipe.deterministic):
-        world, reporter = _start(recipe, reporter)
-        folder, made = world.from_rank_zero(lambda: create_folder(recipe, output))
+        world, reporter = _start(resolved, reporter)
+        folder, made = world.from_rank_zero(lambda: create_folder(resolved.recipe, output))
         try:
-            return _guarded(recipe, Run.at(folder, recipe, {}), world, reporter)
+            return _guarded(_Job(resolved, folder, None, world, reporter), listeners)
         finally:
             if world.first and not any((folder / name).exists() for name in ("best.safetensors", checkpoint.NAME)):
                 remove_unfinished(folder, made=made)
 
 
-def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter) -> Run:
+def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listeners: Sequence[Listener] = ()) -> Run:
     """What `resume` does behind its arguments."""
     run = Run(folder)
-    strangers = [name for name in places if name not in PLACES]
-    if strangers:
+    fixed = [name for name in places if name not in PLACES]
+    if fixed:
         raise UsageError(
-            f"A run goes on with the options that it began with, so {strangers[0]} cannot be given.",
-            f"For other options begin anew: zoo train --recipe {folder / 'recipe.toml'} …",
+            f"A resumed run keeps its options, so {fixed[0]} cannot change.",
+            f"For other options, start a new run: zoo train --recipe {folder / 'recipe.toml'} …",
+            code="resume-fixed-option",
         )
-    if run.info.get("status") == "finished":
+    if run.info.status == "finished":
         raise UsageError(
-            f"The run {run.name} is finished.", f"Train another one: zoo train --recipe {folder / 'recipe.toml'}"
+            f"The run {run.name} is finished.",
+            f"Start a new one: zoo train --recipe {folder / 'recipe.toml'}",
+            code="run-finished",
         )
-    recipe = anchored(Recipe.make(**{**run.recipe.options(), **places}))
-    with put_back(deterministic=recipe.deterministic):
-        world, reporter = _start(recipe, reporter)
-        return _guarded(recipe, run, world, reporter)
+    resolved = resolve(Recipe.make(**{**run.recipe.options(), **places}))
+    with put_back(deterministic=resolved.recipe.deterministic):
+        world, reporter = _start(resolved, reporter)
+        return _guarded(_Job(resolved, folder, run.info, world, reporter), listeners)
 
 
-def _start(recipe: Recipe, reporter: Reporter) -> tuple[World, Reporter]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one call trains, where, and for whom; `recorded` is the run.json of a resumed run."""
+
+    resolved: Resolved
+    folder: Path
+    recorded: RunInfo | None
+    world: World
+    reporter: Reporter
+
+
+def _start(resolved: Resolved, reporter: Reporter) -> tuple[World, Reporter]:
     """Checks what can be checked before anything is written, and starts the processes of the training."""
-    backbone = registry().backbone(recipe.backbone)
-    for name in _loggers(recipe):
+    recipe = resolved.recipe
+    for name in recipe.loggers:
         registry().logger(name)
     if recipe.image_size is not None:
-        check_size(recipe.image_size, backbone.spec)
-    device = choose_machine(recipe)[0]
-    processes = count_processes(recipe, device)
+        check_size(recipe.image_size, resolved.backbone.spec)
+    device = choose_machine(recipe.device, recipe.precision)[0]
+    processes = count_processes(device, recipe.devices, recipe.nodes, recipe.batch_size)
     if recipe.compile:
         check_compiler()
     world = World(device, *processes)
     return world, reporter if world.first else Reporter(quiet=True)
 
 
-def _loggers(recipe: Recipe) -> list[str]:
-    return [name.strip() for name in recipe.loggers.split(",") if name.strip()]
-
-
-def _guarded(recipe: Recipe, run: Run, world: World, reporter: Reporter) -> Run:
+def _guarded(job: _Job, listeners: Sequence[Listener]) -> Run:
     """Trains with what has to be undone afterwards."""
-    history = History(run.path, reporter, recipe.monitor, writes=world.first)
+    recipe, folder, reporter, first = job.resolved.recipe, job.folder, job.reporter, job.world.first
+    history = History(folder, recipe.monitor, writes=first)
+    console = Console(reporter, history.monitored, recipe.log_every)
     try:
-        with in_use(run.path, here=world.first):
-            for name in _loggers(recipe):
-                logger = registry().logger(name)
-                history.open(logger.name, logger.spec)
-            return _train(recipe, run, history, world)
+        with (
+            in_use(folder, here=first),
+            open_loggers(recipe.loggers if first else (), folder, reporter) as loggers,
+        ):
+            return _train(job, history, [*loggers, console, *(listeners if first else ())])
     except KeyboardInterrupt:
-        best, goes_on = history.best.epoch, (run.path / checkpoint.NAME).exists()
-        kept = f"{run.path} keeps epoch {best}, the best so far." if best else "No epoch had ended."
-        again = f"Go on with: zoo train --resume {run.path}" if goes_on else "Nothing else is kept."
+        best, goes_on = history.best.epoch, (folder / checkpoint.NAME).exists()
+        kept = f"{folder} keeps epoch {best}, the best so far." if best else "No epoch had ended."
+        again = f"Continue with: zoo train --resume {folder}" if goes_on else "Nothing else is kept."
         reporter.warn(f"Interrupted. {kept} {again}")
         raise
-    finally:
-        history.close()
 
 
-def _train(recipe: Recipe, run: Run, history: History, world: World) -> Run:
-    reporter = history.reporter
-    saved = checkpoint.load(run.path) if run.info else None
-    budget = TimeBudget(seconds(recipe.time_budget), world, saved["spent"] if saved else 0.0)
-    backbone = registry().backbone(recipe.backbone)
-    setup = world.rank_zero_first(lambda: prepare(recipe, backbone.spec, reporter, run if saved else None))
-    if saved:
+def _train(job: _Job, history: History, listeners: Sequence[Listener]) -> Run:
+    world, reporter, recipe = job.world, job.reporter, job.resolved.recipe
+    saved = checkpoint.load(job.folder) if job.recorded else None
+    recorded = job.recorded if saved else None  # without a checkpoint, a run begins again
+    budget = TimeBudget(recipe.time_budget, world, saved["spent"] if saved else 0.0)
+    setup = world.rank_zero_first(lambda: prepare(job.resolved, reporter, recorded))
+    if recorded:
+        run = Run(job.folder, recipe, recorded)
         same_pictures(run, setup)
         for sentence in changes(run, setup, world):
             reporter.warn(sentence)
-        run.info.setdefault("resumed", []).append(_now())
-        run.info.setdefault("parameters", count_parameters(setup))  # older runs do not hold it
+        run.info.resumed.append(_now())
+        run.info.status = "running"
     else:
-        run.info |= _describe(setup, backbone, world)
-    run.info["status"] = "running"
+        run = Run(job.folder, recipe, _describe(setup, world))
     _write(world, run.save)
     facts = {**summary(setup, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
     reporter.table(STAGE_HEADERS, stage_rows(setup.plan, setup.stages, setup.network))
-    for sentence in [] if saved else advice_before(setup, world.size):
+    for sentence in [] if recorded else advice_before(setup, world.size):
         reporter.warn(sentence)
     stores = decode_splits(setup, reporter, processes=world.devices)
-    run.info["unreadable"] = [sentence for store in stores for sentence in store.unreadable]
+    run.info.unreadable = [sentence for store in stores for sentence in store.unreadable]
     with within_memory(setup, world.size):
-        trainer = Trainer(setup, stores, history, world, budget)
+        trainer = Trainer(setup, stores, history, world, budget, reporter=reporter, listeners=listeners)
         _fit(trainer, saved, run)
         for sentence in advice_after(setup, history.rows, history.best.epoch):
             reporter.warn(sentence)
@@ -174,23 +193,30 @@ def _train(recipe: Recipe, run: Run, history: History, world: World) -> Run:
 
 
 def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
-    started, before = time.perf_counter(), run.info.get("training_seconds", 0.0)
-    history, run.info["status"] = trainer.history, "failed"
+    started, before = time.perf_counter(), run.info.training_seconds or 0.0
+    history, run.info.status = trainer.history, "failed"
     try:
         trainer.fit(trainer.plan.phases, saved)
-        run.info["status"] = "trained"
+        run.info.status = "trained"
     except KeyboardInterrupt:
-        run.info["status"] = "interrupted"
+        run.info.status = "interrupted"
         raise
     finally:
         if history.rows:
-            run.info["best_epoch"] = history.best.epoch
+            run.info.best_epoch = history.best.epoch
             best = history.rows[history.best.epoch - 1] if history.best.epoch else {}
-            run.info["validation"] = {name: best[name] for name in ("val_loss", "val_top1") if name in best}
-            run.info["training_seconds"] = round(before + time.perf_counter() - started, 1)
-            _write(trainer.world, run.save)
-            curves = run.path / "curves.png"
-            _write(trainer.world, lambda: write_atomically(curves, lambda path: plot_curves(history.rows, path)))
+            run.info.validation = {name: float(best[name]) for name in ("val_loss", "val_top1") if name in best}
+            run.info.training_seconds = round(before + time.perf_counter() - started, 1)
+            _write(trainer.world, lambda: _save(run, history))
+
+
+def _save(run: Run, history: History) -> None:
+    weights = run.path / "best.safetensors"
+    if weights.exists():
+        with weights.open("rb") as file:
+            run.info.weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    run.save()
+    write_atomically(run.path / "curves.png", lambda path: plot_curves(history.rows, path))
 
 
 def _write(world: World, write: Callable[[], None]) -> None:
@@ -207,30 +233,27 @@ def _limit_notes(setup: Setup) -> list[str]:
     return [f"Trained on {trained:,} of {there:,} training pictures (--limit)."] if trained < there else []
 
 
-def _describe(setup: Setup, backbone: Registered[BackboneSpec], world: World) -> dict[str, Any]:
+def _describe(setup: Setup, world: World) -> RunInfo:
     """What run.json says before training begins."""
-    return {
-        "created": _now(),
-        "backbone": backbone.name,
-        "backbone_plugin": f"{backbone.distribution} {backbone.version}",
-        "weights": {
-            "name": setup.weights.name,
-            "pretrained": setup.weights.pretrained,
-            "note": setup.weights.note,
-            "licence": setup.weights.licence,
-        },
-        "dataset": {
-            "name": setup.data.name,
-            "source": setup.dataset.source,
-            "licence": setup.data.licence,
-            "drawable": setup.data.drawable,
-            "notes": [*setup.dataset.notes, *_limit_notes(setup)],
-            "fingerprint": fingerprint(setup.splits),
-        },
-        "classes": list(setup.dataset.classes),
-        "parameters": count_parameters(setup),
-        "preprocess": asdict(setup.plan.preprocess),
-        "plan": {name: value for name, value in asdict(setup.plan).items() if name != "preprocess"},
-        "machine": machine(world),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
-    }
+    backbone, weights, dataset = setup.backbone, setup.weights, setup.dataset
+    return RunInfo(
+        created=_now(),
+        backbone=backbone.name,
+        backbone_plugin=f"{backbone.distribution} {backbone.version}",
+        weights=WeightsInfo(
+            name=weights.name, pretrained=weights.pretrained, note=weights.note, licence=weights.licence
+        ),
+        dataset=DatasetInfo(
+            name=setup.data.name,
+            source=dataset.source,
+            licence=setup.data.licence,
+            drawable=setup.data.drawable,
+            notes=[*dataset.notes, *_limit_notes(setup)],
+            fingerprint=fingerprint(setup.splits),
+        ),
+        classes=list(dataset.classes),
+        parameters=count_parameters(setup),
+        plan=setup.plan,
+        machine=machine(world),
+        versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
+    )

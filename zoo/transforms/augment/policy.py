@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-
-from zoo.recipes.parsing import crop_range, zoom_range
-from zoo.recipes.recipe import Recipe
 
 # Augmented crops are cut from pictures this much larger than the network's input (256 for 224).
 MARGIN = 8 / 7
@@ -57,25 +55,16 @@ POLICIES: dict[str, Policy | None] = {
 }
 
 
-def make_policy(recipe: Recipe, name: str) -> Policy | None:
-    """The policy with this name, in which the options of the recipe replace its own. None where nothing varies."""
-    given = {
-        "degrees": recipe.rotate,
-        "translate": recipe.translate,
-        "scale": zoom_range(recipe),
-        "crop": crop_range(recipe),
-        "shear": recipe.shear,
-        "flip": recipe.flip,
-        "jitter": recipe.jitter,
-        "hue": recipe.hue,
-        "grey": recipe.grey,
-        "trivial": recipe.trivial,
-        "erase": recipe.erase,
-    }
-    chosen: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+def make_policy(name: str, changes: Mapping[str, Any]) -> Policy | None:
+    """The policy of that name with some fields replaced; None where nothing varies.
+
+    Args:
+        changes: fields of `Policy`.
+    """
     policy = POLICIES[name]
-    if not chosen:
+    if not changes:
         return policy
+    chosen = dict(changes)
     # A crop draws size and place itself.
     if "crop" in chosen:
         chosen |= {"translate": 0.0, "scale": (1.0, 1.0)}
