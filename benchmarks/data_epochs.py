@@ -23,10 +23,8 @@ def zoo_batches(options: argparse.Namespace) -> Epochs:
     from zoo.processes.memory import keep_freed_memory
     from zoo.progress import Reporter
     from zoo.recipes.recipe import Recipe
-    from zoo.registry import registry
     from zoo.training.batches import Views, chunks
-    from zoo.training.setup import decode_splits, prepare
-    from zoo.transforms.augment import make_policy
+    from zoo.training.setup import decode_splits, prepare, resolve
 
     keep_freed_memory()
     recipe = Recipe.make(
@@ -37,12 +35,12 @@ def zoo_batches(options: argparse.Namespace) -> Epochs:
         augment="photos",
         jitter=options.jitter,
     )
-    job = prepare(recipe, registry().backbone("resnet18").spec, Reporter(quiet=True))
+    job = prepare(resolve(recipe), Reporter(quiet=True))
     started = time.perf_counter()
     stores = decode_splits(job, Reporter(quiet=True))
     seconds = time.perf_counter() - started
-    policy, chance = make_policy(recipe, job.plan.augment), torch.Generator().manual_seed(0)
-    views = Views(*stores, policy, chance, torch.device("cpu"))
+    chance = torch.Generator().manual_seed(0)
+    views = Views(*stores, job.policy, chance, torch.device("cpu"))
 
     def epoch() -> Iterable[Any]:
         return map(views.varied, chunks(torch.randperm(len(stores[0])), options.batch_size))
