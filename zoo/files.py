@@ -1,25 +1,73 @@
-"""Atomic writes: a file is written under a temporary name, then renamed."""
+"""Files that readers see whole: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import platform
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+# Another machine may write into the same folder, and has other processes with the same numbers.
+_HOST = re.sub(r"[^A-Za-z0-9]+", "_", platform.node()) or "host"
 
 
 def temporary_name(path: Path) -> Path:
-    """Where `write_atomically` first writes a file: in the same folder."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Beside a file, where `write_atomically` makes it."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.tmp")
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls `write` with a temporary path, then renames the file. Readers see the old file or the new one."""
+    """Lets `write` make a file under a temporary name, then renames it: readers see the old or the new one.
+
+    The file is as readable as any new file of this user, whatever `write` made of it.
+    """
     temporary = temporary_name(path)
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        if temporary.stat().st_mode != mode:  # safetensors lets the owner alone read
+            temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def work_folder(parent: Path) -> Iterator[Path]:
+    """A folder for unfinished files inside `parent`; it is removed at the end. Those of ended processes go, too."""
+    remove_abandoned(parent)
+    with TemporaryDirectory(prefix=f".zoo-{_HOST}-{os.getpid()}-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes unfinished files and work folders that processes of this machine left when they were killed."""
+    pattern = re.compile(rf"\.(?:zoo-|.+\.){re.escape(_HOST)}-(\d+)(?:-.*|\.tmp)")
+    with suppress(OSError):
+        for path in folder.iterdir():
+            match = pattern.fullmatch(path.name)
+            if match and not _alive(int(match[1])):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # there, asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -32,5 +80,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def data_path(path: Path) -> Path:
-    """The weights file of an artifact that keeps its weights outside."""
+    """Where the weights of an artifact lie, if they do not lie inside."""
     return path.with_name(f"{path.name}.data")

@@ -252,7 +252,7 @@ def test_info_of_a_recipe_is_its_options():
 
 
 def test_info_of_what_is_not_there_thinks_of_runs_and_recipes():
-    with pytest.raises(UsageError, match="no run and no file at runs/nope"):
+    with pytest.raises(UsageError, match="No run and no file was found at runs/nope"):
         zoo("info", "runs/nope")
     with pytest.raises(UsageError, match="folder-resnet81") as caught:
         zoo("info", "folder-resnet81")
@@ -290,5 +290,5 @@ def test_info_of_files_that_are_no_artifacts(tmp_path):
         zoo("info", "damaged.fake")
     with pytest.raises(UsageError, match=r"must end in \.fake"):
         zoo("info", "other.txt")
-    with pytest.raises(UsageError, match=r"no file at absent\.fake"):
+    with pytest.raises(UsageError, match=r"absent\.fake was not found"):
         zoo("info", "absent.fake")

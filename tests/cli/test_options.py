@@ -428,7 +428,7 @@ LONG = ("--strategy", "gradual", "--epochs", "10")
         (["--class-weights", "bar=-1"], "The weight of 'bar' is below 0.", "from 0"),
         (["--class-weights", "bar=much"], "class_weights cannot be 'much'", "--class-weights"),
         (["--class-weights", "bar=0,line=0,slope=0"], "All classes have the weight 0.", "above 0"),
-        (["--strategy", "head", "--views", "3"], "alike without augmentation", "--augment"),
+        (["--strategy", "head", "--views", "3"], "all views of a picture are the same", "--augment"),
         (["--schedule", "multistep"], "multistep needs its epochs", "--milestones"),
         (["--schedule", "multistep", "--milestones", "5,3"], "milestones cannot be '5,3'", "rising epochs"),
         (["--unfreeze-at", "3"], "unfreeze_at has no effect without --strategy gradual.", "--strategy gradual"),

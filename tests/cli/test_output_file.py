@@ -41,8 +41,8 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
     content = model.read_bytes()
     subject = bars if command == "preview" else model
     cases = [
-        (model, f"'{model}' is not named so"),
-        (tmp_path / "page", "is not named so"),
+        (model, f"'{model}' has another suffix"),
+        (tmp_path / "page", "has another suffix"),
         (tmp_path, "is a folder"),
         ("", "is a folder"),
         (tmp_path / "absent" / f"a{suffix}", "The folder"),

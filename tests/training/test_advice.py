@@ -16,7 +16,6 @@ from zoo.errors import TrainingError
 from zoo.models.pretrained import WeightsReport
 from zoo.progress import Reporter, in_words
 from zoo.recipes.recipe import Recipe
-from zoo.registry import Registry, registry
 from zoo.runs.info import PhasePlan
 from zoo.specs import PreprocessSpec, Stage
 from zoo.training import advice, duration
@@ -72,14 +71,14 @@ def test_other_gaps_are_not(figures, validation, best):
 def test_a_frozen_random_network_says_what_to_expect_and_what_to_take(bars):
     (said,) = advice.advice_before(setup(bars, strategy="head", weights="none"))
     assert "The stages up to body stay frozen with random weights" in said
-    assert "With weights that are installed: efficientnet_lite0" in said
+    assert "Backbones with installed weights: efficientnet_lite0" in said
     assert advice.advice_before(setup(bars, strategy="full", weights="none")) == []
 
 
 @pytest.mark.parametrize("strategy", ["finetune", "gradual"])
 def test_random_weights_are_not_trained_gently_in_silence(bars, strategy):
     (said,) = advice.advice_before(setup(bars, strategy=strategy, weights="none"))
-    assert f"starts from random weights, which the strategy {strategy} trains too gently" in said
+    assert f"starts from random weights; the strategy {strategy} trains them too slowly" in said
     assert "efficientnet_lite0" in said
     assert said.endswith("--strategy full.")
 
@@ -131,10 +130,9 @@ def test_a_size_that_the_backbone_does_not_take_is_not_named(bars, monkeypatch):
     large = dataclasses.replace(large, plan=dataclasses.replace(large.plan, preprocess=PreprocessSpec(image_size=224)))
     slow(monkeypatch, 5.0)
     assert "--image-size 128 (about " in advice.advice_before(large)[0]
-    entry = registry().backbone("tiny")
-    fixed = dataclasses.replace(entry.spec, fixed_image_size=True, min_image_size=224)
-    monkeypatch.setattr(Registry, "backbone", lambda *_: dataclasses.replace(entry, resolve=lambda: fixed))
-    assert "--image-size" not in advice.advice_before(large)[0]
+    fixed = dataclasses.replace(large.backbone.spec, fixed_image_size=True, min_image_size=224)
+    backbone = dataclasses.replace(large.backbone, resolve=lambda: fixed)
+    assert "--image-size" not in advice.advice_before(dataclasses.replace(large, backbone=backbone))[0]
 
 
 def test_features_that_are_stored_are_computed_once_per_view():
@@ -187,12 +185,12 @@ def test_times_are_in_the_unit_that_suits_them(seconds, words):
 def test_the_expected_time_is_said_once_after_ten_steps(monkeypatch, capsys):
     now = iter(range(100))
     monkeypatch.setattr(duration.time, "perf_counter", lambda: next(now))
-    tick = ETA(500, Reporter()).before(lambda *_: None)
+    eta = ETA(500, Reporter())
     for _ in range(TIMED_STEPS):
-        tick(1)
+        eta.tick()
     assert capsys.readouterr().err == ""
     for _ in range(5):
-        tick(1)
+        eta.tick()
     assert capsys.readouterr().err == "Expected training time: about 8 min.\n"
 
 
@@ -207,7 +205,7 @@ def test_too_little_memory_names_the_batch_and_the_size(bars, tmp_path, monkeypa
     with pytest.raises(TrainingError) as caught:
         train("tiny", bars, image_size=16, strategy="full", batch_size=8, device="cpu", output=tmp_path / "run")
     assert caught.value.cause == "This machine has too little memory for batches of 8 pictures of 16 pixels."
-    assert caught.value.remedy.startswith("Give --batch-size 4 --accumulate 2, which trains alike, or a smaller ")
+    assert caught.value.remedy.startswith("Give --batch-size 4 --accumulate 2, with the same result, or a smaller ")
 
 
 @pytest.mark.parametrize(

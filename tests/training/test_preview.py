@@ -14,7 +14,6 @@ from zoo.cli import app, main
 from zoo.errors import DataError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
-from zoo.registry import registry
 from zoo.report.contact_sheet import GAP, LEADING
 from zoo.training.batches import Views
 from zoo.training.preview import MOST_SIDE, choose, displayed, make_preview
@@ -28,7 +27,7 @@ QUIET = Reporter(quiet=True)
 
 def made(dataset, *, count=4, views=3, **options):
     recipe = Recipe.make(backbone="tiny", dataset=str(dataset), weights="none", **{"image_size": 120} | options)
-    return recipe, make_preview(recipe, registry().backbone("tiny").spec, QUIET, count=count, views=views)
+    return recipe, make_preview(recipe, QUIET, count=count, views=views)
 
 
 def fields(sheet, rows, columns, side=120, font_size=11):
@@ -112,7 +111,7 @@ def test_unreadable_pictures_are_left_out(tmp_path, capsys):
     for name in ("bar", "line"):
         (root / "train" / name / "000.png").write_bytes(b"no picture")
     recipe = Recipe.make(backbone="tiny", dataset=str(root), image_size=24, augment="light")
-    preview = make_preview(recipe, registry().backbone("tiny").spec, Reporter(), count=6, views=1)
+    preview = make_preview(recipe, Reporter(), count=6, views=1)
     assert preview.labels == ("bar", "line", "slope", "slope")
     assert capsys.readouterr().err.count("Left out") == 2
     for path in root.glob("train/*/*.png"):
@@ -192,7 +191,7 @@ def test_its_options_are_those_that_concern_pictures():
         (["--recipe", "folder-resnet18"], "names no dataset", "zoo preview --recipe folder-resnet18 DATASET"),
         (["--recipe", "folder-resnet18", "--backbone", "tiny"], "names no dataset", "DATASET"),
         (["{bars}", "--crop", "2,3"], "crop cannot be '2,3'", "--crop a range"),
-        (["{bars}", "--output", "sheet.jpg"], "'sheet.jpg' is not named so", "NAME.png"),
+        (["{bars}", "--output", "sheet.jpg"], "'sheet.jpg' has another suffix", "NAME.png"),
         (["{bars}", "--output", "no/sheet.png"], "The folder no was not found", "--output"),
         (["{bars}", "--output", "folder.png"], "folder.png is a folder", "--output"),
         (["{bars}", "--count", "0"], "--count cannot be '0'", "Give a whole number from 1 to 1000."),

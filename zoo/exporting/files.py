@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from zoo.errors import ExportError, UsageError, reason_of
-from zoo.files import data_path
+from zoo.files import data_path, work_folder
 
 
 def names_folder(output: Path | str | None) -> bool:
@@ -59,11 +58,11 @@ def prepared(target: Path, *, overwrite: bool) -> Iterator[Path]:
         ExportError: the operating system refuses to write.
     """
     try:
-        with TemporaryDirectory(prefix=".zoo-", dir=target.parent, ignore_cleanup_errors=True) as folder:
-            new = Path(folder, "new")
+        with work_folder(target.parent) as folder:
+            new = folder / "new"
             new.mkdir()
             yield new / target.name
-            _place(new, target, Path(folder), overwrite=overwrite)
+            _place(new, target, folder, overwrite=overwrite)
     except OSError as error:
         raise ExportError(
             f"'{target}' cannot be written: {reason_of(error)}.", "Free the place, or name another --output."

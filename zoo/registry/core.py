@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from typer import Typer
 
 
+SLOW_SECONDS = 3.0  # of an import; one of torch takes less
+
+
 class Registry:
     """Everything that plugins register, by name. A plugin loads when it is first needed.
 
@@ -149,6 +152,7 @@ class Registry:
             if plugin not in self._contents:
                 self._contents[plugin] = None  # for a plugin that asks the registry while it loads
                 self._contents[plugin] = None if plugin.disabled else self._loader.load(plugin)
+                self._note_slow(plugin)
             if contents := self._contents[plugin]:
                 self._loader.call(contents, [hook] if hook and plugin.builtin else HOOKS)
                 self._refuse_duplicates(plugin, contents)
@@ -156,6 +160,13 @@ class Registry:
             self._contents[plugin] = None
             self._note(plugin, str(fault))
         return self._contents[plugin]
+
+    def _note_slow(self, plugin: Plugin) -> None:
+        contents = self._contents[plugin]
+        if contents and not plugin.builtin and contents.seconds > SLOW_SECONDS:
+            self._note(
+                plugin, f"Importing it took {contents.seconds:.1f} seconds, and every command that needs it waits."
+            )
 
     def _refuse_duplicates(self, plugin: Plugin, contents: Contents) -> None:
         """Two plugins of one distribution must differ: `distribution:name` has to be one thing."""

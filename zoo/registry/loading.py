@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pluggy
 
 from zoo import hookspecs
 from zoo.errors import nearest
+from zoo.processes.state import handlers_kept, pillow_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
 from zoo.registry.validation import provider_fault, spec_fault
@@ -56,6 +58,7 @@ class Contents:
         module: the object that its entry point names.
         hooks: the implemented hooks that were not called yet.
         specs, providers: by the word of their kind.
+        seconds: that its import took.
     """
 
     module: object
@@ -63,6 +66,7 @@ class Contents:
     specs: dict[str, dict[str, Spec]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
     providers: dict[str, dict[str, AnyProvider]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
     commands: dict[str, CommandInfo | TyperInfo] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def summary(self) -> dict[str, list[str]]:
         """Names by kind, in the plural. A provider is listed as its prefix and `…`."""
@@ -74,9 +78,12 @@ class Contents:
 
 @contextmanager
 def isolated(doing: str) -> Iterator[None]:
-    """Turns every exception of a plugin into a `FaultyPluginError`. What it prints goes to stderr."""
+    """Turns every exception of a plugin into a `FaultyPluginError`. What it prints goes to stderr.
+
+    Signal handlers and Pillow's global settings that it changes are put back.
+    """
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), handlers_kept(), pillow_kept():
             yield
     except (FaultyPluginError, KeyboardInterrupt):
         raise
@@ -101,11 +108,13 @@ class Loader:
             raise FaultyPluginError(
                 f"Its entry point '{entry.name} = {entry.value}' does not name a module or an object."
             )
+        started = time.perf_counter()
         with isolated(f"Importing {entry.value}"):
             module = entry.load()
+        seconds = time.perf_counter() - started
         with isolated("Registering its hooks"):
             self.manager.register(module, plugin.key)
-            return Contents(module, self._implemented(module))
+            return Contents(module, self._implemented(module), seconds=seconds)
 
     def call(self, contents: Contents, hooks: Iterable[str]) -> None:
         """Calls those of `hooks` that were not called yet, and checks the results. Raises `FaultyPluginError`."""

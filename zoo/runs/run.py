@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import ArtifactError, UsageError, reason_of
-from zoo.files import write_text
+from zoo.files import remove_abandoned, write_text
 from zoo.models.state_dict import load_state
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
@@ -183,7 +183,11 @@ def create_folder(recipe: Recipe, output: Path | None) -> tuple[Path, int]:
         made = _missing(RUNS / name)
         return _make(RUNS / name, exist_ok=False), made
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise UsageError(f"The folder {output} is not empty.", "Name another folder with --output.")
+        resumable = (output / "run.json").exists() and (output / "last.ckpt").exists()
+        again = f"Continue its run with: zoo train --resume {output}, or name" if resumable else "Name"
+        raise UsageError(
+            f"The folder {output} is not empty.", f"{again} another folder with --output.", code="not-empty"
+        )
     made = _missing(output)
     return _make(output, exist_ok=True), made
 
@@ -216,7 +220,9 @@ def _make(folder: Path, *, exist_ok: bool) -> Path:
 
 @contextmanager
 def in_use(folder: Path, *, here: bool = True) -> Iterator[None]:
-    """Keeps other trainings out of a run folder while the context is open.
+    """Keeps other trainings out of a run folder while the context is open, where its file system has locks.
+
+    Unfinished files that a killed training left are removed.
 
     Args:
         here: False in processes of the same training that write nothing.
@@ -236,11 +242,15 @@ def in_use(folder: Path, *, here: bool = True) -> Iterator[None]:
         raise UsageError(
             f"Another training uses the folder {folder}.", "Wait until it ends.", code="run-busy"
         ) from None
+    except (OSError, NotImplementedError):  # this file system has no locks
+        pass
     try:
+        remove_abandoned(folder)
         yield
     finally:
-        (folder / ".lock").unlink(missing_ok=True)
-        lock.release()
+        if lock.is_locked:
+            (folder / ".lock").unlink(missing_ok=True)
+            lock.release()
 
 
 def remove_unfinished(folder: Path, *, made: int) -> None:

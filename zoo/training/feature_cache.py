@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import platformdirs
@@ -83,13 +82,11 @@ def _map_file(numbers: int) -> np.ndarray:
     cache = platformdirs.user_cache_path("visionzoo", ensure_exists=True)
     if shutil.disk_usage(cache).free < 4 * numbers:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    # An unlinked file: its pages go back to the disk under memory pressure and vanish with the process.
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        mapped = np.memmap(Path(folder) / "features", dtype=np.float32, mode="w+", shape=(numbers,))
+    # A file without a name: its pages go back to the disk under memory pressure and vanish with the process.
+    with tempfile.TemporaryFile(dir=cache) as file:
         if hasattr(os, "posix_fallocate"):  # otherwise a disk that another process fills ends this one with a signal
-            with (Path(folder) / "features").open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, 4 * numbers)
-        return mapped
+            os.posix_fallocate(file.fileno(), 0, 4 * numbers)
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=(numbers,))
 
 
 def compute(

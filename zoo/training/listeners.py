@@ -87,10 +87,12 @@ class LoggerListener(Listener):
         if self.logger is None:
             return
         try:
-            self.logger.log(row)
-        except Exception as error:
+            self.logger.log(dict(row))  # a copy: what it does to the row is its own affair
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too
             failed, self.logger = self.logger, None
-            with suppress(Exception):
+            with suppress(Exception, SystemExit):
                 failed.close()
             self.reporter.warn(f"The logger '{self.name}' failed and gets no further epochs: {_said(error)}.")
 
@@ -100,7 +102,9 @@ class LoggerListener(Listener):
             return
         try:
             self.logger.close()
-        except Exception as error:  # as in on_epoch_end
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in on_epoch_end
             self.reporter.warn(f"The logger '{self.name}' failed at its end: {_said(error)}.")
 
 
@@ -108,9 +112,9 @@ def open_logger(name: str, spec: LoggerSpec, folder: Path, reporter: Reporter) -
     """Starts a logger. Raises `PluginError` where it cannot start, or the error that it has for the user."""
     try:
         return LoggerListener(name, spec.create(folder), reporter)
-    except ZooError:
+    except (ZooError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise PluginError(
             f"The logger '{name}' cannot start: {_said(error)}.", "Leave it out of --loggers.", code="logger-failed"
         ) from error
@@ -132,5 +136,5 @@ def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"  # noqa: PLR2004
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ").removesuffix(".")

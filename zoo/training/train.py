@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 from zoo.files import write_atomically
 from zoo.progress import Reporter
 from zoo.recipes.recipe import PLACES, Recipe
@@ -116,7 +117,7 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
         return _guarded(_Job(resolved, folder, run.info, world, reporter), listeners)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     """What one call trains, where, and for whom; `recorded` is the run.json of a resumed run."""
 
@@ -125,6 +126,8 @@ class _Job:
     recorded: RunInfo | None
     world: World
     reporter: Reporter
+    listeners: Sequence[Listener] = ()
+    checkpoint: dict[str, Any] | None = None
 
 
 def _start(resolved: Resolved, reporter: Reporter) -> tuple[World, Reporter]:
@@ -152,18 +155,29 @@ def _guarded(job: _Job, listeners: Sequence[Listener]) -> Run:
             in_use(folder, here=first),
             open_loggers(recipe.loggers if first else (), folder, reporter) as loggers,
         ):
-            return _train(job, history, [*loggers, console, *(listeners if first else ())])
+            job.listeners = [*loggers, console, *(listeners if first else ())]
+            return _train(job, history)
     except KeyboardInterrupt:
-        best, goes_on = history.best.epoch, (folder / checkpoint.NAME).exists()
-        kept = f"{folder} keeps epoch {best}, the best so far." if best else "No epoch had ended."
-        again = f"Continue with: zoo train --resume {folder}" if goes_on else "Nothing else is kept."
-        reporter.warn(f"Interrupted. {kept} {again}")
+        if first:
+            reporter.warn(f"Interrupted. {_kept(folder, history)}")
         raise
 
 
-def _train(job: _Job, history: History, listeners: Sequence[Listener]) -> Run:
+def _kept(folder: Path, history: History) -> str:
+    """What an interrupted run leaves, in words."""
+    saved = None
+    with suppress(ZooError):
+        saved = checkpoint.load(folder)
+    best = history.best.epoch or (saved["best"]["epoch"] if saved else 0)
+    if not (folder / "best.safetensors").exists():
+        best = 0
+    kept = f"{folder} keeps epoch {best}, the best so far." if best else "No epoch had ended."
+    return f"{kept} Continue with: zoo train --resume {folder}" if saved else f"{kept} Nothing else is kept."
+
+
+def _train(job: _Job, history: History) -> Run:
     world, reporter, recipe = job.world, job.reporter, job.resolved.recipe
-    saved = checkpoint.load(job.folder) if job.recorded else None
+    saved = job.checkpoint = checkpoint.load(job.folder) if job.recorded else None
     recorded = job.recorded if saved else None  # without a checkpoint, a run begins again
     budget = TimeBudget(recipe.time_budget, world, saved["spent"] if saved else 0.0)
     setup = world.rank_zero_first(lambda: prepare(job.resolved, reporter, recorded))
@@ -176,16 +190,35 @@ def _train(job: _Job, history: History, listeners: Sequence[Listener]) -> Run:
         run.info.status = "running"
     else:
         run = Run(job.folder, recipe, _describe(setup, world))
+    with _status_of(run, world):
+        return _fit_and_evaluate(job, run, setup, history, budget)
+
+
+@contextmanager
+def _status_of(run: Run, world: World) -> Iterator[None]:
+    """Lets run.json say how a training ended, whatever ends it."""
     _write(world, run.save)
+    try:
+        yield
+    except BaseException as error:
+        if run.info.status == "running":
+            run.info.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            with suppress(OSError):  # an error is on its way already
+                _write(world, run.save)
+        raise
+
+
+def _fit_and_evaluate(job: _Job, run: Run, setup: Setup, history: History, budget: TimeBudget) -> Run:
+    world, reporter, saved = job.world, job.reporter, job.checkpoint
     facts = {**summary(setup, world), "writes to": f"{run.path}"}
     reporter.facts("Training", facts)
     reporter.table(STAGE_HEADERS, stage_rows(setup.plan, setup.stages, setup.network))
-    for sentence in [] if recorded else advice_before(setup, world.size):
+    for sentence in [] if saved else advice_before(setup, world.size):
         reporter.warn(sentence)
     stores = decode_splits(setup, reporter, processes=world.devices)
     run.info.unreadable = [sentence for store in stores for sentence in store.unreadable]
     with within_memory(setup, world.size):
-        trainer = Trainer(setup, stores, history, world, budget, reporter=reporter, listeners=listeners)
+        trainer = Trainer(setup, stores, history, world, budget, reporter=reporter, listeners=job.listeners)
         _fit(trainer, saved, run)
         for sentence in advice_after(setup, history.rows, history.best.epoch):
             reporter.warn(sentence)
@@ -194,13 +227,10 @@ def _train(job: _Job, history: History, listeners: Sequence[Listener]) -> Run:
 
 def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
     started, before = time.perf_counter(), run.info.training_seconds or 0.0
-    history, run.info.status = trainer.history, "failed"
+    history = trainer.history
     try:
         trainer.fit(trainer.plan.phases, saved)
         run.info.status = "trained"
-    except KeyboardInterrupt:
-        run.info.status = "interrupted"
-        raise
     finally:
         if history.rows:
             run.info.best_epoch = history.best.epoch
