@@ -156,6 +156,6 @@ def test_without_a_suggestion_the_command_keeps_the_default(bars, tmp_path, monk
     said = CliRunner().invoke(app, list(map(str, arguments)))
     assert said.exit_code == 0, said.output
     assert "No suggestion: the loss" in said.stdout
-    assert "Keep 0.0005, the rate that it has." in said.stdout
+    assert "Keep the present rate, 0.0005." in said.stdout
     assert said.stdout.rstrip().endswith(f"zoo train tiny {bars} --strategy finetune --image-size 16")
     assert np.asarray(Image.open(tmp_path / "lr-find.png")).std() > 10

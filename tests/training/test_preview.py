@@ -135,7 +135,7 @@ def test_large_pictures_are_reduced_and_the_title_says_what_was_done(bars):
 
 def test_where_nothing_varies_there_are_pictures_alone(bars):
     preview = made(bars, count=10, strategy="head")[1]
-    assert preview.policy is None
+    assert preview.setup.policy is None
     assert preview.lines[2:] == ("augmentation: nothing varies",)
     assert preview.sheet.width == 8 * (120 + GAP) + GAP
 

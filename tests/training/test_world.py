@@ -16,6 +16,8 @@ from zoo.errors import UsageError
 from zoo.runs.run import Run
 from zoo.training.distributed import World, count_processes
 
+from ..refusals import refused
+
 OPTIONS = ("--image-size", "16", "--batch-size", "16", "--precision", "fp32", "--learning-rate", "0.01")
 # Of "tiny", only the stem has BatchNorm, whose statistics differ between one process and two.
 CASES = {
@@ -106,7 +108,6 @@ def test_torchrun_starts_the_processes_and_one_goes_on_with_what_two_began(bars,
 SCRIPT = """
 import atexit
 from pathlib import Path
-from ..refusals import refused
 
 import zoo
 
