@@ -1,8 +1,8 @@
-"""Zips that PyTorch writes: the card is one more entry, `extra/card.json`, and everything else is the content.
+"""Zip files that PyTorch writes: the card is one extra entry, `extra/card.json`. The other entries are the content.
 
-The functions of `zoo.specs.ExporterSpec` that need no torch, for any format of that kind. PyTorch reads these files
-with a zip reader of its own; so that both see the same entries, a file must be laid out as `repack` lays it out:
-known names, uncompressed entries back to back from the first byte, the directory behind them, and nothing else.
+These are the functions of `zoo.specs.ExporterSpec` that need no torch, for any such format. PyTorch has its own zip
+reader. So that both readers see the same entries, a file must have the layout that `repack` writes: known names,
+uncompressed entries back to back from the first byte, then the directory, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from zoo.specs import MAX_CARD_BYTES
 
 MAX_ENTRIES = 20_000
 MAX_DIRECTORY_BYTES = 4 * 2**20
-# Operators that zoo's exports have no use for, and that read or write files, or memory that is none of theirs: those
-# that tensors have as methods, too, and functions.
+# Operators that zoo's exports never use, and that access files or foreign memory: first those that tensors also have
+# as methods, then functions.
 REFUSED_METHODS = r"save|from_file|set_|_?resize\w*_"
 REFUSED_FUNCTIONS = r"_(sparse|nested|make)\w*|sparse_\w+_tensor\w*"
 
@@ -36,19 +36,32 @@ _END = struct.Struct("<4sI2xHIIH")
 # Past 2 GB: a record with its length (44), disks, counts, length and start of the directory; and its locator.
 _END64 = struct.Struct("<4sQ4xIIQQQQ4sIQI")
 _LARGE = zipfile.ZIP64_LIMIT
-# What zipfile raises at a zip that is none.
+# What zipfile raises for a file that is not a zip.
 _DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
+
+
+class ForeignError(ValueError):
+    """Content that zoo never writes.
+
+    Args:
+        reason: a clause about the file.
+        code: of the error that names it.
+    """
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A format of that kind.
+    """One such format.
 
     Attributes:
-        format: as messages call it (`TorchScript`).
-        entries: without their folder, those that every file of the format has.
-        names: a regular expression of all names that an entry may have, without their folder.
-        again: how to make such a file.
+        format: its name in messages (`TorchScript`).
+        entries: names of the entries that every file of the format has, without their folder.
+        names: a regular expression of all allowed names of entries, without their folder.
+        again: the remedy: how to export such a file again.
     """
 
     format: str
@@ -57,14 +70,15 @@ class Archive:
     again: str
 
     def write_card(self, path: Path, text: str) -> None:
-        """Adds the card. Raises `ArtifactError` where the file has one, or is of another format."""
+        """Adds the card. Raises `ArtifactError` if the file has one already, or is of another format."""
         value = text.encode()
         if len(value) > MAX_CARD_BYTES:
-            raise ExportError(f"The card has more than {MAX_CARD_BYTES // 2**20} MiB.", "Shorten the recipe.")
+            cause = f"The card is larger than {MAX_CARD_BYTES // 2**20} MiB."
+            raise ExportError(cause, "Shorten the recipe.", code="card-too-large")
         with self.opened(path) as archive:
             entries = self._entries(path, archive)
         if _CARD in entries:
-            raise ArtifactError(f"'{path}' has a card already.", self.again)
+            raise ArtifactError(f"'{path}' already has a card.", self.again, code="card-exists")
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(zipfile.ZipInfo(f"{_ROOT}/{_CARD}"), value)
 
@@ -75,7 +89,7 @@ class Archive:
             try:
                 return None if card is None else archive.read(card).decode()
             except _DAMAGED:
-                raise ArtifactError(f"The card of '{path}' is damaged.", self.again) from None
+                raise ArtifactError(f"The card of '{path}' is damaged.", self.again, code="card-damaged") from None
 
     def content_hash(self, path: Path) -> str:
         """SHA-256 over name, size and bytes of each entry but the card."""
@@ -102,7 +116,7 @@ class Archive:
         with self.opened(path) as archive:
             found = {name: entry for name, entry in self._entries(path, archive).items() if re.fullmatch(names, name)}
             if sum(entry.file_size for entry in found.values()) > most:
-                raise self.foreign(path, f"its program has more than {most // 2**20} MiB")
+                raise self.foreign(path, f"its program is larger than {most // 2**20} MiB", "program-too-large")
             return {name: archive.read(entry) for name, entry in found.items()}
 
     def sizes(self, path: Path) -> dict[str, int]:
@@ -110,9 +124,9 @@ class Archive:
         with self.opened(path) as archive:
             return {name: entry.file_size for name, entry in self._entries(path, archive).items()}
 
-    def foreign(self, path: Path, reason: str) -> ArtifactError:
-        """The error for a file that is sound and yet none that zoo wrote."""
-        return ArtifactError(f"'{path}' is no {self.format} file that zoo wrote: {reason}.", self.again)
+    def foreign(self, path: Path, reason: str, code: str) -> ArtifactError:
+        """The error for a sound file that zoo did not write."""
+        return ArtifactError(f"'{path}' is not a {self.format} file from zoo: {reason}.", self.again, code=code)
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[zipfile.ZipFile]:
@@ -125,9 +139,11 @@ class Archive:
                         raise zipfile.BadZipFile
                     yield archive
         except _DAMAGED:
-            raise ArtifactError(f"'{path}' is no {self.format} file, or a damaged one.", self.again) from None
+            cause = f"'{path}' is not a {self.format} file, or it is damaged."
+            raise ArtifactError(cause, self.again, code="damaged-file") from None
         except OSError as error:
-            raise ArtifactError(f"'{path}' cannot be read: {reason_of(error)}.", "Check the path.") from None
+            cause = f"'{path}' cannot be read: {reason_of(error)}."
+            raise ArtifactError(cause, "Check the path.", code="unreadable-file") from None
 
     def _entries(self, path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         """By their names without their folder, the entries, which are uncompressed, known and back to back."""
@@ -135,24 +151,27 @@ class Archive:
         roots = {entry.filename.split("/", 1)[0] for entry in entries}
         found = {entry.filename.partition("/")[2]: entry for entry in entries}
         if not found.keys() >= set(self.entries):
-            raise ArtifactError(f"'{path}' is no {self.format} file.", self.again)
+            raise ArtifactError(f"'{path}' is not a {self.format} file.", self.again, code="another-format")
         if roots != {_ROOT}:
-            raise self.foreign(path, f"it has folders other than '{_ROOT}'")
+            raise self.foreign(path, f"it has folders other than '{_ROOT}'", "foreign-folder")
         if len(found) != len(entries):
-            raise ArtifactError(f"'{path}' has several entries of one name.", self.again)
+            raise ArtifactError(f"'{path}' has several entries of one name.", self.again, code="entry-twice")
         allowed = re.compile(f"{self.names}|{re.escape(_CARD)}")
         for name, entry in found.items():
             if not allowed.fullmatch(name):
-                raise self.foreign(path, f"it has an entry {entry.filename[:100]!a}")
-            # What is compressed may unpack to any size; links and ciphers have no place in it.
+                raise self.foreign(path, f"it has an unknown entry {entry.filename[:100]!a}", "foreign-entry")
+            # Compressed entries may unpack to any size. Links and encrypted entries are not needed.
             packed = entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
-            # Two readers may take a name with a zero byte, or lengths that stand twice, for different things.
+            # Two readers may read a name with a zero byte, or lengths that occur twice, in different ways.
             odd = entry.orig_filename != entry.filename or (entry.extra and entry.header_offset <= _LARGE)
             if packed or odd or entry.flag_bits & 1 or stat.S_ISLNK(entry.external_attr >> 16):
-                raise self.foreign(path, f"its entry {entry.filename[:100]!a} is not stored as it is")
+                raise self.foreign(
+                    path, f"its entry {entry.filename[:100]!a} is not stored as plain bytes", "packed-entry"
+                )
         _check_layout(archive)
         if _CARD in found and found[_CARD].file_size > MAX_CARD_BYTES:
-            raise ArtifactError(f"The card of '{path}' has more than {MAX_CARD_BYTES // 2**20} MiB.", self.again)
+            cause = f"The card of '{path}' is larger than {MAX_CARD_BYTES // 2**20} MiB."
+            raise ArtifactError(cause, self.again, code="card-too-large")
         return found
 
 

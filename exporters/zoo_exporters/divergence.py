@@ -1,11 +1,11 @@
-"""Where an ONNX file diverges from the program it was written from.
+"""Finds the place where an ONNX file diverges from the program that it was written from.
 
-Logits are too coarse to show one weight changed by a percent among millions. torch.onnx names the values of a file
-after the nodes of the torch.export program that it translates, so that the two can be compared value by value: each
-node of the program is computed by PyTorch *from the file's own values before it*, and its result held against the
-file's. Rounding does not add up on the way, and every node is judged by itself.
+Logits are too coarse to show that one weight among millions changed by a percent. torch.onnx names the values of a file
+after the nodes of the torch.export program that it translates. So the two can be compared value by value. PyTorch
+computes each node of the program *from the file's own values before it*, and the result is compared with the file's.
+Rounding errors do not add up, and every node is judged alone.
 
-Measured per channel, relative to the channel's spread (the standard deviation of its values).
+Differences are measured per channel, relative to the channel's spread (the standard deviation of its values).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from zoo_exporters.onnx_values import FileError, values
 from zoo_exporters.onnx_weights import changed_weight
 
 PICTURES = 2
-# Up to this difference, in units of a channel's spread, a value is the same without a closer look.
+# Up to this difference, in units of a channel's spread, a value passes without a closer look.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
-# Runtimes compute where a pixel lies in fp32: on a slope of 255 levels from one pixel to the next, 2.5e-5 came of that.
+# Runtimes compute the position of a pixel in fp32. On a slope of 255 levels per pixel, that caused 2.5e-5.
 RESIZED = 5e-4
 APPROXIMATED = re.compile("silu|sigmoid|gelu|tanh|softmax|exp|erf")
-ROUNDING = 4  # steps of a value's own floating-point format that it may differ by besides
-NOISE = 10  # a closer look allows so many times the rounding that PyTorch itself shows against float64
+ROUNDING = 4  # allowed difference in steps of the value's own floating-point format, in addition
+NOISE = 10  # a closer look allows this many times PyTorch's own rounding error against float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class Divergence:
     Attributes:
         classifier: whose weights the program must have.
         program: as torch.onnx translated it.
-        values: those of the program that the file has; in int8 those of the preprocessing alone, since no value of such
-            a network is the program's.
+        values: names of the program's values that the file has. In int8 only those of the preprocessing, because int8
+            changes all values of the network.
     """
 
     classifier: nn.Module
@@ -53,7 +53,7 @@ class Divergence:
     values: frozenset[str]
 
     def __call__(self, path: Path, images: np.ndarray) -> str | None:
-        """Takes a file and pictures, in the shape that the file takes; returns a sentence or None."""
+        """A sentence about the first difference in a file, or None. Takes the pictures in the shape of its input."""
         changed = _changed_weight(self.classifier, self.program)
         if changed:
             return changed
@@ -84,7 +84,7 @@ class _DivergedError(Exception):
 
 
 class _Walk(fx.Interpreter):
-    """Computes a program node by node and goes on with the file's values."""
+    """Computes a program node by node, each from the file's values."""
 
     def __init__(self, program: ExportedProgram, expected: frozenset[str], path: Path, images: np.ndarray) -> None:
         super().__init__(program.graph_module)
@@ -118,7 +118,7 @@ class _Walk(fx.Interpreter):
             raise _DivergedError(self._sentence(n, what))
         if own.dtype not in TOLERANCE:
             if not torch.equal(own, got):
-                raise _DivergedError(self._sentence(n, "is another"))
+                raise _DivergedError(self._sentence(n, "is different"))
         elif not self._resized(n, own, got) and not self._close(n, own, got):
             raise _DivergedError(self._sentence(n, f"differs by {diverged(own, got):.2g} of its spread"))
         return got
@@ -201,9 +201,9 @@ def names_in_file(program: ExportedProgram) -> dict[fx.Node, str]:
 def close(own: Tensor, got: Tensor, precise: Tensor | None = None, *, approximate: bool = False) -> bool:
     """Whether a value of the file is PyTorch's own, up to rounding.
 
-    Without `precise` the rounding is guessed: it is small against the spread of a channel. That is wrong where large
-    numbers cancel; `precise`, the same in float64, then tells how large it is for PyTorch itself. What is `approximate`
-    in runtimes, as the sigmoid is, rounds by the size of its input.
+    Without `precise`, rounding is assumed to be small against the spread of a channel. That is wrong if large numbers
+    cancel. `precise` is the same value in float64 and shows how much PyTorch itself rounds. Functions that runtimes
+    approximate (`approximate`), such as the sigmoid, round by the size of their input.
     """
     masked = own.isinf() & (own == got)
     own, got = own.masked_fill(masked, 0), got.masked_fill(masked, 0)
@@ -218,11 +218,11 @@ def close(own: Tensor, got: Tensor, precise: Tensor | None = None, *, approximat
         noise = _over_channel((values - precise).abs(), "amax")
         allowed = allowed + NOISE * torch.maximum(noise, noise.mean())
         distance = (precise - got).abs()
-    return bool((distance <= allowed).all())  # False for what is no number, too
+    return bool((distance <= allowed).all())  # also False for NaN
 
 
 def diverged(own: Tensor, got: Tensor) -> float:
-    """The largest difference in units of the spread, infinite for what is no number."""
+    """The largest difference in units of the spread; infinite for NaN."""
     values = own.double()
     distance = (values - got).abs()
     return float(torch.where(distance == 0, 0, distance / spread(values)).nan_to_num(torch.inf).max())

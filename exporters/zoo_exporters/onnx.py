@@ -1,4 +1,4 @@
-"""Writes ONNX: one file, preprocessing inside (or one file and one of weights beside it)."""
+"""Writes ONNX: one file with the preprocessing inside, or a file and a weights file beside it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "content_hash", "load", "read_card", "write", "write_card"]
 
-OPSET = 18  # the first with an antialiased Resize, and the one that torch's operators are written in
-# From the oldest that onnx.version_converter takes a Relu, an Add or a Reshape down to, to the newest that
-# onnxscript.version_converter goes up to.
+OPSET = 18  # the first with an antialiased Resize, and the one that torch.onnx writes
+# From the oldest to which onnx.version_converter converts a Relu, an Add or a Reshape, to the newest of
+# onnxscript.version_converter.
 OPSETS = range(14, 26)
 MAX_MODEL_BYTES = 2**31 - 1  # what protobuf puts into one message
 
@@ -29,7 +29,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     """See `zoo.specs.ExporterSpec`.
 
     Raises:
-        UsageError: there is no such opset, or the network cannot be written in it.
+        UsageError: the opset is not supported, or it lacks an operator of the network.
         ExportError: the network cannot be expressed in ONNX.
     """
     try:
@@ -43,19 +43,22 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     check(options)
     opset = OPSET if options.opset is None else options.opset
     if options.precision == "int8" and options.calibration is None:
-        raise ExportError("The network cannot be quantised without pictures.", "Export it with --precision fp16.")
+        cause = "The network cannot be quantised without pictures."
+        raise ExportError(cause, "Export it with --precision fp16.", code="int8-without-pictures")
     shipped = program(classifier, options.input, half=options.precision == "fp16")
     if sum(p.nbytes for p in shipped.state_dict().values()) > MAX_MODEL_BYTES and not options.external_data:
         raise ExportError(
-            "The network has more than 2 GB of parameters, which one ONNX file cannot hold.",
-            "Put them beside it with --external-data, or export it with --torchscript.",
+            "The network has more than 2 GB of parameters, too much for one ONNX file.",
+            "Add --external-data to write them into a second file, or export with --torchscript.",
+            code="onnx-too-large",
         )
     exported = _exported(shipped, opset)
-    # Where the converter fails, it says so in its log and leaves the model as it was.
+    # A converter that fails only logs it, and leaves the model unchanged.
     if exported.model.opset_imports[""] != opset:
         raise UsageError(
-            f"The network cannot be written in ONNX opset {opset}: its operators have no counterpart there.",
+            f"ONNX opset {opset} does not have all operators of the network.",
             _choice(options),
+            code="opset-lacks-operator",
         )
     name_transposed(exported)
     _save(exported.model, path, external_data=options.external_data)
@@ -72,20 +75,21 @@ def check(options: WriteOptions) -> None:
     """See `zoo.specs.ExporterSpec`."""
     opset = OPSET if options.opset is None else options.opset
     if opset not in OPSETS:
-        raise UsageError(f"The network cannot be written in ONNX opset {opset}.", _choice(options))
+        raise UsageError(f"ONNX opset {opset} is not supported.", _choice(options), code="opset-unsupported")
     if opset < OPSET and options.input == "pixels":
         raise UsageError(
             f"ONNX opset {opset} has no antialiased Resize, which the preprocessing needs.",
-            f"Choose --opset {OPSET} to {OPSETS[-1]}, or leave the preprocessing out with --input tensor.",
+            f"Choose --opset {OPSET} to {OPSETS[-1]}, or add --input tensor to leave out the preprocessing.",
+            code="opset-without-antialias",
         )
     if options.precision == "int8" and options.external_data:
-        raise UsageError("int8 files are one file.", "Leave out --external-data.")
+        raise UsageError("An int8 model is always one file.", "Remove --external-data.", code="int8-one-file")
 
 
 def _choice(options: WriteOptions) -> str:
     if options.input == "pixels":
-        return f"Choose one from {OPSET} to {OPSETS[-1]}."
-    return f"Choose one from {OPSETS[0]} to {OPSETS[-1]}, as far as the operators allow."
+        return f"Choose --opset {OPSET} to {OPSETS[-1]}."
+    return f"Choose --opset {OPSETS[0]} to {OPSETS[-1]}. Older ones have fewer operators."
 
 
 def _exported(shipped: Program, opset: int) -> Any:
@@ -99,7 +103,7 @@ def _exported(shipped: Program, opset: int) -> Any:
     free = dict.fromkeys(range(len(names)), torch.export.Dim.DYNAMIC)
     try:
         with quiet():
-            # Not by torch.onnx.export itself: the size-oblivious mode it traces in cannot follow the crop.
+            # Not by torch.onnx.export itself: its size-oblivious mode cannot trace the crop.
             traced = torch.export.export(shipped, (shipped.example(),), dynamic_shapes=(free,), strict=False)
             exported = torch.onnx.export(
                 traced,
@@ -118,16 +122,18 @@ def _exported(shipped: Program, opset: int) -> Any:
                     node.attributes.pop("noop_with_empty_axes", None)  # onnx's converter leaves it, unknown before 18
     except OSError:
         raise
-    except Exception as error:  # the exporter raises whatever an operator leads it to
+    except Exception as error:  # the exporter raises errors of any class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
-            f"The network cannot be written as ONNX: {reason}", "Try another format: zoo export --torchscript"
+            f"The network cannot be written as ONNX: {reason}",
+            "Try another format: zoo export --torchscript",
+            code="network-not-exported",
         ) from error
     return exported
 
 
 def _save(model: Any, path: Path, *, external_data: bool) -> None:
-    """Writes an onnx_ir.Model without what names its maker: stack traces, paths, names of Python modules."""
+    """Writes an onnx_ir.Model without traces of its maker: stack traces, paths, names of Python modules."""
     import onnx_ir
 
     graph = model.graph
@@ -138,5 +144,5 @@ def _save(model: Any, path: Path, *, external_data: bool) -> None:
         node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
-    # Not its own `save`: that moves weights of 1.5 GB and more out of the file unasked.
+    # Not its own `save`: that always moves weights of 1.5 GB and more out of the file.
     onnx_ir.save(model, path, external_data=data_path(path).name if external_data else None)

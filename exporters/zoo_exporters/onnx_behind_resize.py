@@ -1,9 +1,9 @@
-"""From the bytes of an ONNX file, the model that begins behind its resize.
+"""Makes a second model from the bytes of an ONNX file: the part behind its resize.
 
-A picture of 40 megapixels needs 600 MB in front of the resize, and 600 KB behind it. Running both ways on some pictures
-does not prove that they give one answer at every size: an untrusted file may depend on the size. So what lies in front
-of the resize must be, operator by operator, what `zoo export` writes for the preprocessing in the file's card. What
-lies behind it may use nothing of the pictures but their number. Other files have no second model.
+A picture of 40 megapixels needs 600 MB before the resize, and 600 KB behind it. Comparing both models on some pictures
+does not prove that they agree at every size: an untrusted file may depend on the size. So the part before the resize
+must be, operator by operator, what `zoo export` writes for the preprocessing in the file's card. The part behind it may
+use only the number of pictures. Other files get no second model.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from zoo_exporters.onnx_nodes import (
 from zoo_exporters.wire import LENGTH, encoded, field
 
 _IMAGE = "image"
-_MOST = 500  # visits to values in front of the resize: 60 are needed
-# Attributes that say what an operator computes, of those that may stand in front of the resize.
+_MOST = 500  # visits to values before the resize: 60 are needed
+# Attributes that define what an operator before the resize computes.
 _TELLING = {"Transpose": ("perm",), "Shape": ("start", "end"), "Cast": ("to",), "Concat": ("axis",)}
 _RESIZE = {
     "mode": b"linear",
@@ -44,10 +44,10 @@ def behind_resize(content: bytes, spec: PreprocessSpec) -> tuple[bytes, str] | N
 
     Args:
         content: an ONNX file that holds all of its weights.
-        spec: the preprocessing that it is said to hold.
+        spec: the preprocessing in its card.
 
     Returns:
-        The model and the name of its input, float32 `[N, 3, S, S]` in 0..255. None where the file has no such model.
+        The model and the name of its input, float32 `[N, 3, S, S]` in 0..255. None if the file has no such model.
     """
     try:
         graph = Graph(content)
@@ -62,7 +62,7 @@ def behind_resize(content: bytes, spec: PreprocessSpec) -> tuple[bytes, str] | N
 
 
 class _Front:
-    """What lies in front of a graph's resize, as text."""
+    """The part of a graph before its resize, as text."""
 
     def __init__(self, graph: Graph) -> None:
         self._constants = graph.constants
@@ -81,7 +81,7 @@ class _Front:
         )
 
     def _text_of(self, value: str) -> str:
-        """Operators, what tells of their attributes, and constants."""
+        """Operators, the attributes that define them, and constants."""
         self._visits += 1
         if self._visits > _MOST:
             raise ValueError
@@ -119,7 +119,7 @@ def _expected(spec: PreprocessSpec) -> str:
 
 
 def _behind(graph: Graph, entrance: str) -> list[Node] | None:
-    """The nodes between a value and the outputs; None where they need more of the picture than the batch size."""
+    """The nodes between a value and the outputs; None if they need more of the picture than the batch size."""
     makers = {output: node for node in graph.nodes for output in node.outputs}
     left = list(graph.outputs)
     seen = {entrance, "", *left}
@@ -172,7 +172,7 @@ def _input(name: str, size: int) -> bytes:
 
 
 def _asking(graph: Graph, node: Node, entrance: str) -> bytes:
-    """A node that asks how many pictures there are, asking it of `entrance`."""
+    """A node that reads the number of pictures, changed to read it from `entrance`."""
     parts = [
         field(NODE_INPUT, entrance.encode()) if number == NODE_INPUT else graph.content[begin : span[1]]
         for number, begin, span in graph.fields_of(node.span)

@@ -1,11 +1,11 @@
-"""The bytes of an ONNX file: its card, its content, and which other file it reads. Needs the standard library alone.
+"""The bytes of an ONNX file: its card, its content, and which other file it reads. Needs only the standard library.
 
-An ONNX file is one protobuf message, and protobuf messages concatenate: the card is a metadata property
-(`zoo.card`) appended to the bytes of the model. That needs no onnx package, every ONNX reader understands it,
-and the content that the card's hash covers is simply all the bytes before it.
+An ONNX file is one protobuf message, and protobuf messages can be concatenated. The card is a metadata property
+(`zoo.card`) appended to the bytes of the model. That needs no onnx package, and every ONNX reader understands it. The
+card's hash covers all bytes before the card.
 
-Weights may lie in a file of their own. A stranger's file could name any file there (`/etc/passwd`, `../key`), so that
-every tensor is looked at before anything else opens the file: the only place allowed is `NAME.data` beside `NAME`.
+Weights may be in a separate file. An untrusted file could name any file there (`/etc/passwd`, `../key`). So every
+tensor is checked before anything else opens the file. Only `NAME.data` beside `NAME` is allowed.
 
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -27,7 +27,7 @@ from zoo_exporters.wire import LENGTH, Reader, field, fields, varint
 CARD_KEY = b"zoo.card"
 AGAIN = "Export it again with: zoo export --onnx"
 MAX_DEPTH = 100  # protobuf's own limit
-MAX_NODES = 30_000  # opening so many takes onnxruntime five seconds, and ten times as many take minutes
+MAX_NODES = 30_000  # onnxruntime needs five seconds to open so many, and minutes for ten times as many
 
 _GRAPH, _METADATA, _FUNCTION = 7, 14, 25  # fields of ModelProto
 _KEY, _VALUE = 1, 2  # fields of StringStringEntryProto
@@ -47,28 +47,29 @@ _MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, _GRAPH, 8, _METADATA, 20, 25, 26})
 
 
 def write_card(path: Path, text: str) -> None:
-    """Appends the card. Raises `ArtifactError` where the file has one, or is not ONNX."""
+    """Appends the card. Raises `ArtifactError` if the file has one already, or is not ONNX."""
     value = text.encode()
     if len(value) > MAX_CARD_BYTES:
-        raise ExportError(f"The card has more than {MAX_CARD_BYTES // 2**20} MiB.", "Shorten the recipe.")
+        cause = f"The card is larger than {MAX_CARD_BYTES // 2**20} MiB."
+        raise ExportError(cause, "Shorten the recipe.", code="card-too-large")
     if read_card(path) is not None:
-        raise ArtifactError(f"'{path}' has a card already.", AGAIN)
+        raise ArtifactError(f"'{path}' already has a card.", AGAIN, code="card-exists")
     entry = field(_KEY, CARD_KEY) + field(_VALUE, value)
     with path.open("ab") as file:
         file.write(field(_METADATA, entry))
 
 
 def read_card(path: Path) -> str | None:
-    """See `zoo.specs.ExporterSpec`; reads lengths, the places of weights, and the card."""
+    """See `zoo.specs.ExporterSpec`; reads only lengths, the places of weights, and the card."""
     card = _examined(path)[1]
     try:
         return None if card is None else card.decode()
     except UnicodeDecodeError:
-        raise ArtifactError(f"The card of '{path}' is damaged.", AGAIN) from None
+        raise ArtifactError(f"The card of '{path}' is damaged.", AGAIN, code="card-damaged") from None
 
 
 def content_hash(path: Path) -> str:
-    """See `zoo.specs.ExporterSpec`: SHA-256 of all bytes before the card, then of the file of weights if any."""
+    """See `zoo.specs.ExporterSpec`: SHA-256 of all bytes before the card, then of the weights file if any."""
     length, _, external = _examined(path)
     digest = hashlib.sha256()
     with _opened(path) as file:
@@ -85,18 +86,22 @@ def content_hash(path: Path) -> str:
 
 
 def refuse_foreign_weights(path: Path) -> None:
-    """Raises `ArtifactError` where the file reads any other than its own file of weights, or that one is cut short."""
+    """Raises `ArtifactError` if the file reads any file but its own weights file, or that one is incomplete."""
     _examined(path)
 
 
 def holds_its_weights(path: Path, content: bytes) -> bool:
-    """Whether no tensor of a file, given with its bytes, lies in another. Raises `ArtifactError` where one may not."""
+    """Whether a file, given with its bytes, holds all its tensors. Raises `ArtifactError` for a forbidden place."""
     reader = Reader(path, io.BytesIO(content))
     try:
         parts = [part for part in _model_fields(reader, len(content)) if part[0] in _PATHS["Model"]]
         return not any(_weights_of(reader, _PATHS["Model"][number], start, end) for number, _, start, end in parts)
     except ValueError:
-        raise ArtifactError(f"'{path}' is no ONNX file, or a damaged one.", AGAIN) from None
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> ArtifactError:
+    return ArtifactError(f"'{path}' is not an ONNX file, or it is damaged.", AGAIN, code="damaged-file")
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -104,11 +109,11 @@ def _opened(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         reason = (error.strerror or "it is not readable").lower()
-        raise ArtifactError(f"'{path}' cannot be read: {reason}.", "Check the path.") from None
+        raise ArtifactError(f"'{path}' cannot be read: {reason}.", "Check the path.", code="unreadable-file") from None
 
 
 def _examined(path: Path) -> tuple[int, bytes | None, bool]:
-    """The length of the content in bytes, the card behind it, and whether weights lie in their own file."""
+    """The length of the content in bytes, the card behind it, and whether weights are in a separate file."""
     with _opened(path) as file:
         reader = Reader(path, file)
         size = os.fstat(file.fileno()).st_size
@@ -116,26 +121,28 @@ def _examined(path: Path) -> tuple[int, bytes | None, bool]:
         try:
             for number, begin, start, end in _model_fields(reader, size):
                 if card is not None:
-                    raise ArtifactError(f"'{path}' was rewritten by another program after its export.", AGAIN)
+                    cause = f"'{path}' was rewritten by another program after its export."
+                    raise ArtifactError(cause, AGAIN, code="rewritten-file")
                 if number == _FUNCTION:
-                    # Thirty that call each other twice are a thousand million nodes to onnxruntime.
-                    raise ArtifactError(f"'{path}' has functions of its own, which zoo export does not write.", AGAIN)
+                    # Thirty functions that call each other twice make a thousand million nodes in onnxruntime.
+                    cause = f"'{path}' has functions, which zoo export never writes."
+                    raise ArtifactError(cause, AGAIN, code="foreign-function")
                 seen.add(number)
                 if number == _METADATA and (found := _card_in(file, start, end)) is not None:
                     content, card = begin, found
                 if number in _PATHS["Model"]:
                     needed = max(needed, _weights_of(reader, _PATHS["Model"][number], start, end))
         except ValueError:
-            raise ArtifactError(f"'{path}' is no ONNX file, or a damaged one.", AGAIN) from None
+            raise _damaged(path) from None
     if _GRAPH not in seen:
-        raise ArtifactError(f"'{path}' is no ONNX file.", AGAIN)
+        raise ArtifactError(f"'{path}' is not an ONNX file.", AGAIN, code="another-format")
     if needed:
         _check_data(path, needed)
     return content, card, needed > 0
 
 
 def _weights_of(reader: Reader, message: str, start: int, end: int) -> int:
-    """How long the file of weights must be, 0 where no tensor of the message lies there."""
+    """How long the weights file must be; 0 if no tensor of the message is in it."""
     needed = nodes = 0
     left = [(message, start, end, 1)]
     while left:
@@ -144,7 +151,7 @@ def _weights_of(reader: Reader, message: str, start: int, end: int) -> int:
             raise ValueError
         nodes += message == "Node"
         if nodes > MAX_NODES:
-            raise ArtifactError(f"'{reader.path}' has more than {MAX_NODES:,} nodes.", AGAIN)
+            raise ArtifactError(f"'{reader.path}' has more than {MAX_NODES:,} nodes.", AGAIN, code="too-many-nodes")
         if message == "Tensor":
             needed = max(needed, _weights_end(reader, start, end))
             continue
@@ -154,7 +161,7 @@ def _weights_of(reader: Reader, message: str, start: int, end: int) -> int:
 
 
 def _weights_end(reader: Reader, start: int, end: int) -> int:
-    """Where a tensor ends in the file of weights, at least 1; 0 where it does not lie there."""
+    """Where a tensor ends in the weights file, at least 1; 0 if it is not in that file."""
     entries: list[tuple[bytes, bytes]] = []
     external = False
     for number, _, at, to in fields(reader, start, end):
@@ -170,8 +177,9 @@ def _weights_end(reader: Reader, start: int, end: int) -> int:
     if len(given) != len(entries) or given.get(b"location") != name.encode():
         place = ascii(given.get(b"location", b"").decode(errors="replace"))[1:-1][:100]
         raise ArtifactError(
-            f"'{reader.path}' reads weights from '{place}', and may read them from '{name}' beside it only.",
-            "Give both files the names they were exported with; do not trust the file if it never had such names.",
+            f"'{reader.path}' reads weights from '{place}', but only '{name}' beside it is allowed.",
+            "Give both files their original names. Do not trust the file if it never had such names.",
+            code="foreign-weights",
         )
     offset, length = int(given.get(b"offset", b"0")), int(given.get(b"length", b"0"))
     if offset < 0 or length < 0:
@@ -181,17 +189,19 @@ def _weights_end(reader: Reader, start: int, end: int) -> int:
 
 def _check_data(path: Path, needed: int) -> None:
     data = data_path(path)
-    again = "Copy both files from where they came, or export it again."
+    again = "Copy both files again from their source, or export the model again."
     if not data.is_file():
-        raise ArtifactError(f"'{path}' needs its weights, '{data.name}', beside it.", again)
+        raise ArtifactError(f"'{path}' needs its weights file '{data.name}' beside it.", again, code="missing-weights")
     if data.resolve().parent != data.parent.resolve():
-        raise ArtifactError(f"'{data}' is a link to another folder.", "Put the file itself there.")
+        cause = f"'{data}' is a link to another folder."
+        raise ArtifactError(cause, "Put the file itself there.", code="linked-weights")
     if data.stat().st_size < needed:
-        raise ArtifactError(f"'{data}' is cut short: {data.stat().st_size} of {needed} bytes.", again)
+        cause = f"'{data}' is incomplete: it has {data.stat().st_size} of {needed} bytes."
+        raise ArtifactError(cause, again, code="incomplete-weights")
 
 
 def _model_fields(reader: Reader, size: int) -> Iterator[tuple[int, int, int, int]]:
-    """`fields` of the whole file, which is no ONNX file where it has others than a model."""
+    """`fields` of the whole file. Raises ValueError for fields that an ONNX model does not have."""
     for number, begin, start, end in fields(reader, 0, size):
         if number not in _MODEL_FIELDS:
             raise ValueError

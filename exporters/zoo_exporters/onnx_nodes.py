@@ -1,4 +1,4 @@
-"""The nodes of an ONNX graph, from a file's bytes, with the standard library alone.
+"""The nodes of an ONNX graph, from a file's bytes, with only the standard library.
 
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -29,9 +29,9 @@ class Node:
     """A NodeProto.
 
     Attributes:
-        span: the bytes it lies in.
-        attributes: None for those other than an integer, a text and integers.
-        has_graphs: whether there is a graph in it: that may read any value around the node.
+        span: its bytes in the file.
+        attributes: integers, texts and lists of integers; None for others.
+        has_graphs: whether it contains a graph, which may read any value around the node.
     """
 
     span: Span
@@ -44,7 +44,7 @@ class Node:
 
 
 class Graph:
-    """The graph of a model. Raises ValueError where the model is damaged or has several, or functions of its own.
+    """The graph of a model. Raises ValueError if the model is damaged, has several graphs or has functions.
 
     Attributes:
         content: the bytes of the model.
@@ -75,7 +75,7 @@ class Graph:
                 self._add_constant(span)
             elif number == SPARSE:
                 raise ValueError
-        # Of two values of one name, a runtime may take the other one.
+        # If two values have one name, a runtime may use the other one.
         if len(set(names)) < len(names):
             raise ValueError
 

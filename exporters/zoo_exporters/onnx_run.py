@@ -30,23 +30,25 @@ def load(path: Path, options: LoadOptions) -> Runtime:
     if provider is None or provider not in onnxruntime.get_available_providers():
         raise ArtifactError(
             f"onnxruntime cannot run on '{options.device}' here.",
-            "Use --device cpu, or install visionzoo[onnx-gpu] in place of visionzoo[onnx].",
+            "Use --device cpu, or install visionzoo[onnx-gpu] instead of visionzoo[onnx].",
+            code="missing-device",
         )
     refuse_foreign_weights(path)
     try:
         session = _opened(str(path), options, provider)
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         reason = str(error).strip().splitlines()[0]
-        raise ArtifactError(f"onnxruntime cannot load '{path}': {reason}", AGAIN) from None
+        raise ArtifactError(f"onnxruntime cannot load '{path}': {reason}", AGAIN, code="runtime-refuses") from None
     if session.get_providers()[0] != provider:
-        raise ArtifactError(f"onnxruntime could not start on '{options.device}'.", "Use --device cpu.")
+        cause = f"onnxruntime could not start on '{options.device}'."
+        raise ArtifactError(cause, "Use --device cpu.", code="missing-device")
     return _Session(session, path, partial(_opened, options=options, provider=provider))
 
 
 def _opened(model: str | bytes, options: LoadOptions, provider: str) -> Any:
     onnxruntime = runtime()
     own = onnxruntime.SessionOptions()
-    own.log_severity_level = 4  # what it would log it also raises
+    own.log_severity_level = 4  # it also raises what it would log
     if options.threads:
         own.intra_op_num_threads = options.threads
     if not options.optimised:
@@ -87,7 +89,7 @@ class _Session:
         with self._lock:
             if not self._sought:
                 self._sought = True
-                # The file may be gone, or another one by now: then the first session does everything.
+                # The file may be gone or replaced. Then the first session does everything.
                 with suppress(Exception):
                     self._behind = self._second()
         if self._behind is None:
@@ -118,7 +120,7 @@ class _Session:
         return session, name
 
     def _run_options(self, images: np.ndarray) -> Any:
-        """Has onnxruntime return the memory that large pictures took, which it would keep for the next."""
+        """Makes onnxruntime return the memory of large pictures, which it would keep for the next ones."""
         from zoo.transforms.preprocess_numpy import LARGE_PIXELS
 
         if self._session.get_providers()[0] != CPU or images.shape[1] * images.shape[2] <= LARGE_PIXELS:

@@ -1,4 +1,4 @@
-"""The values inside an ONNX file: what its nodes compute on the way to the logits."""
+"""The values inside an ONNX file: the outputs of its nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FileError(Exception):
 def values(
     model: onnx.ModelProto, path: Path, images: np.ndarray, wanted: list[tuple[str, int]], threads: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The named values of a file in that order, few at a time in memory.
+    """Yields the named values of a file in that order, with few in memory at a time.
 
     Args:
         images: the file's input.

@@ -1,10 +1,10 @@
-"""Whether the weights in an ONNX file are the classifier's, in whatever precision they are kept.
+"""Checks that the weights in an ONNX file are the classifier's, in any precision.
 
-Values on the way tell only what the pictures that are looked at bring to light: a weight whose input is zero for them
-changes nothing. torch.onnx names the weights in a file after the classifier's parameters, so that each can be held
-against its own; a convolution's with the BatchNorm behind it folded in (as `torch.nn.utils.fusion` does it). Those of
-products with tokens it transposes and gives names of its own, in the place of which `name_transposed` puts better ones;
-what it computed of parameters alone (a table of position biases) has the name of the program's node.
+Comparing values inside the network is not enough: a weight whose input is zero for the compared pictures changes
+nothing. torch.onnx names the weights in a file after the classifier's parameters, so each can be compared with its
+parameter. A convolution's weight has the BatchNorm behind it folded in (as `torch.nn.utils.fusion` does it). torch.onnx
+transposes the weights of products with tokens and gives them new names; `name_transposed` replaces those names. A
+constant that is computed from parameters alone (a table of position biases) has the name of its node in the program.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from onnx import numpy_helper
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-# Relative to what a weight was computed from, in five steps for folding; and a step of the smallest numbers.
+# Relative to the numbers that a weight was computed from, with five steps for folding; and a step of the smallest
+# numbers.
 ROUNDING = {onnx.TensorProto.FLOAT: (1e-6, 1e-44), onnx.TensorProto.FLOAT16: (4e-3, 6e-8)}
 MATRIX = 2  # axes
-NOISE = 4  # times what PyTorch itself rounds a constant by, against float64
+NOISE = 4  # times PyTorch's own rounding error of a constant, against float64
 HALF_STEP = 0.501  # of a quantised weight
 
-# A value, and the sum of the magnitudes that it was computed from, float64; made when they are needed.
+# A value, and the sum of the magnitudes that it was computed from, float64; computed when they are needed.
 Weight = Callable[[], tuple[np.ndarray, np.ndarray]]
 
-_FOLDED = ("aten::conv", "aten::linear")  # whose weights begin with the channels that go out
+_FOLDED = ("aten::conv", "aten::linear")  # the first axis of their weights is the output channels
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 _NORM = "aten::_native_batch_norm_legit_no_training"
 
@@ -63,10 +64,10 @@ def _digest(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:
 
 
 def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) -> str | None:
-    """A sentence about the first weight in the file that is not the classifier's, None where there is none.
+    """A sentence about the first weight in the file that is not the classifier's, or None.
 
-    Weights are left out that may have a BatchNorm folded in otherwise than behind one convolution or linear layer, and
-    values half-way to a constant, which have no name in the program.
+    Two kinds are skipped: weights whose BatchNorm may be folded in some other way than behind one convolution or linear
+    layer, and intermediate values of a constant, which have no name in the program.
 
     Args:
         classifier: in fp32.
@@ -81,13 +82,13 @@ def changed_weight(classifier: nn.Module, program: ExportedProgram, path: Path) 
                 for own, size in wanted
                 if own.shape == value.shape
             ]
-        if differences and not min(difference.max() for difference in differences) <= 0:  # nor is what is no number
+        if differences and not min(difference.max() for difference in differences) <= 0:  # `not`: NaN differs, too
             return f"The file's {name} is not the classifier's."
     return None
 
 
 def coverage(classifier: nn.Module, program: ExportedProgram, path: Path) -> float:
-    """The share of a file's weights that `changed_weight` compares, from 0 to 1; see there."""
+    """The share of a file's weights that `changed_weight` compares, from 0 to 1."""
     expected = _expected(classifier, program)
     sizes = [(value.size, name in expected) for name, value, _ in _weights(onnx.load(path))]
     return sum(size for size, known in sizes if known) / sum(size for size, _ in sizes)

@@ -10,7 +10,7 @@ from zoo.specs import ExporterSpec
 
 @hookimpl
 def zoo_exporters() -> Iterable[ExporterSpec]:
-    from zoo_exporters import onnx, pt2, torchscript  # `zoo --help` asks nobody for a format
+    from zoo_exporters import onnx, pt2, torchscript  # late: `zoo --help` needs no format
 
     yield ExporterSpec(
         name="onnx",
@@ -46,5 +46,5 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         content_hash=pt2.ARCHIVE.content_hash,
         load=pt2.load,
         inputs=("pixels", "tensor"),
-        description="A torch.export program, for PyTorch 2 and what compiles such programs",
+        description="A torch.export program, for PyTorch 2 and compilers of such programs",
     )

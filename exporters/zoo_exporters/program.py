@@ -1,4 +1,4 @@
-"""What ships in every format: pixels or a tensor in, logits and probabilities out."""
+"""The program in every format: pixels or a tensor in, logits and probabilities out."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Program(nn.Module):
     """A classifier with its probabilities.
 
     Args:
-        preprocess: uint8 `[N, H, W, 3]` in, float32 `[N, 3, S, S]` out; Identity where the input is a tensor.
+        preprocess: uint8 `[N, H, W, 3]` in, float32 `[N, 3, S, S]` out; Identity if the input is a tensor.
         network: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
-        tensor_size: S where the input is a tensor, else None.
-        half: whether the network computes in half precision; inputs and outputs stay as they are.
+        tensor_size: S if the input is a tensor, else None.
+        half: whether the network computes in half precision. Inputs and outputs keep their types.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Program(nn.Module):
         return logits, torch.softmax(logits, 1)
 
     def example(self) -> Tensor:
-        """An input to trace with; no side is 0 or 1, which torch.export would take for constants."""
+        """An input for tracing. No side is 0 or 1, because torch.export would treat it as a constant."""
         if self.tensor_size is None:
             return torch.zeros((2, 40, 56, 3), dtype=torch.uint8)
         return torch.zeros((2, 3, self.tensor_size, self.tensor_size))
 
 
 def program(classifier: nn.Module, takes: Input, *, half: bool = False) -> Program:
-    """A copy of a `zoo.models.classifier.Classifier` that ships: fp32 or half, on the CPU, in eval mode."""
+    """A copy of a `zoo.models.classifier.Classifier` for export: fp32 or half, on the CPU, in eval mode."""
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
     preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
     if takes == "pixels":
@@ -68,7 +68,7 @@ def program(classifier: nn.Module, takes: Input, *, half: bool = False) -> Progr
 
 
 class _Gathered(Preprocess):
-    """`Preprocess` whose crop gathers rows and columns: what `narrow` returns has strides that torch.export guards."""
+    """`Preprocess` that crops by gathering rows and columns: torch.export guards the strides of `narrow`."""
 
     def centre(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[2], pixels.shape[3]
@@ -79,7 +79,7 @@ class _Gathered(Preprocess):
 
 @contextmanager
 def any_size(shipped: Program) -> Iterator[None]:
-    """Lets torch.export trace a program that takes every batch and size, 1 included."""
+    """Lets torch.export trace a program for every batch and picture size, also 1."""
     from torch.fx.experimental import _config
 
     if isinstance(shipped.preprocess, Preprocess):
@@ -90,12 +90,12 @@ def any_size(shipped: Program) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what torch and its exporters say to their developers; errors still raise."""
+    """Silences developer messages of torch and its exporters. Errors are still raised."""
     # torch._logging gives its loggers levels of their own: only the global switch reaches them all.
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        # torch.export prints the graph it had come to when it fails.
+        # torch.export prints its graph when it fails.
         with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
             yield
     finally:
@@ -103,17 +103,17 @@ def quiet() -> Iterator[None]:
 
 
 def require_device(device: str) -> None:
-    """Raises `ArtifactError` where PyTorch cannot run on it."""
+    """Raises `ArtifactError` if PyTorch cannot run on the device."""
     if device != "cpu" and not torch.cuda.is_available():
-        raise ArtifactError(f"PyTorch cannot run on '{device}' here.", "Use --device cpu.")
+        raise ArtifactError(f"PyTorch cannot run on '{device}' here.", "Use --device cpu.", code="missing-device")
 
 
 def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
-    """The first parameter or buffer of a file that is not the classifier's.
+    """A clause about the first parameter or buffer of a file that is not the classifier's, or None.
 
     Args:
         classifier: a `zoo.models.classifier.Classifier`.
-        tensors: those of the file by their names; names that the classifier does not know are constants.
+        tensors: the file's tensors by name. Names that the classifier does not have are constants.
     """
     for name, own in (*classifier.named_parameters(), *classifier.named_buffers()):
         if name not in tensors:
@@ -123,7 +123,7 @@ def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
             continue
         found = tensors[name]
         if found.shape != own.shape:
-            return f"{name} has the shape {list(found.shape)} in place of the classifier's {list(own.shape)}"
+            return f"{name} has shape {list(found.shape)} instead of the classifier's {list(own.shape)}"
         expected = own.detach().cpu().to(found.dtype)
         if not torch.equal(found, expected):
             largest = (found.double() - expected.double()).abs().max().item()
@@ -136,8 +136,8 @@ class TorchRuntime:
 
     Args:
         module: it returns logits first.
-        entrance: returns what takes float32 `[N, 3, S, S]` in 0..255 to logits, None where the program has no such
-            part. It is called once, when the first picture wants it.
+        entrance: makes a function from float32 `[N, 3, S, S]` in 0..255 to logits, or None if the program has no such
+            part. It is called once, for the first large picture.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class TorchRuntime:
         self._behind: Callable[[Tensor], Tensor] | None = None
         self._lock = Lock()
         if options.threads:
-            torch.set_num_threads(options.threads)  # of the whole process: PyTorch knows no other
+            torch.set_num_threads(options.threads)  # for the whole process: PyTorch has no other setting
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._run(lambda pixels: self._module(pixels)[0], images)

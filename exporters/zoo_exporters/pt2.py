@@ -1,4 +1,4 @@
-"""pt2: a program of torch.export, any batch, height and width."""
+"""pt2: a program of torch.export for any batch, height and width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
 from zoo.specs import LoadOptions, WriteOptions, Written
 from zoo_exporters import pt2_check
-from zoo_exporters.archive import Archive, repack
+from zoo_exporters.archive import Archive, ForeignError, repack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,9 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     except Exception as error:  # tracing runs the network's own code
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
-            f"The network cannot be written as pt2: {reason}", "Try another format: zoo export --onnx"
+            f"The network cannot be written as pt2: {reason}",
+            "Try another format: zoo export --onnx",
+            code="network-not-exported",
         ) from error
     return Written(divergence=partial(_divergence, classifier))
 
@@ -64,7 +66,7 @@ def load(path: Path, options: LoadOptions) -> Runtime:
     exported = _opened(path)
     with quiet():
         if options.device != "cpu":
-            # Unlike Module.to, it also reaches the tensors that the program itself makes.
+            # Unlike Module.to, it also moves tensors that the program creates.
             exported = move_to_device_pass(exported, options.device)
         return TorchRuntime(exported.module(), options)
 
@@ -76,28 +78,29 @@ def _opened(path: Path) -> Any:
 
     try:
         _check(path)
-    except ValueError as error:
-        raise ARCHIVE.foreign(path, str(error)) from None
+    except ForeignError as error:
+        raise ARCHIVE.foreign(path, str(error), error.code) from None
     try:
         with quiet():
             return torch.export.load(path)
-    except Exception as error:  # a damaged program raises whatever its parser met
+    except Exception as error:  # a damaged program raises errors of any class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ArtifactError(f"PyTorch cannot load '{path}': {reason}", ARCHIVE.again) from None
+        cause = f"PyTorch cannot load '{path}': {reason}"
+        raise ArtifactError(cause, ARCHIVE.again, code="runtime-refuses") from None
 
 
 def _check(path: Path) -> None:
-    """Raises ValueError."""
+    """Raises `ForeignError`."""
     pt2_check.check(ARCHIVE.texts(path, pt2_check.TEXTS, pt2_check.MAX_PROGRAM_BYTES), ARCHIVE.sizes(path))
 
 
 def _kept(name: str, value: bytes) -> bytes | None:
     if name == pt2_check.SAMPLES:
-        return b""  # PyTorch wants the entry, and unpickles what is in it
+        return b""  # PyTorch needs the entry, and unpickles its content
     if name != pt2_check.PROGRAM:
         return value
     program = json.loads(value)
-    program["guards_code"] = []  # Python that the module would execute; parity says whether the program holds
+    program["guards_code"] = []  # Python code that the module would execute; parity checks the program instead
     for node in program["graph_module"]["graph"]["nodes"]:
         node["metadata"] = {key: node["metadata"][key] for key in pt2_check.KEPT_METADATA & node["metadata"].keys()}
     return json.dumps(program).encode()

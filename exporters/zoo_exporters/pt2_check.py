@@ -1,8 +1,8 @@
-"""What a pt2 file may say.
+"""Checks the content of a pt2 file before PyTorch loads it.
 
-`torch.export.load` runs what a file tells it to: it unpickles (sample inputs, tensors that say so, objects), loads
-native libraries, evaluates the sizes of tensors as Python, and makes source code of names and guards. Hence a file
-is read here first, and only what `zoo export` writes goes on to PyTorch.
+`torch.export.load` executes content of the file. It unpickles sample inputs, objects and marked tensors. It loads
+native libraries, evaluates the sizes of tensors as Python, and makes source code from names and guards. So a file is
+read here first. Only what `zoo export` writes reaches PyTorch.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo_exporters.archive import REFUSED_FUNCTIONS, REFUSED_METHODS
+from zoo_exporters.archive import REFUSED_FUNCTIONS, REFUSED_METHODS, ForeignError
 
 MAX_PROGRAM_BYTES = 64 * 2**20
 MAX_EXPRESSION = 10_000  # characters
 MAX_EXPONENT = 8
-MAX_POWERS = 2  # inside each other
-KEPT_METADATA = frozenset({"nn_module_stack", "torch_fn"})  # and no stack traces, which name the maker's folders
+MAX_POWERS = 2  # nested
+KEPT_METADATA = frozenset({"nn_module_stack", "torch_fn"})  # no stack traces, which name the maker's folders
 CPU = {"type": "cpu", "index": None}
 
 PROGRAM = "models/model.json"
@@ -60,19 +60,19 @@ _TREES = {
 
 
 def check(texts: Mapping[str, bytes], sizes: Mapping[str, int]) -> None:
-    """Says what in a file is none of zoo's.
+    """Refuses content that zoo never writes.
 
     Args:
         texts: the bytes of its entries `TEXTS`.
         sizes: of all its entries, in bytes.
 
     Raises:
-        ValueError: with the reason.
+        ForeignError: with the reason.
     """
     if texts.keys() != {PROGRAM, WEIGHTS, CONSTANTS}:
-        raise ValueError("a part of it is missing")
+        raise ForeignError("a part of it is missing", "missing-part")
     if sizes.get(SAMPLES):
-        raise ValueError("it holds sample inputs, which are unpickled")
+        raise ForeignError("it has sample inputs, which PyTorch would unpickle", "foreign-samples")
     _check_tensors(_parsed(texts[WEIGHTS]), "data/weights", sizes)
     _check_tensors(_parsed(texts[CONSTANTS]), "data/constants", sizes)
     _parsed(texts[PROGRAM])
@@ -82,17 +82,17 @@ def _parsed(text: bytes) -> Any:
     try:
         value = whole = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("its JSON is damaged") from None
+        raise ForeignError("its JSON is damaged", "damaged-json") from None
     left = [value]
     while left:
         value = left.pop()
         if isinstance(value, str) and not _PATH.fullmatch(value):
-            raise ValueError(f"it holds a name {value[:100]!a}")
+            raise ForeignError(f"it has the name {value[:100]!a}", "foreign-name")
         if isinstance(value, dict):
             left += value
             for key, inner in value.items():
                 if _REFUSED.fullmatch(key) or (key in _RULES and not _RULES[key](inner)):
-                    raise ValueError(f"it holds a value of '{key}' of its own")
+                    raise ForeignError(f"it has a foreign value of '{key}'", "foreign-value")
             left += [inner for key, inner in value.items() if key not in _RULES]
         elif isinstance(value, list):
             left += value
@@ -107,7 +107,7 @@ def _is_tree(value: Any, key: str) -> bool:
 
 
 def _is_expression(value: Any) -> bool:
-    """Whether it is one of sympy's `srepr`, made of symbols, integers and arithmetic."""
+    """Whether it is an `srepr` of sympy with only symbols, integers and arithmetic."""
     if not isinstance(value, str) or len(value) > MAX_EXPRESSION:
         return False
     try:
@@ -124,7 +124,7 @@ def _is_expression(value: Any) -> bool:
             case ast.Call(
                 ast.Name("Pow"), [base, ast.Call(ast.Name("Integer"), [ast.Constant(int(exponent))], [])], []
             ):
-                # Powers of powers have more digits than any memory holds.
+                # Powers of powers can have more digits than fit in memory.
                 known = exponent <= MAX_EXPONENT and powers < MAX_POWERS
                 left.append((base, powers + 1))
             case ast.Call(ast.Name(function), arguments, []):
@@ -142,7 +142,7 @@ def _is_expression(value: Any) -> bool:
 
 
 def _check_tensors(config: Any, folder: str, sizes: Mapping[str, int]) -> None:
-    """That each tensor lies in an entry of its own kind and is no larger than it."""
+    """Checks that each tensor is in an entry of its kind and not larger than it."""
     try:
         fits = all(
             _fits(entry["path_name"], entry["tensor_meta"], folder, sizes) for entry in config["config"].values()
@@ -150,7 +150,7 @@ def _check_tensors(config: Any, folder: str, sizes: Mapping[str, int]) -> None:
     except (TypeError, AttributeError, LookupError, ValueError):
         fits = False
     if not fits:
-        raise ValueError("a tensor in it is not what its list of tensors says")
+        raise ForeignError("a tensor does not match its list of tensors", "foreign-tensor")
 
 
 def _fits(name: str, meta: Any, folder: str, sizes: Mapping[str, int]) -> bool:
@@ -169,7 +169,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or value in ("Infinity", "-Infinity", "NaN")
 
 
-# By their keys, values that are more than names, numbers and what is made of them.
+# By key, rules for values other than names, numbers, and lists and tables of those.
 _RULES: dict[str, Callable[[Any], bool]] = {
     "target": lambda value: isinstance(value, str) and bool(_TARGET.fullmatch(value)),
     "name": lambda value: value is None or (isinstance(value, str) and bool(_NAME.fullmatch(value))),

@@ -1,7 +1,7 @@
 """Static int8 quantisation of an ONNX file (QDQ): the network in integers, everything around it in float.
 
-Activations are uint8 with a zero point, weights int8 per output channel. Weights keep 7 of 8 bits: without VNNI, x86
-multiplies uint8 by int8 into sums of 16 bits that saturate, and a file would answer otherwise there than elsewhere
+Activations are uint8 with a zero point, weights int8 per output channel. Weights use 7 of 8 bits: without VNNI, x86
+multiplies uint8 by int8 into sums of 16 bits that saturate, and a file would give other answers on such processors
 (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8).
 """
 
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 
 WEIGHT_BITS = 7
 RANKING_PICTURES = 8
+FP16 = "Export it with --precision fp16."
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FOLLOWING = ("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
-_ACTIVATIONS = ("Relu", "Clip")  # a quantised layer in front of them takes them in
+_ACTIVATIONS = ("Relu", "Clip")  # merged into a quantised layer before them
 
 
 def quantise(source: Path, target: Path, calibration: Calibration, spec: PreprocessSpec | None) -> dict[str, Any]:
-    """Quantises a file that `zoo_exporters.onnx.write` made; leaves layers in float until the accuracy holds.
+    """Quantises a file of `zoo_exporters.onnx.write`. Keeps layers in float until the loss is within the budget.
 
     Args:
         source: the file in fp32.
         target: where the int8 file goes; it may be `source`.
-        spec: the preprocessing where the file takes tensors, None where it takes pixels.
+        spec: the preprocessing if the file takes tensors, None if it takes pixels.
 
     Returns:
         Facts for the card: `method`, `pictures`, `weight_bits`, `layers` (how many could be quantised),
         `float_layers` (names of those that were not), `lost_points` and `budget_points` of accuracy.
 
     Raises:
-        ExportError: there is nothing to quantise, or more is lost than the budget with half of the layers in float.
+        ExportError: there is no layer to quantise, or the loss is over the budget with half of the layers in float.
     """
     try:
         import onnx
@@ -55,7 +56,7 @@ def quantise(source: Path, target: Path, calibration: Calibration, spec: Preproc
         model = onnx.load(source)
         nodes = _network(model.graph)
         if not any(node.op_type in _WEIGHTED for node in nodes):
-            raise ExportError("The network has no layer that int8 knows.", "Export it with: --precision fp16")
+            raise ExportError("The network has no layer that int8 supports.", FP16, code="int8-no-layer")
         _block_transposes(model.graph)
         onnx.save(model, folder / "float.onnx")
         feeds = Feeds(calibration.pictures, spec)
@@ -66,9 +67,7 @@ def quantise(source: Path, target: Path, calibration: Calibration, spec: Preproc
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ExportError(
-                f"The network cannot be quantised: {reason}", "Export it with: --precision fp16"
-            ) from error
+            raise ExportError(f"The network cannot be quantised: {reason}", FP16, code="int8-failed") from error
 
 
 def _within_budget(
@@ -104,7 +103,7 @@ def _within_budget(
 
 
 def _network(graph: Any) -> list[Any]:
-    """The nodes to quantise: preprocessing has no weighted layer, so that the network begins at the first."""
+    """The nodes to quantise. Preprocessing has no weighted layer, so the network begins at the first one."""
     weights = {tensor.name for tensor in graph.initializer}
     inside: set[str] = set()
     found = []
@@ -118,10 +117,10 @@ def _network(graph: Any) -> list[Any]:
 
 
 def _block_transposes(graph: Any) -> None:
-    """Makes one Conv of the Sub and Div that normalise pixels.
+    """Merges the Sub and Div that normalise pixels into one Conv.
 
-    onnxruntime moves transpositions for its integer layers in front of Resize, and then Sub and Div broadcast along a
-    last axis of 3: that took 8 of MobileNetV2's 37 ms. No transposition passes a Conv.
+    onnxruntime moves transpositions for its integer layers before Resize. Then Sub and Div broadcast along a last axis
+    of 3, which took 8 of MobileNetV2's 37 ms. Transpositions do not move past a Conv.
     """
     import numpy as np
     from onnx import helper, numpy_helper
@@ -162,7 +161,7 @@ def _write(folder: Path, target: Path, nodes: list[str]) -> None:
         nodes_to_quantize=nodes,
         calibrate_method=method,
         calibration_cache_path=folder / "ranges.json",
-        # Logits are compared and become probabilities, and products of two activations have no weights to save.
+        # Logits stay exact for comparison, and products of two activations have no weights to shrink.
         extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"], "MatMulConstBOnly": True},
     )
     model = onnx.load(folder / "int8.onnx")

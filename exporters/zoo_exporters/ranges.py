@@ -1,4 +1,4 @@
-"""The ranges of activations, measured on pictures, for onnxruntime's static quantisation."""
+"""Measures the ranges of activations on pictures, for onnxruntime's static quantisation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PERCENTILE = 99.99
 
 
 class Feeds:
-    """Inputs of the file, small batches of pictures of one size, each decoded when its turn comes."""
+    """Inputs of the file: small batches of pictures of one size, decoded one batch at a time."""
 
     def __init__(self, pictures: Sequence[np.ndarray], spec: PreprocessSpec | None, most: int | None = None) -> None:
         self._pictures = pictures
@@ -38,7 +38,7 @@ class Feeds:
 
 
 class _Reader:
-    """What onnxruntime asks for its inputs."""
+    """Gives onnxruntime its inputs."""
 
     def __init__(self, feeds: Iterator[dict[str, np.ndarray]]) -> None:
         self._feeds = feeds
@@ -48,7 +48,7 @@ class _Reader:
 
 
 def save_ranges(folder: Path, kinds: Sequence[str], feeds: Feeds, method: str) -> None:
-    """Writes `ranges.json` about `float.onnx`, both in a folder.
+    """Writes the ranges of `float.onnx` to `ranges.json` in the same folder.
 
     Args:
         kinds: types of the nodes whose values are measured.
@@ -67,14 +67,14 @@ def save_ranges(folder: Path, kinds: Sequence[str], feeds: Feeds, method: str) -
         own = calibrator({"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}[method])
         own.collector = HistogramCollector(method, False, BINS[method], LEVELS, PERCENTILE, "same")
         own.collector.histogram_dict = {name: _empty(ranges[name], BINS[method]) for name in ranges}
-        for feed in feeds:  # a call each: it holds every activation of what it reads
+        for feed in feeds:  # one call each: a call keeps all activations in memory
             own.collect_data(_Reader(iter([feed])))
         ranges = own.compute_data()
     save_tensors_data(ranges, folder / "ranges.json")
 
 
 def _empty(extremes: Any, bins: int) -> tuple[Any, ...]:
-    """A histogram as wide as it will get; onnxruntime would widen one by adding bins, without end."""
+    """A histogram of the final width; onnxruntime would widen one by adding bins without limit."""
     import numpy as np
 
     low, high = (np.float32(np.min(value)) for value in extremes.range_value)

@@ -1,4 +1,4 @@
-"""Which layers of a network integers harm most."""
+"""Finds the layers of a network that lose most in int8."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _BEFORE, _AFTER = "_QuantizeLinear_Input", "_DequantizeLinear_Output"  # as onnx
 def worst_first(source: Path, quantised: Path, layers: Sequence[Any], feeds: Iterable[dict[str, Any]]) -> list[Any]:
     """Sorts layers by the error that quantising each alone brings into its output, relative to the output's power.
 
-    Both networks run as one, in which every quantised layer is fed by the float network: errors do not add up along
-    the way, and nothing but sums leaves the session.
+    Both networks run as one graph. The float network feeds every quantised layer, so errors do not add up. Only sums
+    leave the session.
 
     Args:
         source: the file in fp32.
@@ -30,7 +30,7 @@ def worst_first(source: Path, quantised: Path, layers: Sequence[Any], feeds: Ite
     _put_beside(model.graph, integers.graph)
     measured = {layer.name: _measure(model.graph, layer.name, outputs[layer.name]) for layer in layers}
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would log it also raises
+    options.log_severity_level = 4  # it also raises what it would log
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [name for found in measured.values() for name in found]
     sums = dict.fromkeys(names, 0.0)
@@ -43,7 +43,7 @@ def worst_first(source: Path, quantised: Path, layers: Sequence[Any], feeds: Ite
 
 
 def _put_beside(graph: Any, integers: Any) -> None:
-    """Adds the quantised network's nodes, renamed; what they round comes from the float network."""
+    """Adds the quantised network's nodes, renamed; their inputs come from the float network."""
     own = {tensor.name for tensor in graph.initializer}
     graph.initializer.extend(tensor for tensor in integers.initializer if tensor.name not in own)
     shared = {tensor.name for tensor in integers.initializer} | {value.name for value in integers.input} | {""}
@@ -58,7 +58,7 @@ def _put_beside(graph: Any, integers: Any) -> None:
 
 
 def _measure(graph: Any, layer: str, output: str) -> list[str]:
-    """Adds the power of a layer's output, of the error of its computation, and of rounding it where it is rounded."""
+    """Adds the power of a layer's output, of its error, and of the rounding error if the output is rounded."""
     from onnx import TensorProto, helper
 
     tensor = output.removesuffix(_BEFORE)

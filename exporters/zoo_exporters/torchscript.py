@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import ArtifactError, ExportError, MissingExtraError
 from zoo.specs import LoadOptions, WriteOptions, Written
 from zoo_exporters import torchscript_check
-from zoo_exporters.archive import Archive, repack
+from zoo_exporters.archive import Archive, ForeignError, repack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise ExportError(
             "PyTorch does not support TorchScript on Python 3.14 and later.",
             "Use ONNX instead: zoo export --onnx",
+            code="torchscript-python",
         )
     try:
         import torch
@@ -46,11 +47,11 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     try:
         with quiet(), torch.no_grad():
             shipped.preprocess = jit.script(shipped.preprocess)
-            # Parity compares the file with the classifier; the tracer's own check would run it twice more.
+            # Parity compares the file with the classifier; the tracer's own check would only run it twice more.
             traced = jit.trace(shipped, shipped.example(), check_trace=False)
             buffer = io.BytesIO()
             jit.save(traced, buffer)
-        # The maker's source lines and their paths stay out.
+        # Leave out the maker's source lines and their paths.
         repack(buffer, path, lambda name, value: None if name.endswith(".debug_pkl") else value)
         _check(path)
     except OSError:
@@ -58,7 +59,9 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     except Exception as error:  # tracing runs the network's own code
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
-            f"The network cannot be written as TorchScript: {reason}", "Try another format: zoo export --onnx"
+            f"The network cannot be written as TorchScript: {reason}",
+            "Try another format: zoo export --onnx",
+            code="network-not-exported",
         ) from error
     return Written(divergence=partial(_divergence, classifier))
 
@@ -82,19 +85,20 @@ def _opened(path: Path, device: str = "cpu") -> Any:
 
     try:
         _check(path)
-    except ValueError as error:
-        raise ARCHIVE.foreign(path, str(error)) from None
+    except ForeignError as error:
+        raise ARCHIVE.foreign(path, str(error), error.code) from None
     jit: Any = torch.jit
     try:
         with warnings.catch_warnings(action="ignore"):
             return jit.load(path, map_location=device)
-    except Exception as error:  # a damaged program raises whatever its parser met
+    except Exception as error:  # a damaged program raises errors of any class
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ArtifactError(f"PyTorch cannot load '{path}': {reason}", ARCHIVE.again) from None
+        cause = f"PyTorch cannot load '{path}': {reason}"
+        raise ArtifactError(cause, ARCHIVE.again, code="runtime-refuses") from None
 
 
 def _check(path: Path) -> None:
-    """Raises ValueError."""
+    """Raises `ForeignError`."""
     torchscript_check.check(ARCHIVE.texts(path, torchscript_check.TEXTS, torchscript_check.MAX_PROGRAM_BYTES))
 
 

@@ -1,8 +1,8 @@
-"""The part of a TorchScript program behind its resize, with the weights that it has already.
+"""Runs the part of a TorchScript program behind its resize, with the weights that are loaded already.
 
-As in `zoo_exporters.onnx_behind_resize`, running both ways proves nothing of an untrusted file. Its program must be
-what `zoo export` writes: `network(preprocess(image))`. Its preprocessing must have the code and the numbers of the one
-that PyTorch makes here from the card.
+As in `zoo_exporters.onnx_behind_resize`, comparing both ways on some pictures proves nothing about an untrusted file.
+Its program must be what `zoo export` writes: `network(preprocess(image))`. Its preprocessing must have the same code
+and numbers as the one that PyTorch makes here from the card.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo_exporters.program import quiet
 
 _CALLS = [("preprocess", "forward"), ("network", "forward")]
 _NUMBERS = ("size", "squash", "grey", "numerator", "denominator")
-# Names that PyTorch numbers anew in each process, and where a line of code lay.
+# Names that PyTorch numbers anew in each process, and positions of lines.
 _INCIDENTAL = re.compile(r"\.___torch_mangle_\d+| # .*")
 
 
@@ -37,7 +37,7 @@ def behind_resize(module: Any, path: Path, archive: Archive) -> Callable[[Tensor
             return None
         if not _is_of(module.preprocess, card.preprocess):
             return None
-    except Exception:  # PyTorch raises what it likes of a program that has no such parts
+    except Exception:  # PyTorch raises errors of any class if a program lacks these parts
         return None
 
     def run(values: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def behind_resize(module: Any, path: Path, archive: Archive) -> Callable[[Tensor
 
 
 def _is_a_classifier(module: Any) -> bool:
-    """Whether a program calls its preprocessing and its network, and nothing else but softmax."""
+    """Whether a program calls only its preprocessing, its network and softmax."""
     nodes = [node for node in module.graph.nodes() if node.kind() != "prim::Constant"]
     kinds = sorted(node.kind() for node in nodes)
     calls = [node for node in nodes if node.kind() == "prim::CallMethod"]

@@ -1,4 +1,4 @@
-"""Protobuf's wire format: the fields of a message, one by one, without its schema."""
+"""Protobuf's wire format: reads the fields of a message, one by one, without its schema."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_FIELDS = 1_000_000  # reading so many takes two seconds; a network of 10,000 nodes has less than half
-LENGTH = 2  # the wire type of what has a length
+LENGTH = 2  # the wire type of values with a length
 _VARINT = 0
-_FIXED = {1: 8, 5: 4}  # wire types of so many bytes
+_FIXED = {1: 8, 5: 4}  # sizes in bytes, by wire type
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ def fields(reader: Reader, start: int, end: int) -> Iterator[tuple[int, int, int
         reader.fields += 1
         file.seek(start)
         tag = varint(file)
-        # What is longer, protobuf's own reader cuts to 32 bits: it would see another field.
+        # Protobuf's own reader cuts longer tags to 32 bits, so it would see another field.
         if tag >= 2**32 or reader.fields > MAX_FIELDS:
             raise ValueError
         length = varint(file) if tag & 7 == LENGTH else _FIXED.get(tag & 7, 0)

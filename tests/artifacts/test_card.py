@@ -1,4 +1,4 @@
-"""The card: what it holds, and what of a stranger's card is refused."""
+"""The card: what it holds, and what is refused in an untrusted card."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from zoo.runs.run import Run
 from zoo.specs import PreprocessSpec, WriteOptions, Written
 
 from ..cards import any_card
+from ..refusals import refused
 
 card = partial(
     any_card,
@@ -48,7 +49,7 @@ def test_a_sealed_card_is_read_in_any_layout_and_refused_with_any_other_content(
     sealed = json.loads(card().sealed())
     assert Card.parse(json.dumps(dict(reversed(sealed.items())), indent=1)) == card(card_hash=sealed["card_hash"])
     for change in ({"created": "2027-01-02"}, {"metrics": {"top1": 0.99, "num_pictures": 10}}, {"added": 1}):
-        with pytest.raises(ArtifactError, match="was changed after the export"):
+        with refused("card-changed", kind=ArtifactError):
             Card.parse(json.dumps(sealed | change))
 
 
@@ -74,77 +75,86 @@ CONFUSION = {"right": [1, 1, 1], "support": [1, 1, 1], "answers": [1, 1, 1], "mi
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "refusal"),
     [
-        ({"schema_version": 99}, "schema version 99.*pip install -U"),
-        ({"schema_version": 0}, "valid at schema_version"),
-        ({"schema_version": True}, "valid at schema_version"),
-        ({"schema_version": None}, "valid at schema_version"),
-        ({"classes": ["a", "a", "b"]}, "named twice"),
-        ({"classes": ["a", "b", "c\x1b[31m"]}, "control characters"),
-        ({"classes": ["a", "b", "c\n"]}, "control characters"),
-        ({"classes": ["a", "b", "c\u2028"]}, "control characters"),
-        ({"classes": ["a"]}, "valid at classes"),
-        ({"classes": "abc"}, "valid at classes"),
-        ({"input": "bytes"}, "valid at input"),
-        ({"precision": "int4"}, "valid at precision"),
-        ({"preprocess": SPEC | {"image_size": -1}}, "image size"),
-        ({"preprocess": SPEC | {"image_size": 10**9}}, "image size"),
-        ({"preprocess": SPEC | {"image_size": "24"}}, "valid integer"),
-        ({"preprocess": SPEC | {"crop_fraction": 0}}, "crop fraction"),
-        ({"preprocess": SPEC | {"crop_fraction": 5.0}}, "crop fraction"),
-        ({"preprocess": SPEC | {"std": [1, 0, 1]}}, "std"),
-        ({"preprocess": SPEC | {"mean": [1, 1]}}, "preprocess.mean"),
-        ({"preprocess": SPEC | {"resize": "nearest"}}, "preprocess.resize"),
-        ({"recipe": deep(10)}, "nested deeper"),
-        ({"recipe": {"a": list(range(30_000))}}, "more than 20000 values"),
-        ({"recipe": {"a" * 300: 1}}, "at recipe: a name"),
-        ({"metrics": {"top1": "x" * 20_000}}, "at metrics: a value"),
-        ({"metrics": {"top1": 10**30}}, "at metrics: a value"),
-        ({"versions": {"\x1b]0;": 1}}, "versions.\ufffd]0;"),
-        ({"versions": {str(i): "1" for i in range(300)}}, "valid at versions"),
-        ({"curves": [{"epoch": 1}] * 2000}, "valid at curves"),
-        ({"confusion": CONFUSION | {"right": [1, 1]}}, "not of these classes"),
-        ({"confusion": CONFUSION | {"mistakes": [[0, 3, 1]]}}, "not of these classes"),
-        ({"confusion": CONFUSION | {"mistakes": [[0, 1, -1]]}}, "valid at confusion"),
-        ({"reference": REFERENCE | {"logits": [[1.0, 2.0]]}}, "not of these classes"),
-        ({"reference": REFERENCE | {"logits": []}}, "valid at reference"),
-        ({"reference": REFERENCE | {"tolerance": 1e9}}, "valid at reference.tolerance"),
-        ({"reference": REFERENCE | {"spread": 0}}, "valid at reference.spread"),
-        ({"name": "x" * 20_000}, "valid at name"),
+        ({"schema_version": 99}, ("card-newer", "99", "pip install -U")),
+        ({"schema_version": 0}, ("card-invalid", "at schema_version")),
+        ({"schema_version": True}, ("card-invalid", "at schema_version")),
+        ({"schema_version": None}, ("card-invalid", "at schema_version")),
+        ({"classes": ["a", "a", "b"]}, ("card-class-twice", "at classes")),
+        ({"classes": ["a", "b", "c\x1b[31m"]}, ("card-control-characters", "at classes")),
+        ({"classes": ["a", "b", "c\n"]}, ("card-control-characters", "at classes")),
+        ({"classes": ["a", "b", "c\u2028"]}, ("card-control-characters", "at classes")),
+        ({"classes": ["a"]}, ("card-invalid", "at classes")),
+        ({"classes": "abc"}, ("card-invalid", "at classes")),
+        ({"input": "bytes"}, ("card-invalid", "at input")),
+        ({"precision": "int4"}, ("card-invalid", "at precision")),
+        ({"preprocess": SPEC | {"image_size": -1}}, ("card-image-size", "at preprocess", "4096")),
+        ({"preprocess": SPEC | {"image_size": 10**9}}, ("card-image-size", "at preprocess", "4096")),
+        ({"preprocess": SPEC | {"image_size": "24"}}, ("card-invalid", "at preprocess.image_size")),
+        ({"preprocess": SPEC | {"crop_fraction": 0}}, ("card-crop-fraction", "at preprocess")),
+        ({"preprocess": SPEC | {"crop_fraction": 5.0}}, ("card-crop-fraction", "at preprocess")),
+        ({"preprocess": SPEC | {"std": [1, 0, 1]}}, ("card-mean-std", "at preprocess")),
+        ({"preprocess": SPEC | {"mean": [1, 1]}}, ("card-invalid", "at preprocess.mean")),
+        ({"preprocess": SPEC | {"resize": "nearest"}}, ("card-invalid", "at preprocess.resize")),
+        ({"recipe": deep(10)}, ("card-too-deep", "at recipe")),
+        ({"recipe": {"a": list(range(30_000))}}, ("card-too-many-values", "at recipe", "20000")),
+        ({"recipe": {"a" * 300: 1}}, ("card-name", "at recipe")),
+        ({"metrics": {"top1": "x" * 20_000}}, ("card-value", "at metrics")),
+        ({"metrics": {"top1": 10**30}}, ("card-value", "at metrics")),
+        ({"versions": {"\x1b]0;": 1}}, ("card-invalid", "versions.\ufffd]0;")),
+        ({"versions": {str(i): "1" for i in range(300)}}, ("card-invalid", "at versions")),
+        ({"curves": [{"epoch": 1}] * 2000}, ("card-invalid", "at curves")),
+        ({"confusion": CONFUSION | {"right": [1, 1]}}, ("card-confusion-classes",)),
+        ({"confusion": CONFUSION | {"mistakes": [[0, 3, 1]]}}, ("card-confusion-classes",)),
+        ({"confusion": CONFUSION | {"mistakes": [[0, 1, -1]]}}, ("card-invalid", "at confusion")),
+        ({"reference": REFERENCE | {"logits": [[1.0, 2.0]]}}, ("card-reference-classes",)),
+        ({"reference": REFERENCE | {"logits": []}}, ("card-invalid", "at reference")),
+        ({"reference": REFERENCE | {"tolerance": 1e9}}, ("card-invalid", "at reference.tolerance")),
+        ({"reference": REFERENCE | {"spread": 0}}, ("card-invalid", "at reference.spread")),
+        ({"name": "x" * 20_000}, ("card-invalid", "at name")),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_strangers_card_is_refused(changes, reason):
-    with pytest.raises(ArtifactError, match=reason) as refused:
+def test_an_untrusted_card_is_refused(changes, refusal):
+    with refused(*refusal, kind=ArtifactError) as caught:
         Card.parse(json.dumps(fields(**changes)))
-    assert refused.value.cause.isprintable()
-    assert refused.value.remedy
+    assert caught.value.cause.isprintable()
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("place", "reason", "instead"),
+    ("place", "refusal", "instead"),
     [
-        ('"max":1e-6', "finite", '"max":1e999'),
-        ('"max":1e-6', "NaN is no number", '"max":NaN'),
-        ('"max":1e-6', "stands twice", '"max":1,"max":2'),
-        ('"schema_version":2', "stands twice", '"schema_version":2,"schema_version":1'),
-        ('"max":1e-6', "nested too deeply", '"max":' + "[" * 100_000),
-        ('"max":1e-6', "JSON", '"max":' + "9" * 5000),
-        ('"name":"colours"', "valid at the whole", '"name":"\\ud800"'),
+        ('"max":1e-6', ("card-not-finite",), '"max":1e999'),
+        ('"max":1e-6', ("card-constant", "NaN"), '"max":NaN'),
+        ('"max":1e-6', ("card-name-twice",), '"max":1,"max":2'),
+        ('"schema_version":2', ("card-name-twice",), '"schema_version":2,"schema_version":1'),
+        ('"max":1e-6', ("card-too-deep",), '"max":' + "[" * 100_000),
+        ('"max":1e-6', ("card-json", "JSON"), '"max":' + "9" * 5000),
+        ('"name":"colours"', ("card-invalid", "at its top level"), '"name":"\\ud800"'),
     ],
     ids=["infinite", "nan", "twice", "version twice", "deep", "digits", "surrogate"],
 )
-def test_json_that_readers_take_differently_is_refused(place, reason, instead):
+def test_json_that_readers_take_differently_is_refused(place, refusal, instead):
     text = card().model_dump_json()
     assert place in text
-    with pytest.raises(ArtifactError, match=reason):
+    with refused(*refusal, kind=ArtifactError):
         Card.parse(text.replace(place, instead))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", '"card"', "{"], ids=repr)
-def test_what_is_no_card(text):
-    with pytest.raises(ArtifactError, match="no valid JSON"):
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "card-json"),
+        ("[]", "card-not-object"),
+        ("3", "card-not-object"),
+        ('"card"', "card-not-object"),
+        ("{", "card-json"),
+    ],
+)
+def test_text_that_is_not_a_card(text, code):
+    with refused(code, "not valid JSON", kind=ArtifactError):
         Card.parse(text)
 
 
@@ -189,7 +199,7 @@ def test_long_curves_are_thinned_out(trained, monkeypatch):
 
 
 def test_a_class_that_no_card_may_name_stops_the_export_with_a_sentence(trained):
-    with pytest.raises(ExportError, match="classes: a class has control characters"):
+    with refused("card-control-characters", "classes", kind=ExportError):
         made(Run(trained.path), classes=["bar", "line", "slo\npe"])
 
 

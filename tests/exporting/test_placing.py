@@ -9,6 +9,8 @@ import pytest
 from zoo.errors import ExportError, UsageError
 from zoo.exporting.files import prepared
 
+from ..refusals import refused
+
 
 def written(target: Path, *names: str, overwrite: bool = True) -> None:
     with prepared(target, overwrite=overwrite) as path:
@@ -56,7 +58,7 @@ def test_two_at_once_do_not_meet(target):
         written(target, "m.onnx")
         assert target.read_text() == "new m.onnx"
     assert target.read_text() == "first"
-    with pytest.raises(UsageError, match="exists already"):
+    with refused("output-exists", target, kind=UsageError):
         written(target, "m.onnx", overwrite=False)
     assert len(there(target.parent)) == 2
 

@@ -1,6 +1,7 @@
-"""The card: what an artifact says of itself, as JSON inside the file.
+"""The card: the description of an artifact, as JSON inside the file.
 
-A card is data from a stranger: every part of it is bounded and checked here, and escaped wherever it is shown.
+Cards come from untrusted files. Every part of a card is limited in size and checked here, and escaped wherever it is
+shown.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, read_strictly
 from zoo.errors import ArtifactError
@@ -23,28 +25,29 @@ MAX_CLASSES = 100_000
 MAX_REFERENCE_CLASSES = 4096
 MAX_MISTAKES = 2000
 MAX_CURVE_ROWS = 1000
+INVALID = "card-invalid"
 
-# Also what separates lines, and halves of characters, which UTF-8 cannot hold.
+# Also line separators, and surrogates, which UTF-8 cannot hold.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FOREIGN = "Export the model again with this version of visionzoo."
-_AGAIN = "Copy the file again from where it came, or export it again."
+_AGAIN = "Copy the file again from its source, or export it again."
 
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(classes)) < len(classes):
-        raise ValueError("a class is named twice")
+        raise PydanticCustomError("card-class-twice", "a class is named twice")
     if any(map(_CONTROL.search, classes)):
-        raise ValueError("a class has control characters in its name")
+        raise PydanticCustomError("card-control-characters", "a class has control characters in its name")
     return classes
 
 
 def _executable(spec: PreprocessSpec) -> PreprocessSpec:
     if not 1 <= spec.image_size <= MAX_IMAGE_SIZE:
-        raise ValueError(f"the image size is not within 1 and {MAX_IMAGE_SIZE}")
+        raise PydanticCustomError("card-image-size", f"the image size must be from 1 to {MAX_IMAGE_SIZE}")
     if not 0 < spec.crop_fraction <= 1:
-        raise ValueError("the crop fraction is not above 0 and at most 1")
+        raise PydanticCustomError("card-crop-fraction", "the crop fraction must be above 0 and at most 1")
     if not all(map(math.isfinite, (*spec.mean, *spec.std))) or min(spec.std) <= 0:
-        raise ValueError("mean and std are not finite, or a std is not above 0")
+        raise PydanticCustomError("card-mean-std", "mean and std must be finite, and std above 0")
     return spec
 
 
@@ -70,7 +73,7 @@ class DatasetCard(_Part):
 
 
 class PluginVersion(_Part):
-    """Who registered a name: a distribution and its version."""
+    """The package that registered a name, and its version."""
 
     distribution: ShortText
     version: ShortText = ""
@@ -80,7 +83,7 @@ class PluginVersion(_Part):
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """From one text, as run.json and cards of schema version 1 have it."""
+        """From one string, as in run.json and in cards of schema version 1."""
         if isinstance(value, str):
             distribution, _, version = value.rpartition(" ")
             return cls(distribution=distribution or value, version=version if distribution else "")
@@ -91,11 +94,11 @@ class Confusion(_Part):
     """Counts of the final evaluation.
 
     Attributes:
-        right: pictures of each class that were classified as it, `[K]`.
+        right: correctly classified pictures of each class, `[K]`.
         support: pictures of each class, `[K]`.
         answers: pictures that were classified as each class, `[K]`.
-        mistakes: true class, predicted class and number of pictures, the most frequent first, at most `MAX_MISTAKES`:
-            all there are up to 45 classes.
+        mistakes: true class, predicted class and number of pictures, most frequent first. At most `MAX_MISTAKES`,
+            enough for all mistakes of up to 45 classes.
     """
 
     right: Annotated[tuple[Count, ...], Field(max_length=MAX_CLASSES)]
@@ -104,7 +107,7 @@ class Confusion(_Part):
     mistakes: Annotated[tuple[tuple[Count, Count, Count], ...], Field(max_length=MAX_MISTAKES)]
 
     def fits(self, num_classes: int) -> bool:
-        """Whether all of it counts in K classes."""
+        """Whether all counts belong to K classes."""
         lengths = {len(self.right), len(self.support), len(self.answers)}
         return (
             lengths == {num_classes}
@@ -114,14 +117,14 @@ class Confusion(_Part):
 
 
 class ReferenceOutputs(_Part):
-    """What the artifact answered to `zoo.parity.synthetic`'s pictures when it was exported.
+    """The artifact's answers to the pictures of `zoo.parity.synthetic`, at its export.
 
     Attributes:
         pictures: their version.
-        logits: a row for each picture, 9 significant digits: what float32 needs. Of the classes that
-            `zoo.parity.self_check.listed_classes` names: all of them up to `MAX_REFERENCE_CLASSES`.
+        logits: one row per picture, with the 9 significant digits that float32 needs. The columns are the classes of
+            `zoo.parity.self_check.listed_classes`, at most `MAX_REFERENCE_CLASSES`.
         spread: of the logits over the real pictures of the parity check.
-        tolerance: the difference that another machine may make, relative to the spread.
+        tolerance: allowed difference on another machine, relative to the spread.
     """
 
     pictures: Annotated[int, Field(ge=1)]
@@ -134,20 +137,20 @@ class ReferenceOutputs(_Part):
 
 
 class Card(_Part):
-    """Everything a stranger needs to use an artifact and to judge it.
+    """Everything that a user needs to use an artifact and to judge it.
 
     Attributes:
-        schema_version: 1 had neither `exported` nor `curves`, `confusion`, `reference`.
+        schema_version: version 1 had no `exported`, `curves`, `confusion` and `reference`.
         input: `pixels`: uint8 `[N, H, W, 3]` of any size, preprocessing inside the file; `tensor`: what
             `preprocess` makes of that, float32 `[N, 3, S, S]`.
-        exported: what the exporter says of the file: opset, …
+        exported: facts from the exporter, such as the opset.
         metrics: the run's final figures on the split that `metrics_split` names.
-        curves: the run's rows by epoch, thinned out to at most `MAX_CURVE_ROWS`.
+        curves: the run's rows by epoch; of more than `MAX_CURVE_ROWS`, so many evenly spaced ones.
         confusion: counts behind `metrics`.
-        parity: the report of the check that let the file ship.
-        reference: its answers to synthetic pictures, by which it proves itself.
-        content_hash: of the file without the card: it proves integrity, not origin.
-        card_hash: of everything else in the card, empty in cards that `sealed` did not write.
+        parity: the report of the parity check at its export.
+        reference: its answers to synthetic pictures, for `zoo verify`.
+        content_hash: hash of the file without the card. It shows damage, not where the file comes from.
+        card_hash: hash of the rest of the card; empty if `sealed` did not write the card.
     """
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
@@ -179,49 +182,62 @@ class Card(_Part):
     def _consistent(self) -> Card:
         count = len(self.classes)
         if self.confusion is not None and not self.confusion.fits(count):
-            raise ValueError("the confusion matrix is not of these classes")
+            raise PydanticCustomError("card-confusion-classes", "the confusion matrix does not fit the classes")
         rows = () if self.reference is None else self.reference.logits
         if any(len(row) != min(count, MAX_REFERENCE_CLASSES) for row in rows):
-            raise ValueError("the reference outputs are not of these classes")
+            raise PydanticCustomError("card-reference-classes", "the reference outputs do not fit the classes")
         return self
 
     def sealed(self) -> str:
-        """As JSON, with its own hash: what an artifact holds."""
+        """The card as JSON with its own hash, as an artifact holds it."""
         fields = json.loads(self.model_dump_json(exclude={"card_hash"}))
         return json.dumps(fields | {"card_hash": hash_of(fields)}, separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Card:
-        """Validates a stranger's JSON. Raises `ArtifactError`."""
+        """Validates untrusted JSON. Raises `ArtifactError`."""
         if len(text) > MAX_CARD_BYTES:
-            raise ArtifactError(f"The card is larger than {MAX_CARD_BYTES // 2**20} MiB.", _FOREIGN)
+            cause = f"The card is larger than {MAX_CARD_BYTES // 2**20} MiB."
+            raise ArtifactError(cause, _FOREIGN, code="card-too-large")
         try:
             fields = read_strictly(text)
         except ValueError as error:
-            raise ArtifactError(f"The card is no valid JSON: {error}.", _FOREIGN) from None
+            code = error.type if isinstance(error, PydanticCustomError) else "card-json"
+            raise ArtifactError(f"The card is not valid JSON: {error}.", _FOREIGN, code=code) from None
         version, seal = fields.get("schema_version"), fields.pop("card_hash", "")
         if type(version) is int and version > SCHEMA_VERSION:
             shown = version if version < 10**6 else "far above that"
             raise ArtifactError(
-                f"The card has schema version {shown}; this version reads up to {SCHEMA_VERSION}.",
+                f"The card has schema version {shown}, but this visionzoo reads only up to {SCHEMA_VERSION}.",
                 "Update with: pip install -U visionzoo",
+                code="card-newer",
             )
         if version is None:
-            raise ArtifactError("The card is not valid at schema_version: Field required.", _FOREIGN)
+            cause = "The card is not valid at schema_version: Field required."
+            raise ArtifactError(cause, _FOREIGN, code=INVALID)
         try:
             card = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
-            raise ArtifactError(f"The card is not valid at {first_problem(error)}.", _FOREIGN) from None
+            cause = f"The card is not valid at {first_problem(error)}."
+            raise ArtifactError(cause, _FOREIGN, code=code_of(error)) from None
         if seal and seal != hash_of(fields):
             raise ArtifactError(
-                "The card is damaged or was changed after the export: it does not match its hash.", _AGAIN
+                "The card is damaged or was changed after the export: it does not match its hash.",
+                _AGAIN,
+                code="card-changed",
             )
         return card
 
 
 def first_problem(error: ValidationError) -> str:
-    """Where a card is wrong, and why."""
+    """Where a card is wrong, and why, as a clause."""
     first = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(str(part)[:MAX_NAME] for part in first["loc"]) or "the whole"
+    place = ".".join(str(part)[:MAX_NAME] for part in first["loc"]) or "its top level"
     reason = first["msg"].removeprefix("Value error, ")
     return "".join(character if character.isprintable() else "\ufffd" for character in f"{place}: {reason}")
+
+
+def code_of(error: ValidationError) -> str:
+    """The error code of the first problem of a card: its own, or `card-invalid` for what pydantic checks."""
+    kind: str = error.errors(include_input=False, include_url=False)[0]["type"]
+    return kind if kind.startswith("card-") else INVALID

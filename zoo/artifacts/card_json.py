@@ -1,4 +1,7 @@
-"""A stranger's JSON: what Python's and pydantic's readers forgive is refused here, by ValueError."""
+"""Strict reading of untrusted JSON: refuses what Python's and pydantic's readers accept silently.
+
+The errors are `PydanticCustomError`, a ValueError whose type is the code of the error.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
 MAX_PARTS = 1_000_000  # brackets and commas: parsing costs time and memory for each
-# Of a table whose entries are free.
+# Of a table with any entries.
 MAX_DEPTH = 6
 MAX_VALUES = 20_000
 MAX_NAME = 200
@@ -23,12 +28,14 @@ def bounded(value: Any) -> Any:
     def walk(part: Any, depth: int) -> Any:
         nonlocal left
         left -= 1
-        if left < 0 or depth > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_VALUES} values, or nested deeper than {MAX_DEPTH}")
+        if left < 0:
+            raise PydanticCustomError("card-too-many-values", f"more than {MAX_VALUES} values")
+        if depth > MAX_DEPTH:
+            raise PydanticCustomError("card-too-deep", f"nested deeper than {MAX_DEPTH} levels")
         match part:
             case dict():
                 if any(not isinstance(name, str) or len(name) > MAX_NAME for name in part):
-                    raise ValueError(f"a name that is no text of up to {MAX_NAME} characters")
+                    raise PydanticCustomError("card-name", f"a name is not text of up to {MAX_NAME} characters")
                 return {name: walk(inner, depth + 1) for name, inner in part.items()}
             case list() | tuple():
                 return [walk(inner, depth + 1) for inner in part]
@@ -40,28 +47,28 @@ def bounded(value: Any) -> Any:
                 return part
             case float() if math.isfinite(part):
                 return part
-        raise ValueError("a value that is too large, not finite, or no JSON")
+        raise PydanticCustomError("card-value", "a value is too large, not finite or not JSON")
 
     return walk(value, 0)
 
 
 def read_strictly(text: str) -> dict[str, Any]:
-    """An object whose names stand once and whose numbers are finite."""
+    """Parses an object. Raises ValueError if it has a name twice or a number that is not finite."""
     if sum(map(text.count, "[{,")) > MAX_PARTS:
-        raise ValueError(f"it has more than {MAX_PARTS:,} parts")
+        raise PydanticCustomError("card-too-many-parts", f"it has more than {MAX_PARTS:,} parts")
     try:
         fields = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise PydanticCustomError("card-too-deep", "it is nested too deeply") from None
     if not isinstance(fields, dict):
-        raise ValueError("it is no object")  # noqa: TRY004  (of the text, which is a string)
+        raise PydanticCustomError("card-not-object", "it is not an object")
     if any(isinstance(value, float) and not math.isfinite(value) for value in _leaves(fields)):
-        raise ValueError("a number is not finite")
+        raise PydanticCustomError("card-not-finite", "a number is not finite")
     return fields
 
 
 def hash_of(fields: dict[str, Any]) -> str:
-    """SHA-256 of an object, however its text is spaced and in whatever order its names stand."""
+    """SHA-256 of an object. Spacing and the order of names do not matter."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -69,12 +76,12 @@ def hash_of(fields: dict[str, Any]) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise PydanticCustomError("card-name-twice", "an object has a name twice")
     return fields
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number")
+    raise PydanticCustomError("card-constant", f"{constant} is not a valid number")
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Large pictures in front of an artifact: resized outside it, where that is proved to give its answer."""
+"""Resizes large pictures outside an artifact, if a test has shown that the answers stay the same."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from zoo.errors import is_out_of_memory
 from zoo.specs import EnterableRuntime, Precision, PreprocessSpec, Runtime
 from zoo.transforms import preprocess_numpy
 
-# How far logits may lie apart, relative to their spread. Both ways give float32 pixels that differ in their last bits;
-# lower precisions round those to one value or to its neighbour.
+# How far logits may differ, relative to their spread. Both ways give float32 pixels that differ in their last bits.
+# Lower precisions round such pixels to neighbouring values.
 BOUNDS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 
 
 class BehindResize:
-    """A runtime's way past its resize. Several threads may use one at once.
+    """Runs the part of a runtime behind its resize. Several threads may use one at once.
 
     Args:
-        spec: what the artifact's card says of its preprocessing.
+        spec: the preprocessing in the artifact's card.
         precision: of the artifact.
     """
 
@@ -31,10 +31,10 @@ class BehindResize:
         self._lock = Lock()
 
     def logits(self, images: np.ndarray) -> np.ndarray | None:
-        """Takes uint8 `[N, H, W, 3]`; returns logits `[N, K]`, or None where the runtime itself must resize.
+        """Takes uint8 `[N, H, W, 3]`; returns logits `[N, K]`, or None if the runtime itself must resize.
 
-        That is where they have no more than `LARGE_PIXELS` each, where the runtime cannot be entered behind its
-        resize, and where that gives other logits than the whole runtime does.
+        It must if the pictures have no more than `LARGE_PIXELS` each, if the runtime has no entry behind its resize,
+        or if that entry gives other logits than the whole runtime.
         """
         if images.shape[1] * images.shape[2] <= preprocess_numpy.LARGE_PIXELS:
             return None

@@ -1,4 +1,4 @@
-"""Artifacts in use: pictures in, labels and probabilities out, whatever the format."""
+"""Uses artifacts of any format: pictures in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zoo.specs import ExporterSpec
 
 BATCH_SIZE = 32
+_GIVE = "Give a file that `zoo export` wrote."
 Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 _FILE = (str, os.PathLike, bytes)
 _File = str | os.PathLike[str] | bytes
@@ -46,7 +47,7 @@ _Answer = tuple[list[int], np.ndarray | TooLittleMemoryError]  # numbers and log
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What an artifact says of one picture.
+    """An artifact's answer to one picture.
 
     Attributes:
         label: the most probable class.
@@ -63,7 +64,7 @@ class Predictor:
     """A loaded artifact; `zoo.load` makes it. Several threads may use one at once.
 
     Attributes:
-        card: what the artifact says of itself.
+        card: the description of the artifact.
         runtime: uint8 `[N, H, W, 3]` in, logits `[N, K]` out.
         workers: how many batches run at once.
     """
@@ -80,19 +81,19 @@ class Predictor:
         return self.card.classes
 
     def predict(self, pictures: Iterable[Picture], top_k: int = 5) -> list[Prediction]:
-        """Classifies pictures, in batches underneath.
+        """Classifies pictures, in batches.
 
         Args:
-            pictures: any iterable, an array `[N, H, W, 3]` among them. Each is a path, the bytes of a file, an open
-                file, a PIL picture, or an array that `zoo.images.as_picture` takes. They are decoded as they are
-                needed, files ahead of the one that is classified.
+            pictures: any iterable, also an array `[N, H, W, 3]`. Each picture is a path, the bytes of a file, an open
+                file, a PIL picture, or an array that `zoo.images.as_picture` takes. Pictures are decoded when they are
+                needed; threads decode files ahead.
             top_k: how many classes `Prediction.top` lists, at least 1.
 
         Returns:
-            One prediction a picture, in their order.
+            One prediction per picture, in the same order.
 
         Raises:
-            UnreadablePictureError: one of them is no picture.
+            UnreadablePictureError: a picture cannot be decoded.
             UsageError: a single picture instead of several, or `top_k` is less than 1.
             ArtifactError: the runtime fails.
         """
@@ -102,7 +103,7 @@ class Predictor:
         return [found[index] for index in range(len(found))]
 
     def logits(self, pictures: Iterable[Picture]) -> np.ndarray:
-        """Takes what `predict` takes; returns float32 `[N, K]`. Raises as `predict`."""
+        """Takes what `predict` takes; returns float32 `[N, K]`. Raises the same errors."""
         found: dict[int, np.ndarray] = {}
         for indices, logits in self.stream(_numbered(pictures)):
             found.update(zip(indices, logits, strict=True))
@@ -116,12 +117,12 @@ class Predictor:
         *,
         failed: Callable[[int, TooLittleMemoryError], None] | None = None,
     ) -> Generator[tuple[list[int], np.ndarray], None, None]:
-        """Classifies pictures while they come, in bounded memory, those of one size together.
+        """Classifies a stream of pictures in bounded memory. Pictures of one size share a batch.
 
         Args:
             pictures: numbers and pictures, uint8 `[H, W, 3]`.
-            failed: called with the number of a picture for which the runtime finds too little memory, even alone;
-                unless given, the error is raised.
+            failed: called with the number of a picture that needs too much memory even alone. Without it, the error
+                is raised.
 
         Yields:
             Numbers, and the logits float32 `[n, K]` of their pictures; not in the order of the pictures.
@@ -148,7 +149,7 @@ class Predictor:
             )
 
     def _answer_in_memory(self, batch: _Batch) -> list[_Answer]:
-        """The answer to a batch; to each of its pictures where there is too little memory for all at once."""
+        """The answer to a batch, or to each of its pictures if there is too little memory for all at once."""
         try:
             return [self._answer(batch)]
         except TooLittleMemoryError as error:
@@ -172,23 +173,26 @@ class Predictor:
             raise ArtifactError(
                 f"The artifact fails on pictures of {pixels.shape[2]} x {pixels.shape[1]}: {reason}",
                 "Try smaller pictures, or export it again.",
+                code="runtime-failed",
             ) from None
         if logits.shape != (len(pixels), len(self.classes)):
             raise ArtifactError(
-                f"The artifact answers with {list(logits.shape)} logits to {len(pixels)} pictures and "
-                f"{len(self.classes)} classes.",
+                f"The artifact's logits have shape {list(logits.shape)} instead of {[len(pixels), len(self.classes)]}.",
                 "Export it again.",
+                code="logits-shape",
             )
         if logits.dtype.kind != "f" or not np.isfinite(logits).all():
             raise ArtifactError(
-                "The artifact answers with something other than finite numbers.", "Export it again, in fp32."
+                "The artifact's logits are not finite floating-point numbers.",
+                "Export it again with --precision fp32.",
+                code="logits-not-finite",
             )
         return indices, logits
 
     def predictions(self, logits: np.ndarray, top_k: int = 5) -> list[Prediction]:
         """Takes logits `[N, K]`; probabilities are their softmax, computed in float64."""
         if top_k < 1:
-            raise UsageError("top_k is less than 1.", "Ask for at least one class.")
+            raise UsageError(f"top_k is {top_k}, but the minimum is 1.", "Give 1 or more.", code="top-k")
         probabilities = np.exp(log_softmax(logits))
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         tops = [
@@ -206,7 +210,8 @@ def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures uint8 `[H, W, 3]` with their numbers; threads decode files ahead."""
     batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
     if isinstance(pictures, str | bytes | os.PathLike | np.ndarray | Image.Image) and not batch:
-        raise UsageError("predict takes several pictures.", "Put the one in a list: predict([picture]).")
+        remedy = "Put the picture in a list: predict([picture])."
+        raise UsageError("predict() takes a list of pictures.", remedy, code="not-a-list")
 
     # Two threads must not read one open file or one PIL picture.
     tasks = (
@@ -224,31 +229,32 @@ def _read_file(file: _File, admit: Admit) -> np.ndarray:
 
 
 def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predictor:
-    """Opens an artifact and verifies that its content is what its card describes.
+    """Opens an artifact and checks its content against the hash in its card.
 
     Args:
         device: `cpu` or `cuda`.
-        workers: how many batches run at once on a CPU, each on its share of the cores: the fastest way through many
-            pictures, and the slowest through one.
+        workers: how many batches run at once on a CPU, each on its share of the cores. More workers are faster for many
+            pictures and slower for one.
 
     Raises:
-        ArtifactError: the file is damaged or foreign, or the device is not there.
-        UsageError: there is no such file, or its suffix belongs to no format.
+        ArtifactError: the file is damaged or was not written by `zoo export`, or the device is missing.
+        UsageError: the file does not exist, or its suffix belongs to no format.
         MissingExtraError: its runtime is not installed.
     """
-    # Threads that wait for work in a loop would take the cores from those that decode.
+    # Threads that spin while they wait would take cores from those that decode.
     alone = workers == 1
     options = LoadOptions(device=device, threads=None if alone else max(1, count_cores() // workers), spinning=alone)
     return Predictor(*aside(open_artifact, Path(path), options), workers)
 
 
 def open_artifact(path: Path, options: LoadOptions) -> tuple[Card, Runtime]:
-    """The verified card, and a runtime that takes pixels, uint8 `[N, H, W, 3]`. Raises as `load`."""
+    """The checked card, and a runtime that takes pixels, uint8 `[N, H, W, 3]`. Raises like `load`."""
     exporter, card = _read(path)
     if exporter.content_hash(path) != card.content_hash:
         raise ArtifactError(
             f"'{path}' is damaged or was changed after its export: its content does not match its card.",
-            "Copy it again from where it came, or export it again.",
+            "Copy it again from its source, or export it again.",
+            code="hash-changed",
         )
     return card, open_runtime(exporter, path, card.input, card.preprocess, options)
 
@@ -256,7 +262,7 @@ def open_artifact(path: Path, options: LoadOptions) -> tuple[Card, Runtime]:
 def open_runtime(
     exporter: ExporterSpec, path: Path, takes: Input, spec: PreprocessSpec, options: LoadOptions
 ) -> Runtime:
-    """A runtime that takes pixels, uint8 `[N, H, W, 3]`, whatever the file takes. Raises as `ExporterSpec.load`."""
+    """A runtime that takes pixels, uint8 `[N, H, W, 3]`, for any input of the file. Raises like `ExporterSpec.load`."""
     runtime = exporter.load(path, options)
     if takes == "pixels":
         return runtime
@@ -266,7 +272,7 @@ def open_runtime(
 
 
 def read_card(path: Path | str) -> Card:
-    """What an artifact says of itself, without loading its program. Raises as `load`."""
+    """The card of an artifact. Does not load its program. Raises like `load`."""
     return _read(Path(path))[1]
 
 
@@ -274,16 +280,19 @@ def _read(path: Path) -> tuple[ExporterSpec, Card]:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, ValueError):  # ValueError: a zero byte in the name
-        raise UsageError(f"'{path}' does not exist.", "Name a file that `zoo export` wrote.") from None
+        raise UsageError(f"'{path}' does not exist.", _GIVE, code="missing-file") from None
     except OSError as error:
-        raise ArtifactError(f"'{path}' cannot be read: {reason_of(error)}.", "Check the path.") from None
-    if not stat.S_ISREG(mode):
-        what = "is a folder" if stat.S_ISDIR(mode) else "is no file"  # a pipe would be waited for
-        raise UsageError(f"'{path}' {what}.", "Name a file that `zoo export` wrote.")
+        cause = f"'{path}' cannot be read: {reason_of(error)}."
+        raise ArtifactError(cause, "Check the path.", code="unreadable-file") from None
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"'{path}' is a folder.", _GIVE, code="is-folder")
+    if not stat.S_ISREG(mode):  # reading a pipe would wait
+        raise UsageError(f"'{path}' is not a regular file.", _GIVE, code="not-a-file")
     from zoo.registry import registry
 
     exporter = registry().exporter_for(path).spec
     text = exporter.read_card(path)
     if text is None:
-        raise ArtifactError(f"'{path}' is not an artifact of zoo export: it has no card.", "Make one with: zoo export")
+        cause = f"'{path}' was not written by zoo export: it has no card."
+        raise ArtifactError(cause, "Make a file with: zoo export", code="missing-card")
     return exporter, Card.parse(text)

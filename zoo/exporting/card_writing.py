@@ -1,4 +1,4 @@
-"""What goes into a card: from a run, and from what its export found."""
+"""Makes the card of a file, from its run and from the results of its export."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from zoo.artifacts.card import (
     DatasetCard,
     PluginVersion,
     ReferenceOutputs,
+    code_of,
     first_problem,
 )
 from zoo.errors import ExportError
@@ -40,7 +41,7 @@ def make_card(
     reference: ReferenceOutputs,
     content_hash: str,
 ) -> Card:
-    """The card of a file. Raises `ExportError` where the run says what no card may say."""
+    """The card of a file. Raises `ExportError` if run.json has a value that a card cannot hold."""
     info = run.info
     try:
         return Card(
@@ -69,8 +70,9 @@ def make_card(
         )
     except ValidationError as error:
         raise ExportError(
-            f"The run {run.name} cannot be described in a card: {first_problem(error)}.",
-            "Mend that in its run.json, or train again without it.",
+            f"Run '{run.name}' has a value that a card cannot hold: {first_problem(error)}.",
+            "Fix it in the run's run.json, or train again without it.",
+            code=code_of(error),
         ) from None
 
 
@@ -82,7 +84,7 @@ def _curves(run: Run) -> tuple[dict[str, Any], ...]:
 
 
 def _value(text: str | None) -> float | int | str | None:
-    """A cell of metrics.csv; None where it is empty or a number that JSON does not have."""
+    """A cell of metrics.csv; None if it is empty or a number that JSON cannot hold."""
     for kind in (int, float):
         try:
             number = kind(text or "nan")
@@ -93,7 +95,7 @@ def _value(text: str | None) -> float | int | str | None:
 
 
 def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options without the folders of the machine that trained: a card goes where the file goes."""
+    """The options without folders of the training machine, because a card is shared with its file."""
     places = {name: _last_name(options[name]) for name in ("dataset", "val", "test", "weights") if name in options}
     return {name: value for name, value in {**options, **places}.items() if name != "data_root"}
 

@@ -1,4 +1,4 @@
-"""Where an artifact goes: nothing is there before it is whole, and what was there stays until then."""
+"""Puts an exported file in its place when it is complete. Until then, an older file stays."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from zoo.files import data_path, work_folder
 
 
 def names_folder(output: Path | str | None) -> bool:
-    """Whether an output ends in a slash; a `Path` has lost it."""
+    """Whether an output ends in a slash; a `Path` cannot tell."""
     return isinstance(output, str) and output.endswith(("/", os.sep))
 
 
 def destination(
     folder: Path, stem: str, suffix: str, output: Path | str | None, *, overwrite: bool, data: bool = False
 ) -> Path:
-    """The file to write. Raises `UsageError`, before any work, where it cannot be written.
+    """The file to write. Raises `UsageError`, before any work, if it cannot be written.
 
     Args:
-        folder: where it goes, as `stem` with `suffix`, unless `output` names another file or, with a slash at its
-            end, another folder.
-        data: whether a file of weights goes beside it.
+        folder: the default folder; the file is `stem` with `suffix`. `output` names another file, or another folder if
+            it ends in a slash.
+        data: whether a weights file is written beside it.
     """
     if output is None:
         target = folder / f"{stem}{suffix}"
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise ExportError(f"'{folder}' cannot be made: {reason_of(error)}.", "Name another --output.") from None
+            cause = f"Folder '{folder}' cannot be created: {reason_of(error)}."
+            raise ExportError(cause, "Choose another --output.", code="folder-not-created") from None
     elif names_folder(output):
         target = Path(output) / f"{stem}{suffix}"
     else:
         target = Path(output)
         if target.is_dir():
-            raise UsageError(f"'{target}' is a folder.", f"Name a file in it: {target / stem}{suffix}")
+            remedy = f"Give a file in it, for example {target / stem}{suffix}"
+            raise UsageError(f"'{target}' is a folder.", remedy, code="output-is-folder")
         if not target.name.lower().endswith(suffix):
             target = target.with_name(target.name + suffix)
     if not target.parent.is_dir():
-        raise UsageError(f"There is no folder '{target.parent}'.", "Make it first, or name another --output.")
+        remedy = "Create it first, or choose another --output."
+        raise UsageError(f"Folder '{target.parent}' does not exist.", remedy, code="missing-folder")
     for path in (target, data_path(target)) if data else (target,):
         _refuse_existing(path, overwrite=overwrite)
     return target
@@ -49,13 +52,13 @@ def destination(
 
 @contextmanager
 def prepared(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives a place for a file of the target's name and others that belong to it; at the end they go to the target.
+    """Gives a temporary path for the target and for files beside it, and moves all of them to the target at the end.
 
-    Where the context ends with an error, what was there is there afterwards, and nothing else.
+    If the context ends with an error, the old files are in place again and nothing is left over.
 
     Raises:
-        UsageError: the target came to be meanwhile.
-        ExportError: the operating system refuses to write.
+        UsageError: another process created the target while this one was running.
+        ExportError: the operating system cannot write the file.
     """
     try:
         with work_folder(target.parent) as folder:
@@ -65,12 +68,14 @@ def prepared(target: Path, *, overwrite: bool) -> Iterator[Path]:
             _place(new, target, folder, overwrite=overwrite)
     except OSError as error:
         raise ExportError(
-            f"'{target}' cannot be written: {reason_of(error)}.", "Free the place, or name another --output."
+            f"'{target}' cannot be written: {reason_of(error)}.",
+            "Fix that and retry, or choose another --output.",
+            code="output-not-written",
         ) from None
 
 
 def _place(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
-    # The file itself goes last: it makes the others count.
+    # The file itself goes last: it refers to the others.
     made = sorted(new.iterdir(), key=lambda path: path.name == target.name)
     for path in made:
         with path.open("rb") as file:
@@ -83,8 +88,8 @@ def _place(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
                 place.replace(aside / path.name)
             path.replace(place)
         made[-1].replace(target)
-    except BaseException:  # of Ctrl-C, too: a file and the weights of another are no artifact
-        if made[-1].exists():  # else all of it is in its place
+    except BaseException:  # also on Ctrl-C: a file with the weights of another one would be broken
+        if made[-1].exists():  # else everything is in place
             for path in made[:-1]:
                 _give_back(path, target.with_name(path.name), aside / path.name)
         raise
@@ -99,6 +104,7 @@ def _give_back(new: Path, place: Path, old: Path) -> None:
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
-        raise UsageError(f"'{target}' is a folder.", "Name another --output.")
+        raise UsageError(f"'{target}' is a folder.", "Choose another --output.", code="output-is-folder")
     if target.exists() and not overwrite:
-        raise UsageError(f"'{target}' exists already.", "Replace it with --overwrite, or name another --output.")
+        remedy = "Add --overwrite to replace it, or choose another --output."
+        raise UsageError(f"'{target}' already exists.", remedy, code="output-exists")

@@ -1,4 +1,4 @@
-"""What quantisation may look at: pictures of the training split, and what accuracy it loses."""
+"""Calibration of int8: which training pictures it uses, and how the loss of accuracy is measured."""
 
 from __future__ import annotations
 
@@ -38,25 +38,24 @@ def calibration(
     budget: float | None = None,
     time_limit: float = ANSWER_SECONDS,
 ) -> Calibration:
-    """Chooses the pictures of a quantisation, which are training pictures, and how its loss is measured.
+    """Chooses training pictures for the calibration, and how the loss of accuracy is measured.
 
-    Accuracy is compared on at most `MAX_LABELLED` pictures of the split that chose the checkpoint. Where there are
-    fewer than `MIN_LABELLED`, training pictures that calibrate nothing fill up: what counts is how two versions of one
-    network differ, which does not need unseen pictures. A file that keeps the budget there is held against the pictures
-    of its parity check, which would refuse it for what it loses there.
+    Accuracy is compared on at most `MAX_LABELLED` pictures of the split that chose the checkpoint. If there are fewer
+    than `MIN_LABELLED`, unused training pictures are added: two versions of one network are compared, which does not
+    need unseen pictures. A file within the budget is then compared on the pictures of its parity check too, which would
+    refuse a larger loss.
 
     Args:
         reference: of the run's classifier.
         takes: the input of the file.
-        method: minmax unless given.
-        pictures: how many training pictures calibrate, evenly over the classes; all where there are fewer. 128
-            unless given.
-        budget: accuracy that may be lost, in points; 1 unless given. A single picture always may be.
+        method: by default minmax.
+        pictures: number of training pictures, evenly over the classes; all of them if there are fewer. By default 128.
+        budget: accuracy that may be lost, in points; by default 1. One picture may always be lost.
         time_limit: seconds for each answer of a file whose accuracy is measured.
 
     Raises:
-        UsageError: `pictures` is less than 1, or `budget` negative or not a number.
-        DataError: no training picture, or none with a label to compare on, can be read.
+        UsageError: `pictures` is less than 1, or `budget` is negative or not a number.
+        DataError: no training picture or no labelled picture can be read.
     """
     from zoo.data.prepare import training_splits
     from zoo.parity.process import fresh_process
@@ -64,9 +63,11 @@ def calibration(
     pictures = PICTURES if pictures is None else pictures
     budget = BUDGET if budget is None else budget
     if pictures < 1:
-        raise UsageError(f"{pictures} pictures cannot calibrate anything.", "Give --calibration-pictures at least 1.")
+        cause = f"--calibration-pictures {pictures} is too small for a calibration."
+        raise UsageError(cause, "Give 1 or more.", code="calibration-pictures")
     if not budget >= 0:
-        raise UsageError(f"{budget} is no number of points.", "Give --accuracy-budget 0 or more.")
+        cause = f"--accuracy-budget {budget} is not a number of points."
+        raise UsageError(cause, "Give 0 or more.", code="accuracy-budget")
     seed = run.recipe.seed
     train, validation = training_splits(run.dataset(), seed, run.recipe.limit)
     order = _evenly(train.labels, seed)
@@ -75,7 +76,8 @@ def calibration(
     # Not a list: a hundred photos of a camera, decoded, are gigabytes.
     shown = cast("Sequence[np.ndarray]", train.subset(chosen[readable]).pictures)
     if not readable:
-        raise DataError("No training picture to calibrate with can be read.", "See `zoo check`.")
+        cause = "None of the training pictures for the calibration can be read."
+        raise DataError(cause, "Run `zoo check` on the dataset.", code="unreadable-calibration")
     compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
@@ -98,7 +100,7 @@ def calibration(
 
 
 def _refused_for(runtime: Runtime, reference: Reference, budget: float) -> float | None:
-    """Points of accuracy for which a file's parity check would refuse it, None where it would not."""
+    """The lost points of accuracy if the parity check would refuse a file for them, else None."""
     from zoo.parity.compare import Outputs, accuracies, accuracy_kept
 
     real = set(reference.of_kind("real"))
@@ -135,5 +137,6 @@ def _accuracy(stream: Stream, splits: list[Split], num_classes: int) -> float:
         right += int((logits.argmax(axis=1) == split.labels[indices]).sum())
         total += len(indices)
     if not total:
-        raise DataError("No picture to measure the accuracy of int8 on can be read.", "See `zoo check`.")
+        cause = "None of the pictures for measuring the accuracy of int8 can be read."
+        raise DataError(cause, "Run `zoo check` on the dataset.", code="unreadable-labelled")
     return right / total

@@ -1,4 +1,4 @@
-"""What an export may be asked for: all that can be said before any work."""
+"""Checks the options of an export before any work."""
 
 from __future__ import annotations
 
@@ -46,25 +46,28 @@ RULES: dict[str, Rule] = {
 
 
 def checked(exporter: str, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
-    """The format, and what it is to write.
+    """The format and its options.
 
     Args:
         asked: all options of `RULES`, as `zoo.exporting.pipeline.export` takes them.
 
     Raises:
-        UsageError: the format is unknown or lacks what is asked for, or an option has no such value or no meaning.
+        UsageError: the format is unknown or does not support an option, or an option has a wrong value or no effect.
     """
     if not isinstance(exporter, str):
-        raise UsageError(f"{exporter!r} is no name of a format.", "Give one of `zoo list exporters`.")
+        cause = f"{exporter!r} is not the name of a format."
+        raise UsageError(cause, "Choose one from `zoo list exporters`.", code="option-value")
     spec = registry().exporter(exporter).spec
     for name in RULES:
         check_option(name, asked[name])
     check_time_limit(asked["time_limit"])
     calibrates = asked["calibration_pictures"] is not None or asked["calibration_method"] is not None
     if asked["precision"] != "int8" and calibrates:
-        raise UsageError("--calibration-pictures and --calibration-method belong to int8.", "Add --precision int8.")
+        cause = "--calibration-pictures and --calibration-method apply only to int8."
+        raise UsageError(cause, "Add --precision int8, or remove them.", code="int8-only")
     if asked["precision"] == "fp32" and asked["accuracy_budget"] is not None:
-        raise UsageError("fp32 loses no accuracy, so that it has no --accuracy-budget.", "Leave it out.")
+        cause = "--accuracy-budget does not apply to fp32, which loses no accuracy."
+        raise UsageError(cause, "Remove it, or choose another --precision.", code="fp32-budget")
     options = WriteOptions(**{name: asked[name] for name in ("input", "precision", "opset", "external_data")})
     _check_format(spec, options)
     return spec, options
@@ -73,22 +76,25 @@ def checked(exporter: str, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
 def _check_format(spec: ExporterSpec, options: WriteOptions) -> None:
     if options.input not in spec.inputs:
         raise UsageError(
-            f"The format {spec.name} does not take {options.input} as input.",
-            f"Leave out --input, or choose another: {', '.join(spec.inputs)}.",
+            f"Format {spec.name} does not support --input {options.input}.",
+            f"Choose another --input: {', '.join(spec.inputs)}.",
+            code="input-unsupported",
         )
     if options.precision not in spec.precisions:
         raise UsageError(
-            f"The format {spec.name} is not written in {options.precision}.",
-            f"Its precisions are {', '.join(spec.precisions)}; see `zoo list exporters`.",
+            f"Format {spec.name} does not support --precision {options.precision}.",
+            f"Choose another --precision: {', '.join(spec.precisions)}. See also `zoo list exporters`.",
+            code="precision-unsupported",
         )
     for name, given in (("opset", options.opset is not None), ("external_data", options.external_data)):
         if given and name not in spec.options:
-            raise UsageError(f"The format {spec.name} has no {flag(name)}.", f"Leave out {flag(name)}.")
+            cause = f"Format {spec.name} does not support {flag(name)}."
+            raise UsageError(cause, f"Remove {flag(name)}.", code="option-unsupported")
     spec.check(options)
 
 
 def check_output(spec: ExporterSpec, output: Path | str) -> None:
-    """Raises `UsageError` where it is no path, or the name of a file in another format."""
+    """Raises `UsageError` if it is not a path, or names a file of another format."""
     path = check_path("output", output)
     name = path.name.lower()
     if names_folder(output) or not path.suffix or name.endswith(spec.suffix):
@@ -97,20 +103,21 @@ def check_output(spec: ExporterSpec, output: Path | str) -> None:
         suffix = entry.spec.suffix
         if name.endswith(suffix):
             raise UsageError(
-                f"'{path}' names a file in the format {entry.name}, and {spec.name} is asked for.",
+                f"'{path}' is the name of a file in format {entry.name}, but the format is {spec.name}.",
                 f"Leave out the suffix: --output {path.with_name(path.name[: -len(suffix)])}",
+                code="suffix-of-another-format",
             )
 
 
 def check_option(name: str, value: Any) -> None:
-    """Raises `UsageError` where it is no value of that option of `RULES`."""
+    """Raises `UsageError` if the value is not allowed for that option of `RULES`."""
     words, holds = RULES[name]
     if not holds(value):
-        raise UsageError(f"The option {name} cannot be {value!r}.", f"It takes {words}.")
+        raise UsageError(f"The option {name} cannot be {value!r}.", f"It takes {words}.", code="option-value")
 
 
 def check_path(name: str, value: Path | str) -> Path:
-    """The value of an option. Raises `UsageError` where it is no path."""
+    """The value of an option. Raises `UsageError` if it is not a path."""
     if not isinstance(value, str | os.PathLike):
-        raise UsageError(f"The option {name} cannot be {value!r}.", "It takes a path.")
+        raise UsageError(f"The option {name} cannot be {value!r}.", "It takes a path.", code="option-value")
     return Path(value)

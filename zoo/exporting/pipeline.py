@@ -1,8 +1,7 @@
-"""From a run to an artifact: it agrees or it does not ship.
+"""Exports the classifier of a run. A file that does not agree with its classifier is not kept.
 
-The file is written under a temporary name beside its place, compared with the classifier, given its card,
-opened again and compared again, and only then renamed. Whatever goes wrong, what was there before is there
-afterwards, and nothing else.
+The file is written under a temporary name in the target folder and compared with the classifier. It gets its card, is
+opened again, compared again and then renamed. If a step fails, older files stay as they were and nothing is left over.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Artifact:
 
     @property
     def weights(self) -> Path | None:
-        """Where they lie, if they do not lie in the file."""
+        """The weights file, if the weights are not in the artifact itself."""
         return _weights(self.path, self.card)
 
 
@@ -76,24 +75,23 @@ def export(
     Args:
         run: a training, or its folder.
         exporter: name of a format (`zoo list exporters`).
-        output: the file; the suffix of its format is added where it is missing. By default `model` with that
-            suffix in the run's folder `export`; `model-tensor`, `model-int8`, … for other inputs and precisions.
-            Text with a slash at its end is a folder that exists, for a file of that name.
+        output: the file; a missing suffix is added. By default `model` with the suffix of the format, in the run's
+            folder `export`; `model-tensor`, `model-int8`, … for other inputs and precisions. Text that ends in a slash
+            is an existing folder for a file of that default name.
         input: `pixels` (uint8 `[N, H, W, 3]`, preprocessing inside) or `tensor` (float32 `[N, 3, S, S]`).
-        precision: of the network inside; inputs and outputs stay as they are.
+        precision: of the network inside; the types of inputs and outputs do not change.
         opset: version of the format's operators.
-        external_data: write the weights into a file of their own beside the artifact, for more than 2 GB.
+        external_data: write the weights into a separate file beside the artifact, for more than 2 GB.
         parity: `quick` compares for about half a minute, `full` on every picture of the split.
-        calibration_pictures, calibration_method: of int8, as `zoo.exporting.int8_calibration.calibration` takes them.
-        accuracy_budget: points of accuracy that fp16 and int8 may lose; 1 unless given.
-        time_limit: seconds for each answer of the file in its checks; opening it has a minute at least.
-        overwrite: replace a file that exists, and its weights where they lie beside it.
-        progress: whether to show on stderr what `zoo export` shows there; a function is called with what is being
-            done.
-        reference: of this run and depth, where several files share it.
+        calibration_pictures, calibration_method: of int8; see `zoo.exporting.int8_calibration.calibration`.
+        accuracy_budget: points of accuracy that fp16 and int8 may lose; by default 1.
+        time_limit: seconds for each answer of the file in its checks. The limit for opening it is at least a minute.
+        overwrite: replace an existing file, and the weights file beside it.
+        progress: True shows on stderr what `zoo export` shows there. A function is called with each step.
+        reference: of this run and depth, if several files share it.
 
     Raises:
-        UsageError: the format is unknown or lacks what is asked for, an option cannot have its value, or the output
+        UsageError: the format is unknown or does not support an option, an option has a wrong value, or the output
             exists or cannot be a file.
         ExportError: the network cannot be expressed in the format, or the file cannot be written.
         ParityError: the file does not agree with the classifier; it is not kept.
@@ -118,7 +116,7 @@ def export(
         if precision == "int8":
             from zoo.exporting.int8_calibration import calibration
 
-            say("choosing pictures to calibrate with")
+            say("choosing pictures for the calibration")
             chosen = calibration(
                 run,
                 reference,
@@ -144,7 +142,7 @@ def export(
             progress=say,
         )
     if replaced:
-        with suppress(OSError):  # nothing reads it any more
+        with suppress(OSError):  # nothing reads it now
             replaced.unlink()
     return Artifact(target, spec.name, report, card)
 
@@ -161,7 +159,7 @@ def _finish(
     time_limit: float,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Any], Card]:
-    """Compares a file, gives it its card, and compares what then ships. Raises `ParityError`."""
+    """Compares a file, adds its card, and compares the final file. Raises `ParityError`."""
     from zoo import parity
     from zoo.artifacts.card import Card
     from zoo.parity.process import fresh_process
@@ -199,7 +197,7 @@ def _finish(
 
 @contextmanager
 def shown(run: Run, progress: bool | Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Gives a function to call with what is being done: it shows that on stderr, or is `progress`, or says nothing."""
+    """Gives a function to call with each step: it shows the step on stderr, is `progress`, or does nothing."""
     if callable(progress):
         yield progress
     elif progress:
@@ -216,7 +214,7 @@ def shown(run: Run, progress: bool | Callable[[str], None]) -> Iterator[Callable
 def target_of(
     run: Run, spec: ExporterSpec, options: WriteOptions, output: Path | str | None, *, overwrite: bool
 ) -> Path:
-    """The file to write. Raises `UsageError` where it cannot be written."""
+    """The file to write. Raises `UsageError` if it cannot be written."""
     unusual = [options.input] * (options.input != "pixels") + [options.precision] * (options.precision != "fp32")
     stem = "-".join(["model", *unusual])
     if output is not None:
@@ -229,8 +227,8 @@ def _weights(path: Path, card: Card) -> Path | None:
 
 
 def _weights_beside(path: Path) -> Path | None:
-    """The file of weights that belongs to an artifact, if there is one."""
+    """The weights file that belongs to an artifact, if there is one."""
     try:
         return _weights(path, read_card(path))
-    except ZooError:  # nothing there, or nothing that says what belongs to it
+    except ZooError:  # there is no artifact, or its card cannot be read
         return None

@@ -1,11 +1,13 @@
-"""Parity: the measured agreement between an artifact in its own runtime and the classifier it came from.
+"""Parity: how closely an artifact in its own runtime agrees with the classifier that it was made from.
 
-`reference` runs the eager classifier in fp32 on the CPU, once for all formats; `check` runs a file without a card
-against it, `check_final` the bytes that ship. Artifacts run in a fresh process, which loads nothing but what they
-need. Differences of logits are relative to the *spread* of the reference: the standard deviation of a logit from
-picture to picture, root mean square over the classes.
+`reference` runs the eager classifier in fp32 on the CPU, once for all formats. `check` compares a file that has no
+card yet. `check_final` compares the bytes that ship. Each artifact runs in a fresh process, which loads only what
+the artifact needs.
 
-What is compared: `zoo.parity.cases`. What is allowed, and why: `zoo.parity.tolerances`.
+Differences of logits are relative to the *spread* of the reference. The spread is the standard deviation of a logit
+from picture to picture, as a root mean square over the classes.
+
+`zoo.parity.cases` says what is compared. `zoo.parity.tolerances` says what is allowed, and why.
 """
 
 from zoo.parity.checking import check, check_final

@@ -1,4 +1,4 @@
-"""What parity compares on: batches of pictures of one size, always the same for the same split.
+"""The pictures that parity compares on: batches of one size, always the same for the same split.
 
 Shapes: n pictures, H rows, W columns, S the side of the square that the network sees.
 """
@@ -42,12 +42,13 @@ class Case:
     """A batch of pictures of one size.
 
     Attributes:
-        kind: `row` are real pictures at the network's size, `real` those of the split in their own sizes.
-        name: of what it shows.
-        images: uint8 `[n, H, W, 3]`; None where the split has them, at `indices`.
+        kind: `row`: real pictures at the network's size. `real`: pictures of the split in their own sizes.
+            `edge`: noise and unusual sizes. `file`: an encoded picture file.
+        name: a short description for messages.
+        images: uint8 `[n, H, W, 3]`; None if the split holds them, at `indices`.
         indices: of pictures of the split in their own sizes.
-        size: H and W of those.
-        file: a picture file with the same content, which the artifact's side decodes itself.
+        size: H and W of the pictures at `indices`.
+        file: a picture file with the same content. The artifact's side decodes it.
     """
 
     kind: Kind
@@ -64,13 +65,13 @@ class Case:
         return np.stack([split.pictures[index] for index in self.indices])
 
     def without_copy(self) -> Case:
-        """The same case, with its size, without the pixels that the split has too."""
+        """The same case and size, without the pixels that the split already holds."""
         assert self.images is not None
         return replace(self, size=self.images.shape[1:3], images=None if self.indices else self.images)
 
 
 def readable(split: Split) -> Iterator[tuple[int, np.ndarray]]:
-    """Index and pixels of each picture that can be read; those of any first part lie evenly over the classes."""
+    """Yields index and pixels of each readable picture. Any first part of them is spread evenly over the classes."""
     order = _spread_out(split.labels)
     for position, picture in decode(split.subset(order).pictures):
         if not isinstance(picture, UnreadablePictureError):
@@ -78,7 +79,7 @@ def readable(split: Split) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def core(pictures: Sequence[np.ndarray], size: int) -> list[Case]:
-    """What every check sees, however slow the network: rows, a turned file, a single pixel."""
+    """The cases of every check, even with a slow network: rows, a rotated file, a single pixel."""
     rows = np.stack([fitted(picture, size, size) for _, picture in zip(range(sum(ROWS)), itertools.cycle(pictures))])
     full, ragged = np.split(rows, [ROWS[0]])
     return [
@@ -90,7 +91,7 @@ def core(pictures: Sequence[np.ndarray], size: int) -> list[Case]:
 
 
 def edges(pictures: Sequence[np.ndarray], size: int) -> Iterator[Case]:
-    """Noise of many sizes, black, white, files that EXIF turns, real pictures of odd sizes."""
+    """Noise of many sizes, black, white, files with EXIF rotation, real pictures of unusual sizes."""
     for count in BATCHES:
         yield _noise(count, size, size)
     yield Case("edge", "black", np.zeros((1, size, size, 3), np.uint8))
@@ -110,7 +111,7 @@ def real(pictures: Iterable[tuple[int, np.ndarray]], before: int = 0) -> Iterato
     """Cases of indexed pictures, in small batches first.
 
     Args:
-        before: how many pictures came before.
+        before: how many pictures were compared before these.
     """
     cycle = itertools.cycle(BATCHES)
     for chunk in _chunks(pictures):

@@ -1,4 +1,4 @@
-"""The side of the artifact: it runs elsewhere, is compared, and does not ship where it diverges."""
+"""The artifact's side of parity: run the file in another process, compare its answers, refuse it if they diverge."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import ExporterSpec, Input, Precision, WriteOptions, Written
 
 QUICK_SECONDS = 10.0
-ALONE = (0, ROWS[0] - 1, ROWS[0])  # rows that are asked for alone: first and last of a batch, first of the ragged one
+ALONE = (0, ROWS[0] - 1, ROWS[0])  # rows that also run alone: first and last of a batch, first of the ragged one
 UNOPTIMISED = 12  # cases
 
 Progress = Callable[[int, int], None] | None
@@ -46,18 +46,18 @@ def check(
     """Runs an artifact over the cases in a fresh process and compares.
 
     Args:
-        path: of a file without a card, or with one that is not looked at.
-        options: with which it was written.
-        written: what its exporter said of it.
-        budget: points of accuracy that it may lose.
+        path: the file; a card in it is ignored.
+        options: how the file was written.
+        written: what its exporter returned.
+        budget: points of accuracy that the file may lose.
         time_limit: seconds for each answer.
         progress: called with the cases done and their number.
 
     Returns:
-        The report, for the card. `max`, `p99` and `mean` difference of logits relative to the spread, `rough_pictures`
-        aside, on which the classifier itself rounds more and the bounds are wider;
-        `top1_agreement`, the share of pictures that keep their class, `near_ties` aside; `accuracy` of both;
-        `checks`, each with its name, what it covered and its worst figure; counts, seconds.
+        The report, for the card. `max`, `p99` and `mean` are differences of logits relative to the spread. They leave
+        out the `rough_pictures`: there the classifier itself rounds more, and the bounds are wider. `top1_agreement` is
+        the share of pictures that keep their class; `near_ties` are left out. `accuracy` has both sides. `checks` has
+        the name, coverage and worst figure of each check. Counts and seconds follow.
 
     Raises:
         ParityError: the artifact fails, or diverges further than `zoo.parity.tolerances` allows.
@@ -72,7 +72,8 @@ def check(
         raise
     except RefusedError as error:
         # onnxruntime 1.31's NchwcTransformer crashes on Vision Transformers in fp16.
-        raise RefusedError(error.reason, "fp32" if options.precision == "fp32" else "fp16") from None
+        precision: Precision = "fp32" if options.precision == "fp32" else "fp16"
+        raise RefusedError(error.reason, precision, code=error.code) from None
     found = list(formal(outputs))
     if not any(finding.reason for finding in found):
         found += findings(reference, outputs, bounds, budget)
@@ -97,14 +98,14 @@ def check_final(
     time_limit: float = ANSWER_SECONDS,
     progress: Progress = None,
 ) -> None:
-    """Opens the final bytes as a user does, by their card, content hash included, and compares the core again.
+    """Opens the final file as a user does, with its card and content hash, and compares the core cases again.
 
     Args:
         report: what `check` found.
         time_limit: seconds for each answer.
 
     Raises:
-        ParityError: they cannot be opened, or diverge.
+        ParityError: the file cannot be opened, or diverges.
     """
     total = reference.core
     logits = []
@@ -119,7 +120,7 @@ def check_final(
         bounds = replace(bounds, largest=report["max"] + bounds.again, p99=np.inf, mean=np.inf)
     found = close(reference, logits, bounds)
     if found.reason:
-        raise RefusedError(found.reason, card.precision)
+        raise RefusedError(found.reason, card.precision, code=_code_of(found.name))
 
 
 def _bounds(reference: Reference, exporter: ExporterSpec, precision: Precision, takes: Input, device: str) -> Allowed:
@@ -127,7 +128,7 @@ def _bounds(reference: Reference, exporter: ExporterSpec, precision: Precision, 
 
 
 def _ask(reference: Reference, artifact: Answers, bounds: Allowed, progress: Progress) -> Outputs:
-    """All answers that the checks compare; as many real pictures as there is time for."""
+    """All answers that the checks compare; as many real pictures as the time allows."""
     outputs, started, total = Outputs(), float("inf"), len(reference.cases)
     with _files(reference) as feed:
         for number, case in enumerate(reference.cases):
@@ -151,27 +152,29 @@ def _ask(reference: Reference, artifact: Answers, bounds: Allowed, progress: Pro
 
 
 def _answer(reference: Reference, number: int, artifact: Answers, pictures: np.ndarray | list[str]) -> np.ndarray:
-    """The logits of one case, of the right shape. Raises `ParityError`, which names the batches that it takes."""
+    """The logits of one case, of the right shape. Raises `ParityError`, which names the accepted batch sizes."""
     wanted = reference.logits[number]
     try:
         logits = artifact(pictures)
     except LateError:
         raise
     except RefusedError as error:
-        trouble = error.reason
+        trouble, code = error.reason, error.code
     else:
         if logits.shape == wanted.shape:
             return logits
-        trouble = f"it answers with logits of shape {list(logits.shape)} instead of {list(wanted.shape)}"
+        trouble = f"its logits have shape {list(logits.shape)} instead of {list(wanted.shape)}"
+        code = "logits-shape"
     limits = batches_taken(artifact, reference.cases[0].pixels(reference.split)[0]) if len(wanted) > 1 else None
     if limits:
-        raise RefusedError(f"it fails on batches of {len(wanted)} ({limits}): {trouble}") from None
-    raise RefusedError(trouble) from None
+        fixed = f"it fails on batches of {len(wanted)} ({limits}): {trouble}"
+        raise RefusedError(fixed, code="batch-size-fixed") from None
+    raise RefusedError(trouble, code=code) from None
 
 
 @contextmanager
 def _files(reference: Reference) -> Iterator[Callable[[Case], np.ndarray | list[str]]]:
-    """What the artifact's side gets of a case, for as long as it needs the files."""
+    """Gives a function from a case to what the artifact's side gets. Files exist until the context ends."""
     with TemporaryDirectory(prefix="zoo-parity-") as folder:
 
         def feed(case: Case) -> np.ndarray | list[str]:
@@ -196,28 +199,39 @@ def _inside(
 
         images = reference.classifier.preprocess(torch.from_numpy(images)).numpy()
     reason = divergence(path, images)
-    return CheckResult(name="inside", covered="weights, and values on the way on 2 pictures", reason=reason or "")
+    return CheckResult(
+        name="inside", covered="weights, and values inside the network on 2 pictures", reason=reason or ""
+    )
 
 
 def _refuse(reference: Reference, outputs: Outputs, found: list[CheckResult], precision: Precision) -> None:
-    """Raises `ParityError` where a check failed: its reason, the likely mistake, the first place that diverges."""
+    """Raises `ParityError` if a check failed: its reason, the likely mistake, the first difference inside the file."""
     failed = {finding.name: finding.reason for finding in found if finding.reason}
     if not failed:
         return
     inside = failed.pop("inside", "")
-    sentences = []
+    sentences, code = [], _code_of("inside")
     if failed:
         # What explains the others comes first.
         first = next((name for name in ("finite", "deterministic", "row alone") if name in failed), next(iter(failed)))
-        sentences.append(f"{failed[first]} (checks that fail: {', '.join(failed)})")
+        sentences.append(f"{failed[first]} (failed checks: {', '.join(failed)})")
+        code = _code_of(first)
     # Levels of int8 that do not reach far enough look like many mistakes; those are seen inside.
     explained = bool(failed.keys() & {"finite", "deterministic"}) or (precision == "int8" and not inside)
     if not explained and (mistake := diagnose(reference, outputs.logits)):
-        sentences.append(mistake)
+        sentences.append(mistake.sentence)
+        code = mistake.code
     if inside:
-        sentences.append(f"The first place inside that diverges: {inside}" if sentences else f"inside, {inside}")
+        first_inside = "The first difference inside the file: " if sentences else "inside the file, "
+        sentences.append(f"{first_inside}{inside}")
     by_rounding = not inside and failed.keys() <= {"logits", "top-1", "ragged batch", "unoptimised session", "accuracy"}
-    raise RefusedError(". ".join(sentence.rstrip(".") for sentence in sentences), precision if by_rounding else "fp32")
+    reason = ". ".join(sentence.rstrip(".") for sentence in sentences)
+    raise RefusedError(reason, precision if by_rounding else "fp32", code=code)
+
+
+def _code_of(check: str) -> str:
+    """The error code of a check that failed: `parity-row-alone`."""
+    return f"parity-{check.replace(' ', '-')}"
 
 
 def _covered(reference: Reference, outputs: Outputs) -> str:
@@ -227,6 +241,6 @@ def _covered(reference: Reference, outputs: Outputs) -> str:
         for kind in ("real", "file", "edge")
     }
     return (
-        f"{counts['real']:,} of {len(reference.split):,} {reference.split_name} pictures, {counts['file']} files that "
-        f"EXIF turns, {counts['edge']} edge pictures; {len({case.size for case in cases})} sizes in all"
+        f"{counts['real']:,} of {len(reference.split):,} {reference.split_name} pictures, {counts['file']} files with "
+        f"EXIF rotation, {counts['edge']} edge pictures; {len({case.size for case in cases})} sizes in all"
     )

@@ -1,4 +1,4 @@
-"""Findings: each check by its name, what it covered, its worst figure, and what was allowed."""
+"""The checks of parity: each has a name, what it covered, its worst figure and the limit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class CheckResult:
     """One check.
 
     Attributes:
-        covered: what it looked at.
-        worst: its figure, in the unit that the check's name tells; None for checks without one.
-        allowed: the bound of `worst`.
-        reason: a clause that says what is wrong, empty where it passed.
+        covered: what was compared.
+        worst: the worst figure, in the unit of the check; None for checks without a figure.
+        allowed: the limit of `worst`.
+        reason: a clause that says what is wrong; empty if the check passed.
     """
 
     name: str
@@ -33,20 +33,20 @@ class CheckResult:
     reason: str = ""
 
     def report(self) -> dict[str, Any]:
-        """As it stands in a card."""
+        """The check as a card holds it."""
         figures = {"worst": self.worst, "allowed": self.allowed} if self.worst is not None else {}
         return {"name": self.name, "passed": not self.reason, "covered": self.covered} | figures
 
 
 @dataclass(slots=True, eq=False)
 class Outputs:
-    """What an artifact answered, float32 `[n, K]` each.
+    """The logits of an artifact, float32 `[n, K]` each.
 
     Attributes:
-        logits: per case, of the first cases of the reference.
-        alone: of rows one by one, by their number.
+        logits: one array per case, in the order of the reference.
+        alone: single rows that ran alone, by their number.
         again: pairs of answers to the same pictures, in both kinds of session.
-        unoptimised: of cases, by their number, where the runtime must not rewrite the program.
+        unoptimised: by case number, answers of a session that does not optimise the program.
     """
 
     logits: list[np.ndarray] = field(default_factory=list)
@@ -56,16 +56,16 @@ class Outputs:
 
 
 def formal(outputs: Outputs) -> Iterator[CheckResult]:
-    """The checks that answers can be compared at all; their shapes were checked when they came."""
+    """Checks whether the answers can be compared at all. Their shapes were checked when they arrived."""
     covered = f"{len(outputs.logits):,} batches"
     yield CheckResult(name="shape", covered=covered)
     broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in outputs.logits)
-    reason = f"it answers {broken} pictures with logits that are no finite numbers" if broken else ""
+    reason = f"its logits of {broken} pictures are not finite numbers" if broken else ""
     yield CheckResult(name="finite", covered=covered, reason=reason)
 
 
 def findings(reference: Reference, outputs: Outputs, allowed: Allowed, budget: float) -> Iterator[CheckResult]:
-    """The checks of numbers.
+    """The checks that compare numbers.
 
     Args:
         budget: points of accuracy that the artifact may lose.
@@ -78,7 +78,7 @@ def findings(reference: Reference, outputs: Outputs, allowed: Allowed, budget: f
 
 
 def close(reference: Reference, outputs: Sequence[np.ndarray], allowed: Allowed) -> CheckResult:
-    """The one check of a short visit."""
+    """The only check of `zoo.parity.check_final`: differences of logits."""
     return _logits(compare(reference, outputs, allowed), allowed)
 
 
@@ -108,7 +108,7 @@ def figures(reference: Reference, outputs: Outputs, allowed: Allowed) -> dict[st
 
 
 def accuracies(reference: Reference, outputs: Outputs) -> dict[str, Any]:
-    """The shares of right answers on the pictures of the split that were compared."""
+    """The accuracy of both sides on the compared pictures of the split."""
     real = [number for number in reference.of_kind("real") if number < len(outputs.logits)]
     labels = reference.split.labels[[index for number in real for index in reference.cases[number].indices]]
     sides = {"classifier": reference.logits, "artifact": outputs.logits}
@@ -121,7 +121,7 @@ def accuracies(reference: Reference, outputs: Outputs) -> dict[str, Any]:
 
 def _logits(both: Compared, allowed: Allowed) -> CheckResult:
     difference, rough = both.difference, int((both.tolerance_scale > 1).sum())
-    wider = f", {rough} of which have wider bounds because the classifier itself rounds more there" if rough else ""
+    wider = f" (wider bounds for {rough}, where the classifier itself rounds more)" if rough else ""
     worst = {
         "by up to": (float(difference.max()), allowed.largest),
         "at the 99th percentile by": (float(np.quantile(difference, 0.99)), allowed.p99),
@@ -147,7 +147,7 @@ def _top1(both: Compared, allowed: Allowed) -> CheckResult:
     agreement, number = both.agreement(clear), int(clear.sum())
     may_swap = 1 - allowed.agreement
     if may_swap and number:
-        may_swap = max(may_swap, 1 / number)  # one alone is no share
+        may_swap = max(may_swap, 1 / number)  # always one picture
     failed = 1 - agreement > may_swap + 1e-9
     return CheckResult(
         name="top-1",
@@ -192,20 +192,20 @@ def _against_itself(reference: Reference, outputs: Outputs, allowed: Allowed) ->
         f"{len(outputs.again)} batches twice",
         [(0, one, other) for one, other in outputs.again],
         allowed.again,
-        "its answers to the same pictures differ from call to call, as with dropout that an eval() was forgotten for",
+        "its answers to the same pictures differ from call to call, as if dropout were active (eval() was not called)",
     )
     plain = [number for number in outputs.unoptimised if counts(reference, number, allowed)]
     yield apart(
         "unoptimised session",
-        f"{len(plain)} batches without the runtime's rewriting",
+        f"{len(plain)} batches without the runtime's optimisation",
         [(number, outputs.unoptimised[number], outputs.logits[number]) for number in plain],
         allowed.itself,
-        "its answers depend on whether the runtime rewrites its program",
+        "its answers depend on whether the runtime optimises its program",
     )
 
 
 def accuracy_kept(accuracy: dict[str, Any], budget: float) -> CheckResult:
-    """Takes what `accuracies` returns, and the points that may be lost."""
+    """Compares the lost accuracy with `budget` in points; takes what `accuracies` returns."""
     lost = 100 * (accuracy["classifier"] - accuracy["artifact"])
     bound = max(budget, 100 / accuracy["pictures"])  # one picture may be a near tie
     return CheckResult(

@@ -1,9 +1,10 @@
-"""Which known mistake gives an artifact's answers: each is made on the classifier, and the answers compared."""
+"""Finds the known mistake that explains an artifact's answers: makes each on the classifier and compares."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,33 +21,50 @@ if TYPE_CHECKING:
 
 MAX_EVIDENCE = 4  # cases of a kind
 MAX_FROZEN = 8
-# Of the distance to the classifier itself: what is left is rounding, of which int8 has much.
+# Of the distance to the classifier itself: the rest is rounding, of which int8 has much.
 EXPLAINED = 0.5
 
 Model = Callable[["Tensor"], "Tensor"]
 
 
-def diagnose(reference: Reference, said: list[np.ndarray]) -> str | None:
-    """A sentence about the mistake whose answers these are, None where none fits.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A known mistake of an export.
+
+    Attributes:
+        code: its name in error codes.
+        what: how the classifier was changed, after "with".
+    """
+
+    code: str
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        return f"It answers like the classifier with {self.what}."
+
+
+def diagnose(reference: Reference, said: list[np.ndarray]) -> Mistake | None:
+    """The mistake that gives these answers; None if no known mistake does.
 
     Args:
-        said: logits float32 `[n, K]` per case, of the artifact.
+        said: the artifact's logits, float32 `[n, K]` per case.
     """
     wanted = _evidence(reference.cases[: len(said)])
     pictures = [reference.cases[number].pixels(reference.split) for number in wanted]
     before, got = [reference.logits[number] for number in wanted], [said[number] for number in wanted]
-    left, likely = EXPLAINED, ""
-    for what, model in mistakes(reference.classifier):
+    left, likely = EXPLAINED, None
+    for mistake, model in mistakes(reference.classifier):
         made = [_attempt(model, images) for images in pictures]
         # A mistake that changes nothing here explains nothing.
         share = _distance(made, got) / max(_distance(made, got, before), np.finfo(np.float64).tiny)
         if share < left:
-            left, likely = share, f"Its answers are those of the classifier with {what}."
-    return likely or None
+            left, likely = share, mistake
+    return likely
 
 
-def mistakes(classifier: Classifier) -> Iterator[tuple[str, Model]]:
-    """What people get wrong between a trained network and a file, as models from pixels to logits."""
+def mistakes(classifier: Classifier) -> Iterator[tuple[Mistake, Model]]:
+    """Common mistakes of exports, each with a model from pixels to logits that makes it."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -59,39 +77,46 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[str, Model]]:
         pixels = pixels if right.squash else right.centre(pixels)
         return F.interpolate(pixels.float(), (right.size, right.size), mode=mode)
 
-    yield "its colour channels swapped", lambda x: classifier(x.flip(3))
-    yield "its colour channels swapped", lambda x: network(right(x).flip(1))
-    yield "its normalisation dropped", lambda x: network(right.resize(x) / 255)
-    yield "its normalisation dropped", lambda x: network(right.resize(x))
+    channels = Mistake("channels-swapped", "swapped colour channels")
+    yield channels, lambda x: classifier(x.flip(3))
+    yield channels, lambda x: network(right(x).flip(1))
+    normalisation = Mistake("not-normalised", "no normalisation")
+    yield normalisation, lambda x: network(right.resize(x) / 255)
+    yield normalisation, lambda x: network(right.resize(x))
     yield (
-        "mean and standard deviation for pixels of 0..1, on pixels of 0..255",
+        Mistake("scaled-0-1", "a mean and standard deviation for pixels of 0..1 on pixels of 0..255"),
         lambda x: network((right.resize(x) - mean / 255) / (std / 255)),
     )
     yield (
-        "mean and standard deviation for pixels of 0..255, on pixels of 0..1",
+        Mistake("scaled-0-255", "a mean and standard deviation for pixels of 0..255 on pixels of 0..1"),
         lambda x: network((right.resize(x) / 255 - mean) / std),
     )
-    yield "the antialiasing of its resize off", lambda x: network(right.normalise(resized(x, "bilinear")))
-    yield "its resize to the nearest pixel", lambda x: network(right.normalise(resized(x, "nearest")))
-    yield "its resize to the nearest pixel", lambda x: network(right.normalise(resized(x, "nearest-exact")))
-    for what, changes in (
-        ("its crop in place of a squash" if right.squash else "its picture squashed in place of a crop",
-         {"squash": not right.squash}),
-        ("its crop fraction dropped", {"numerator": right.denominator}),
-    ):  # fmt: skip
+    aliased = Mistake("not-antialiased", "a resize without antialiasing")
+    yield aliased, lambda x: network(right.normalise(resized(x, "bilinear")))
+    nearest = Mistake("nearest-pixel", "a resize to the nearest pixel")
+    yield nearest, lambda x: network(right.normalise(resized(x, "nearest")))
+    yield nearest, lambda x: network(right.normalise(resized(x, "nearest-exact")))
+    cropped = Mistake("cropped", "a crop instead of a squash")
+    squashed = Mistake("squashed", "a squash instead of a crop")
+    for mistake, changes in (
+        (cropped if right.squash else squashed, {"squash": not right.squash}),
+        (Mistake("no-crop-fraction", "no crop fraction"), {"numerator": right.denominator}),
+    ):
         other = copy.deepcopy(right)
         for name, value in changes.items():
             setattr(other, name, value)
-        yield what, nn.Sequential(other, network)
-    yield "height and width swapped", lambda x: classifier(x.transpose(1, 2))
-    yield "softmax applied to its logits", lambda x: torch.softmax(classifier(x), 1)
-    yield "softmax applied to its logits", lambda x: torch.log_softmax(classifier(x), 1)
+        yield mistake, nn.Sequential(other, network)
+    yield Mistake("sides-swapped", "swapped height and width"), lambda x: classifier(x.transpose(1, 2))
+    softmax = Mistake("softmax", "a softmax on its logits")
+    yield softmax, lambda x: torch.softmax(classifier(x), 1)
+    yield softmax, lambda x: torch.log_softmax(classifier(x), 1)
     training = _batch_norm_trains(network)
-    yield "its BatchNorm in training mode: an eval() was forgotten", lambda x: training(right(x))
+    trains = Mistake("batch-norm-trains", "BatchNorm in training mode (eval() was not called)")
+    yield trains, lambda x: training(right(x))
 
 
 def batches_taken(artifact: Answers, picture: np.ndarray) -> str | None:
-    """A clause about the batch sizes that an artifact takes; None where it takes all or none."""
+    """A clause that names the batch sizes that an artifact accepts; None if it accepts all or none."""
     taken = []
     for number in range(1, MAX_FROZEN + 1):
         try:
@@ -103,7 +128,7 @@ def batches_taken(artifact: Answers, picture: np.ndarray) -> str | None:
             continue
     if not taken or len(taken) == MAX_FROZEN:
         return None
-    return f"it takes batches of {' and '.join(map(str, taken))} only"
+    return f"it accepts only batches of {' and '.join(map(str, taken))}"
 
 
 def _evidence(cases: Sequence[Case]) -> list[int]:

@@ -19,8 +19,8 @@ class Compared:
 
     Attributes:
         want, got: logits in units of the spread, float64 `[N, K]`.
-        tolerance_scale: how many times the bounds each picture is allowed, float64 `[N]`; 1 for all but those
-            on which the classifier itself rounds more.
+        tolerance_scale: factor on the bounds of each picture, float64 `[N]`. It is above 1 only where the
+            classifier itself rounds more.
         names: of the N pictures.
     """
 
@@ -31,18 +31,18 @@ class Compared:
 
     @property
     def ordinary(self) -> np.ndarray:
-        """The pictures whose bounds are not wider, or all where there are none, bool `[N]`."""
+        """Which pictures have the normal bounds, bool `[N]`; all pictures if none has."""
         found: np.ndarray = self.tolerance_scale == 1
         return found if found.any() else ~found
 
     @property
     def difference(self) -> np.ndarray:
-        """What the bounds are about, float64 `[N, K]`."""
+        """Differences of logits, divided by the factor on the bounds, float64 `[N, K]`."""
         found: np.ndarray = np.abs(self.want - self.got) / self.tolerance_scale[:, None]
         return found
 
     def clear(self, allowed: Allowed) -> np.ndarray:
-        """Which pictures are no near ties, bool `[N]`."""
+        """Which pictures are not near ties, bool `[N]`."""
         best = np.sort(self.want, axis=1)
         clear: np.ndarray = best[:, -1] - best[:, -2] > allowed.tie * self.tolerance_scale
         return clear
@@ -61,7 +61,7 @@ def counts(reference: Reference, number: int, allowed: Allowed) -> bool:
 
 
 def compare(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) -> Compared:
-    """Takes an artifact's logits, float32 `[n, K]` per case."""
+    """Compares an artifact's logits, float32 `[n, K]` per case, with those of the reference."""
     chosen = [number for number in range(len(said)) if counts(reference, number, allowed)]
     names = []
     for number in chosen:
@@ -81,9 +81,10 @@ def compare(reference: Reference, said: Sequence[np.ndarray], allowed: Allowed) 
 def tolerance_scales(
     reference: Reference, pairs: Sequence[tuple[int, np.ndarray, np.ndarray]], allowed: Allowed
 ) -> list[float]:
-    """How many times the bounds each case is allowed, from its number and two answers to it.
+    """The factor on the bounds of each case, from its number and two answers to it.
 
-    Only cases over the bounds are looked at in float64, which takes time, and none behind the first that stays over.
+    Only cases over the normal bounds run in float64, which is slow. The search ends at the first case that is over
+    its wider bounds too.
     """
     scales = [1.0] * len(pairs)
     for position, (number, one, other) in enumerate(pairs):

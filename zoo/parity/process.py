@@ -1,4 +1,4 @@
-"""An artifact in a process of its own: this side of the pipe; `zoo.parity.worker` is the other.
+"""Runs an artifact in its own process. This is the side of the parent; `zoo.parity.worker` is the child.
 
 A message is the length of its head (uint32), the head (JSON), then numbers, all little-endian. Nothing is pickled.
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Answers(Protocol):
     """A running artifact: pixels uint8 `[n, H, W, 3]`, or files of one size, in; logits float32 `[n, K]` out.
 
-    Raises `RefusedError` where it fails; it may be asked again unless its process died.
+    Raises `RefusedError` if it fails. It may be called again unless its process ended.
     """
 
     def __call__(self, images: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray: ...
@@ -36,24 +36,25 @@ class EndedError(Exception):
     """The process of an artifact has ended.
 
     Attributes:
-        late: what it did not do in time (`gave no answer`) and the limit in seconds; None where it ended by itself.
+        late: what it did not do in time (`gave no answer`) and the limit in seconds; None if it ended by itself.
+        code: of the error that names it.
     """
 
-    def __init__(self, reason: str, late: tuple[str, float] | None = None) -> None:
+    def __init__(self, reason: str, code: str, late: tuple[str, float] | None = None) -> None:
         super().__init__(reason)
-        self.late = late
+        self.code, self.late = code, late
 
 
 class AnswerError(Exception):
-    """The runtime raised an error; it may be asked again."""
+    """The runtime raised an error; it may be called again."""
 
 
 class Process(Child):
-    """A process with an artifact, which one thread at a time may ask.
+    """A process with one artifact, for one thread at a time.
 
     Args:
-        spec: what `zoo.artifacts.predictor.open_runtime` needs to know; None opens the file as a user does,
-            by its card, content hash included.
+        spec: what `zoo.artifacts.predictor.open_runtime` needs. None opens the file as a user does, with its card
+            and content hash.
         time_limit: seconds for each answer.
         opening_limit: seconds for starting the process and opening the file.
     """
@@ -73,11 +74,12 @@ class Process(Child):
         self._time_limit, self._opening_limit, self._opened = time_limit, opening_limit, False
 
     def open(self) -> None:
-        """Waits until it has opened the file. Raises `ArtifactError` with the words of the process, `EndedError`."""
+        """Waits until the file is open. Raises `ArtifactError` with the message of the process, or `EndedError`."""
         if not self._opened:
-            refused = self._talk("was not open", self._opening_limit, lambda: receive(self.stdout)["refused"])
+            refused = self._talk("did not open", self._opening_limit, lambda: receive(self.stdout)["refused"])
             if refused:
-                raise ArtifactError(*refused)
+                cause, remedy, code = refused
+                raise ArtifactError(cause, remedy, code=code)
             self._opened = True
 
     def ask(self, head: dict[str, Any], values: np.ndarray | bytes = b"") -> np.ndarray:
@@ -86,7 +88,7 @@ class Process(Child):
         Raises:
             ArtifactError: it could not open the file.
             AnswerError: the runtime raised an error.
-            EndedError: the process has ended, or was ended for the limit's sake.
+            EndedError: the process has ended, or was ended at its time limit.
         """
         self.open()
 
@@ -110,15 +112,16 @@ class Process(Child):
                 return talk()
         except (EOFError, OSError):
             pass
-        except BaseException:  # of an interrupt: the next answer would begin in the midst of this one
+        except BaseException:  # an interrupt: the next answer would start with the rest of this one
             self.kill()
             raise
         code, said = self.last_words()
         if self.late:
-            raise EndedError(f"it {what} within {seconds:g} seconds", (what, seconds))
+            raise EndedError(f"it {what} within {seconds:g} seconds", "late", (what, seconds))
         if code < 0:
-            raise EndedError(f"the runtime crashed on it (signal {-code})")
-        raise EndedError(f"its process failed: {said}" if said else f"its process ended with code {code}")
+            raise EndedError(f"the runtime crashed on it (signal {-code})", "runtime-crashed")
+        ended = f"its process failed: {said}" if said else f"its process ended with code {code}"
+        raise EndedError(ended, "process-ended")
 
 
 @contextmanager
@@ -130,11 +133,11 @@ def fresh_process(
     *,
     time_limit: float = ANSWER_SECONDS,
 ) -> Iterator[Answers]:
-    """Runs an artifact elsewhere.
+    """Runs an artifact in another process.
 
     Args:
-        spec, takes, device: as `Process` takes them.
-        time_limit: seconds for each answer; opening the file has `OPENING_SECONDS` at least.
+        spec, takes, device: see `Process`.
+        time_limit: seconds for each answer. The limit for opening the file is at least `OPENING_SECONDS`.
     """
     opening = max(time_limit, OPENING_SECONDS)
     process = Process(path, spec, takes, device, time_limit=time_limit, opening_limit=opening)
@@ -158,13 +161,13 @@ class _Refusing:
                 return self._child.ask(head | {"files": images})
             return self._child.ask(head, images)
         except ArtifactError as error:
-            raise RefusedError(str(error)) from None
+            raise RefusedError(str(error), code=error.code) from None
         except AnswerError as error:
-            raise RefusedError(f"it fails on {_described(images)}: {error}") from None
+            raise RefusedError(f"it fails on {_described(images)}: {error}", code="runtime-failed") from None
         except EndedError as error:
             if error.late:
                 raise LateError(*error.late) from None
-            raise RefusedError(str(error)) from None
+            raise RefusedError(str(error), code=error.code) from None
 
 
 def _described(pictures: np.ndarray | list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The side of the classifier: what it says of every case, and whether that means anything."""
+"""The classifier's side of parity: its logits for every case, and whether they say enough to compare with."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ MIN_SPREAD = 100  # in units of the reference's own rounding noise
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Reference:
-    """What the classifier says of all cases.
+    """The classifier's logits for all cases.
 
     Attributes:
         split_name: `test` or `validation`.
         logits: float32 `[n, K]` per case, n pictures each.
-        core: how many of the cases, from the first, the final file is compared on once more.
-        required: how many of them every check sees, however slow the network: all but most of the real pictures.
+        core: how many of the first cases `zoo.parity.check_final` compares again.
+        required: how many of the first cases every check compares, even with a slow network. The others are real
+            pictures.
         logit_std: standard deviation of a logit over the real pictures.
         rounding: the largest difference of its logits between fp32 and fp64, in the first case.
-        seconds: that it took.
+        seconds: how long it took.
     """
 
     classifier: Classifier
@@ -58,9 +59,9 @@ class Reference:
     _roundings: dict[int, float] = field(default_factory=dict)
 
     def rounding_of(self, number: int) -> float:
-        """The largest difference of its logits between fp32 and fp64 in one case, or in all edges if it is one.
+        """The largest difference of the logits between fp32 and fp64 in one case; for an edge case, in all of them.
 
-        Where a network makes much of a rounding error, one picture's logits say little about how much.
+        If a network amplifies rounding errors, one picture says little about how much.
         """
         edges = self.of_kind("edge")
         return max(self._rounding(each) for each in (edges if number in edges else [number]))
@@ -80,7 +81,7 @@ class Reference:
         return [number for number, case in enumerate(self.cases) if case.kind == kind]
 
     def feed(self, case: Case) -> np.ndarray | list[str]:
-        """What the artifact's side gets: pixels uint8 `[n, H, W, 3]`, or files where the pictures are files."""
+        """What the artifact's side gets: pixels uint8 `[n, H, W, 3]`, or paths if the pictures are files."""
         pictures = self.split.pictures
         if case.indices and isinstance(pictures, FilePictures):
             return [str(pictures.paths[index].absolute()) for index in case.indices]
@@ -100,13 +101,13 @@ def reference(
 
     Args:
         classifier: in eval mode, fp32, on the CPU.
-        depth: `full` compares the whole split, `quick` what there is time for.
-        seconds: that `quick` may take over real pictures beyond those that are required.
-        progress: called with the pictures of the split that are done, and their number.
+        depth: `full` compares the whole split, `quick` as much as the time allows.
+        seconds: time of `quick` for real pictures beyond the required ones.
+        progress: called with the number of finished pictures of the split, and of all its pictures.
 
     Raises:
-        ParityError: its logits say too little to compare with: fewer than two pictures, or differences
-            between pictures within `MIN_SPREAD` times the rounding noise of fp32.
+        ParityError: there are fewer than two readable pictures, or the logits differ between pictures by no more than
+            `MIN_SPREAD` times the rounding noise of fp32.
     """
     started = time.perf_counter()
     pictures = readable(split)
@@ -115,6 +116,7 @@ def reference(
         raise ParityError(
             f"The {split_name} split has fewer than two readable pictures, too few for a parity check.",
             "Add pictures to it.",
+            code="too-few-pictures",
         )
     size, seen = classifier.spec.image_size, [picture for _, picture in first]
     head = [*core(seen, size), *real(first[:REAL_IN_CORE])]
@@ -135,9 +137,10 @@ def reference(
     logit_std = _logit_std([rows for case, rows in zip(cases, logits, strict=True) if case.kind in ("real", "row")])
     if not logit_std > MIN_SPREAD * rounding:
         raise ParityError(
-            f"The classifier's logits differ by {logit_std:.3g} from picture to picture and by {rounding:.3g} "
-            "from rounding alone, so that no comparison with them means anything.",
-            "Train it further: a classifier that has learnt something tells pictures apart.",
+            f"The classifier's logits differ by {logit_std:.3g} between pictures and by {rounding:.3g} from rounding "
+            "alone. A parity check needs larger differences between pictures.",
+            "Train the network further.",
+            code="degenerate-reference",
         )
     return Reference(
         classifier=classifier,
@@ -173,14 +176,15 @@ def rounding_on(classifier: Classifier, *batches: np.ndarray) -> float:
 
     precise = copy.deepcopy(classifier).double()
     default = torch.get_default_dtype()
-    # Networks make tensors on their way, in the default type.
+    # Networks create tensors of the default type while they run.
     torch.set_default_dtype(torch.float64)
     try:
         exact = [answers(precise, images) for images in batches]
     except RuntimeError as error:
         raise ParityError(
-            f"The network cannot run in float64, which its parity check needs: {str(error).splitlines()[0]}",
-            "Let it make its tensors in the type of its parameters.",
+            f"The parity check cannot run the network in float64: {str(error).splitlines()[0]}",
+            "Change the network to create its tensors with the dtype of its parameters.",
+            code="no-float64",
         ) from None
     finally:
         torch.set_default_dtype(default)
@@ -190,7 +194,7 @@ def rounding_on(classifier: Classifier, *batches: np.ndarray) -> float:
 
 
 def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], None] = say_nothing) -> Reference:
-    """What the run's classifier says of the cases of its parity check. Raises `ParityError`, `DataError`."""
+    """The reference of a run: its classifier's logits for all cases. Raises `ParityError`, `DataError`."""
     progress("loading the run and its pictures")
     classifier = run.classifier()
     name, split = run.evaluation_split()

@@ -1,4 +1,4 @@
-"""The two ways in which parity says no."""
+"""The two errors of a parity check that fails."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from zoo.processes.children import more_time
 from zoo.specs import Precision
 
 _REMEDIES: dict[Precision, str] = {
-    "fp32": "Try another format, or report the backbone together with these figures.",
+    "fp32": "Try another format, or report the backbone with these figures.",
     "fp16": "Export it in fp32.",
-    "int8": "Calibrate with more pictures (--calibration-pictures) or another --calibration-method, allow a larger "
-    "--accuracy-budget, or use --precision fp16.",
+    "int8": "Calibrate with more pictures (--calibration-pictures) or another --calibration-method. "
+    "Or allow a larger --accuracy-budget, or use --precision fp16.",
 }
 
 
@@ -19,25 +19,27 @@ class RefusedError(ParityError):
 
     Args:
         reason: a clause about the artifact (`its logits differ …`).
+        code: of the reason, such as `parity-logits`.
     """
 
-    def __init__(self, reason: str, precision: Precision = "fp32") -> None:
+    def __init__(self, reason: str, precision: Precision = "fp32", *, code: str | None = None) -> None:
         super().__init__(
             f"The artifact does not agree with its classifier: {reason.rstrip('.')}. It was not kept.",
             _REMEDIES[precision],
+            code=code,
         )
         self.reason = reason
 
 
 class LateError(RefusedError):
-    """An artifact that takes too long, and whose process was ended.
+    """An artifact that took too long. Its process was ended.
 
     Args:
-        what: it did not do in time (`gave no answer`).
+        what: what it did not do in time (`gave no answer`).
         seconds: the limit.
     """
 
     def __init__(self, what: str, seconds: float) -> None:
-        super().__init__(f"it {what} within {seconds:g} seconds")
+        super().__init__(f"it {what} within {seconds:g} seconds", code="late")
         self.cause = f"The artifact {what} within {seconds:g} seconds."
         self.remedy = more_time(seconds)

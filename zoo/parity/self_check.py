@@ -1,4 +1,4 @@
-"""An artifact's answers to synthetic pictures: kept in its card, and given again on any machine."""
+"""The self-check: an artifact's answers to synthetic pictures, kept in its card, must repeat on any machine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from zoo.specs import Precision, PreprocessSpec, Runtime
 if TYPE_CHECKING:
     from zoo.models.classifier import Classifier
 
-# The largest difference of a logit, relative to the spread, that another machine may make, unless the classifier or the
-# file itself shows that the network makes more of a rounding error.
+# The largest difference of a logit, relative to the spread, that another machine may make. It is larger if the
+# classifier or the file shows that the network amplifies rounding errors.
 TOLERANCES: dict[Precision, float] = {
-    "fp32": 1e-4,  # other instructions add up in another order
+    "fp32": 1e-4,  # other instructions add in another order
     "fp16": 5e-2,  # some processors compute in fp16 what others convert to fp32
     "int8": 0.1,  # every layer rounds to 1 of 256 values; with weights of 7 bits, no sum is clipped on any processor
 }
-OTHERWISE = 3  # times what the runtime's own rewriting of the program changes
+OTHERWISE = 3  # times what the runtime's optimisation of the program changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Finding:
     """What one check found.
 
     Attributes:
-        passed: None where it was not made.
-        summary: for people.
+        passed: None if the check was not made.
+        summary: a sentence for people.
         figures: JSON values.
     """
 
@@ -48,7 +48,7 @@ def not_made(reason: str) -> Finding:
 
 
 def listed_classes(num_classes: int) -> np.ndarray:
-    """The classes whose logits a card holds, int64: all, or `MAX_REFERENCE_CLASSES` evenly spaced ones."""
+    """The classes whose logits a card holds, int64: all, or at most `MAX_REFERENCE_CLASSES`, evenly spaced."""
     count = min(num_classes, MAX_REFERENCE_CLASSES)
     return np.linspace(0, num_classes - 1, count).round().astype(np.int64)
 
@@ -56,22 +56,23 @@ def listed_classes(num_classes: int) -> np.ndarray:
 def reference_outputs(
     runtimes: Iterable[Runtime], classifier: Classifier, *, precision: Precision, logit_std: float, tolerance: float
 ) -> ReferenceOutputs:
-    """What a card keeps of a file that agrees with its classifier.
+    """The reference outputs for the card of a file that agrees with its classifier.
 
     Args:
-        runtimes: take pixels: the first as users have it, the second with the program as it was written.
+        runtimes: both take pixels. The first is the one that users get, the second runs the program as written.
         classifier: in fp32.
-        logit_std: of the logits, as parity measured it.
-        tolerance: of the format in fp32; it counts where it is larger than `TOLERANCES` has it.
+        logit_std: standard deviation of the logits, as parity measured it.
+        tolerance: the format's own tolerance in fp32. The larger of it and `TOLERANCES` counts.
 
     Raises:
-        ParityError: the file answers with numbers that are not finite.
+        ParityError: the logits are not finite.
     """
     logits, plain = (_logits(runtime, classifier.spec) for runtime in runtimes)
     if not np.isfinite(logits + plain).all():
         raise ParityError(
-            "The artifact answers synthetic pictures with numbers that are not finite.",
+            "The artifact's logits of synthetic pictures are not finite numbers.",
             "Export it in fp32, or train again with a lower --learning-rate.",
+            code="logits-not-finite",
         )
     rows = logits[:, listed_classes(logits.shape[1])].tolist()
     return ReferenceOutputs(
@@ -91,7 +92,7 @@ def reference_outputs(
 
 
 def _rounding(classifier: Classifier, precision: Precision) -> float:
-    """How far the logits of synthetic pictures may be moved by rounding alone, as `zoo.parity` sees it."""
+    """How far rounding alone may move the logits of synthetic pictures, by the rules of `zoo.parity`."""
     from zoo.parity.references import rounding_on
     from zoo.parity.tolerances import COARSE, NOISE
 
@@ -108,19 +109,19 @@ def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:
 
 
 def self_check(path: Path, card: Card, device: str, time_limit: float = ANSWER_SECONDS) -> Finding:
-    """Runs a file in a process of its own, which a damaged one may crash, and compares with its card.
+    """Runs a file in its own process, because a damaged file may crash it, and compares the answers with its card.
 
     Args:
-        device: `cpu` or `cuda`. What runs on the CPU alone was not checked, and is no bad file.
+        device: `cpu` or `cuda`. A file that runs only on the CPU counts as not checked, not as failed.
         time_limit: seconds for each answer.
     """
     reference = card.reference
     if reference is None:
-        return not_made("the card holds no reference outputs, those of newer exports do")
+        return not_made("the card has no reference outputs; cards of newer exports do")
     if reference.pictures != VERSION:
         return not_made(
-            f"the reference outputs are of version {reference.pictures} of the synthetic pictures, "
-            f"this visionzoo makes version {VERSION}"
+            f"the card has answers to version {reference.pictures} of the synthetic pictures, "
+            f"and this visionzoo makes version {VERSION}"
         )
     found = _logits_of(path, card, device, time_limit)
     if not isinstance(found, str):
@@ -131,12 +132,12 @@ def self_check(path: Path, card: Card, device: str, time_limit: float = ANSWER_S
 
 
 def elsewhere(reason: str) -> Finding:
-    """The finding about a sound file and a device that does not run it."""
+    """The finding for a sound file that the device cannot run."""
     return Finding(passed=None, summary=f"Not checked: {reason}")
 
 
 def _logits_of(path: Path, card: Card, device: str, time_limit: float) -> np.ndarray | str:
-    """What the file answers in a process of its own, or why it does not."""
+    """The logits of the file from its own process, or the reason why there are none."""
     from zoo.parity.process import fresh_process
     from zoo.parity.refusal import LateError, RefusedError
 
@@ -148,13 +149,15 @@ def _logits_of(path: Path, card: Card, device: str, time_limit: float) -> np.nda
     except RefusedError as error:
         return error.reason
     except ValueError:  # of np.concatenate
-        return "its answers have different shapes, or none."
+        return "its answers have different shapes or no shape."
 
 
 def _compared(logits: np.ndarray, card: Card, reference: ReferenceOutputs, device: str) -> Finding:
     recorded = np.array(reference.logits)
     if logits.shape != (len(recorded), len(card.classes)):
-        return Finding(passed=False, summary=f"The artifact answers with logits of shape {list(logits.shape)}.")
+        expected = [len(recorded), len(card.classes)]
+        summary = f"The artifact's logits have shape {list(logits.shape)} instead of {expected}."
+        return Finding(passed=False, summary=summary)
     # CUDA multiplies fp32 in TF32, whose mantissa is as long as fp16's.
     allowed = max(reference.tolerance, TOLERANCES["fp16"] if device == "cuda" else 0)
     found = logits[:, listed_classes(len(card.classes))]

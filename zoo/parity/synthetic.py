@@ -1,7 +1,7 @@
-"""Pictures from nothing: the same on every machine, by which an artifact proves itself without anybody's data.
+"""Synthetic pictures, the same on every machine: they check an artifact without any data.
 
-Integers alone make them, below 2^63 or modulo 2^64, so that no rounding, no library and no version of one has a say.
-A change to any picture is a new `VERSION`: artifacts carry their answers to the pictures of a version.
+They are computed with integers only, below 2^63 or modulo 2^64. So rounding and library versions cannot change them.
+A change to any picture needs a new `VERSION`, because cards hold the answers to the pictures of one version.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import numpy as np
 
 VERSION = 1
 
-# A picture for a network of a larger side would only take time and memory.
+# Larger pictures would only take time and memory.
 MAX_SIDE = 640
 
 
 def synthetic_pictures(image_size: int) -> list[np.ndarray]:
     """Six pictures, uint8 `[H, W, 3]`, around the side S of the square that a network sees.
 
-    Each shows what another mistake would change: smooth ones the colours and their normalisation, sharp ones the
-    resize, wide and tall ones the crop, one of the network's own size the network alone.
+    Each shows another kind of mistake. Smooth pictures show wrong colours and normalisation, sharp ones a wrong
+    resize, wide and tall ones a wrong crop. The one of the network's own size shows mistakes of the network alone.
     """
     side = min(image_size, MAX_SIDE)
     return [
@@ -53,7 +53,7 @@ def _checker(height: int, width: int) -> np.ndarray:
 
 
 def _disc(height: int, width: int) -> np.ndarray:
-    """A bright ring on black, off the centre, as a digit stands on its ground."""
+    """A bright ring on black, off the centre, like a digit on its background."""
     y, x = _grid(height, width)
     distance = (x - 2 * width // 5) ** 2 + (y - 3 * height // 5) ** 2
     shorter = min(height, width) ** 2

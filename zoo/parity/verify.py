@@ -1,9 +1,8 @@
-"""An artifact proves itself: its content by a hash, its numbers by its answers to pictures that every machine makes.
+"""Checks an artifact: its content against a hash, its numbers against recorded answers to synthetic pictures.
 
-Each finding stands on its own. A file whose hash is wrong is run for its numbers all the same: who changes a file can
-change the hash in its card too, so that a right hash makes no program safer, and of a file that another tool rewrote
-the numbers are what one wants to know. What `data` and `against` would say is about the file that was shipped: they
-wait for a right hash.
+Each finding stands alone. A file with a wrong hash still runs, to check its numbers. Anyone who changes a file can
+change the hash in its card too, so a right hash does not make a program safer. If another tool rewrote the file, its
+numbers are what matters. `data` and `against` are about the file that was exported, so they need a right hash.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from zoo.runs.run import Run
     from zoo.specs import ExporterSpec
 
-# Shares of the pictures that may be classified otherwise than recorded; one picture always may.
+# Shares of the pictures whose class may differ from the recorded one; one picture always may.
 FLIPS: dict[Precision, float] = {
     "fp32": 1e-3,  # versions of the JPEG decoder differ by a grey level
     "fp16": 2e-3,
@@ -41,10 +40,10 @@ FLIPS: dict[Precision, float] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was found about a file.
+    """The findings about a file.
 
     Attributes:
-        findings: `hash` and `numbers`, and `data` and `against` where they were asked for.
+        findings: `hash` and `numbers`, and also `data` and `against` if they were asked for.
     """
 
     path: Path
@@ -67,26 +66,26 @@ def verify(
     time_limit: float = ANSWER_SECONDS,
     progress: Callable[[str], None] = say_nothing,
 ) -> Verification:
-    """Checks a file against its card, and where asked against pictures and the run that it came from.
+    """Checks a file against its card, and if asked also against pictures and the run that it came from.
 
     Args:
         data: the dataset whose figures the card records: a name, a folder or a list file.
         against: the folder of the run; its classifier needs torch.
         device: `cpu` or `cuda`.
         data_root: folder that holds the named datasets.
-        time_limit: seconds for each answer of the file to one batch; opening it has a minute at least.
-        progress: called with what is being done.
+        time_limit: seconds for each batch. The limit for opening the file is at least a minute.
+        progress: called with each step.
 
     Raises:
-        ArtifactError: the file is foreign, or its card is not valid.
-        UsageError: there is no such file, dataset or run.
-        DataError: the pictures cannot be had.
+        ArtifactError: the file was not written by `zoo export`, or its card is not valid.
+        UsageError: the file, the dataset or the run does not exist.
+        DataError: the pictures cannot be read.
         MissingExtraError: `against` without torch.
     """
     check_time_limit(time_limit)
     path = Path(path)
     card, exporter = read_card(path), registry().exporter_for(path).spec
-    # What cannot be found is said before anything takes its time.
+    # Missing data is reported before the slow checks.
     eval_set = None if data is None else _pictures(path, card, data, data_root)
     run = None if against is None else _run_at(Path(against))
     progress("checking its content")
@@ -116,7 +115,7 @@ def verify(
 
 def _made(check: Callable[[], Finding], shipped: bool | None) -> Finding:
     if not shipped:
-        return not_made("the file is not the one that was shipped")
+        return not_made("the file is not the one that was exported")
     try:
         return check()
     except (ArtifactError, ParityError) as error:
@@ -140,7 +139,7 @@ def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> EvalS
     place, own = place_of(
         find_target(path), data, encoding=encoding if isinstance(encoding, str) else None, data_root=data_root
     )
-    # A card names no folder, but the last part of its name: the validation pictures may have been cut from it.
+    # A card holds only the last part of a folder's name. The validation pictures may come from that folder.
     own = own or Path(data).resolve().name == card.dataset.source
     return choose(place, card.classes, None, own=own)
 
@@ -168,17 +167,17 @@ def _judged(found: Evaluation, card: Card) -> Finding:
     same = found.split_name in (card.metrics_split, "all") and recorded.get("num_pictures") == number
     if not same or not isinstance(accuracy, float | int):
         summary = (
-            f"Not comparable: the accuracy is {here}, and the card's figures are of {_count(recorded)} "
-            f"{card.metrics_split} pictures. For figures on other pictures: zoo evaluate"
+            f"Not comparable: the accuracy is {here}, but the card's figures are from {_count(recorded)} "
+            f"{card.metrics_split} pictures. For other pictures, use zoo evaluate."
         )
         return Finding(passed=None, summary=summary, figures=report)
-    # The recorded figures are the classifier's, of which a file in lower precision may have lost its budget.
+    # The recorded figures are the classifier's. A file in lower precision may have lost its budget.
     share = 0.0 if card.precision == "fp32" else _budget(card) / 100
     allowed = max(1.0, FLIPS[card.precision] * number, share * number)
     flips = abs(figures["top1"] - accuracy) * number
     return Finding(
         passed=flips <= allowed + 1e-6,  # shares have been rounded
-        summary=f"The accuracy is {here}, the card says {accuracy:.2%} of {card.metrics_split} pictures "
+        summary=f"The accuracy is {here}, and the card says {accuracy:.2%} of {card.metrics_split} pictures "
         f"(pictures that may differ: {allowed:.0f}).",
         figures=report | {"allowed_pictures": allowed},
     )
@@ -214,7 +213,7 @@ def _agreement(
     from zoo.parity.references import reference_of
 
     if run.classes != card.classes or run.preprocess != card.preprocess:
-        return Finding(passed=False, summary="The run has other classes or another preprocessing than the card.")
+        return Finding(passed=False, summary="The run and the card have different classes or preprocessing.")
     report = parity.check(
         reference_of(run, progress=progress),
         exporter,
@@ -226,6 +225,6 @@ def _agreement(
     )
     aside = len(report["rough_pictures"])
     summary = f"The logits differ from the run's by at most {report['max']:.1e} of their spread" + (
-        f" ({aside} picture{'s' * (aside > 1)} aside, on which the classifier itself rounds more)." if aside else "."
+        f" (without {aside} picture{'s' * (aside > 1)} where the classifier itself rounds more)." if aside else "."
     )
     return Finding(passed=True, summary=summary, figures=report)

@@ -1,4 +1,4 @@
-"""An artifact in a process of its own, which imports what the artifact needs and nothing else.
+"""The child process of `zoo.parity.process`: runs one artifact and imports only what it needs.
 
 `python -m zoo.parity.worker PATH HOW` answers the messages of `zoo.parity.process`.
 """
@@ -53,7 +53,7 @@ def _serve(path: Path, how: dict[str, Any], answers: IO[bytes]) -> None:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # PyTorch tells what failed behind the whole program.
+    # PyTorch prints the whole program before the error.
     return lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
 
 
@@ -61,11 +61,11 @@ def _main() -> None:
     guard()
     limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a runtime prints must not get between the numbers
+    os.dup2(2, 1)  # what a runtime prints must not mix with the numbers
     try:
         _serve(Path(sys.argv[1]), json.loads(sys.argv[2]), answers)
     except ZooError as error:
-        send(answers, {"refused": [error.cause, error.remedy]})
+        send(answers, {"refused": [error.cause, error.remedy, error.code]})
 
 
 if __name__ == "__main__":
