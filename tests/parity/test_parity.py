@@ -127,7 +127,7 @@ def test_a_picture_on_which_the_classifier_itself_rounds_has_wider_bounds(expect
     edge = next(number for number in expected.of_kind("edge") if expected.cases[number].name == "black")
     rounding = 10 * bounds.largest / times
     known = {number: rounding * expected.logit_std * (number == edge) for number in expected.of_kind("edge")}
-    rough = dataclasses.replace(expected, _roundings=known)
+    rough = dataclasses.replace(expected, roundings=known)
 
     def diverging(number: int, share: float) -> compare.Outputs:
         said = said_of(rough)
@@ -150,7 +150,7 @@ def test_bounds_of_ordinary_pictures_end_at_half_the_spread(expected):
     assert (rough.largest, rough.tie) == (0.5, 1.0)
     bounds = allowed(ONNX, "fp16", "pixels", "cpu").allowed
     (real, *_) = expected.of_kind("real")
-    wild = dataclasses.replace(expected, _roundings={real: expected.logit_std})
+    wild = dataclasses.replace(expected, roundings={real: expected.logit_std})
 
     def found(share: float) -> dict[str, str]:
         said = said_of(wild)
@@ -165,7 +165,7 @@ def test_bounds_of_ordinary_pictures_end_at_half_the_spread(expected):
 def test_a_rounding_that_is_not_finite_widens_nothing(expected, nothing):
     assert allowed(ONNX, "fp32", "pixels", "cpu", rounding=nothing).allowed == FP32
     (edge, *_) = expected.of_kind("edge")
-    broken = dataclasses.replace(expected, _roundings=dict.fromkeys(expected.of_kind("edge"), nothing))
+    broken = dataclasses.replace(expected, roundings=dict.fromkeys(expected.of_kind("edge"), nothing))
     said = said_of(broken)
     said.logits[edge] = said.logits[edge] + 1000
     assert "by up to" in reasons(broken, said)["logits"]

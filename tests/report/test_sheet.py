@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from zoo.report.contact_sheet import FONT_SIZE, GAP, LEADING, MOUNT, _shortened, contact_sheet
+from zoo.report.contact_sheet import FONT_SIZE, GAP, LEADING, MOUNT, contact_sheet
 
 LINE_HEIGHT = FONT_SIZE + LEADING
 
@@ -59,11 +59,16 @@ def test_any_caption_is_drawn_below_and_nowhere_else(caption, freetype, monkeypa
 
 def test_a_caption_keeps_as_much_of_its_start_as_fits():
     font = ImageFont.load_default(FONT_SIZE)
-    width = int(font.getlength("train/ant…"))
-    assert _shortened("train/ant", font, width) == "train/ant"
-    short = _shortened("train/ants/1.jpg", font, width + 1)
-    assert short == "train/ant…"
-    assert font.getlength(short) <= width + 1 < font.getlength("train/ants…")
+    width = int(font.getlength("train/ant…")) + 1
+    assert width < font.getlength("train/ants…")
+
+    def shown(caption: str, side: int = width) -> np.ndarray:
+        sheet = contact_sheet([np.zeros((2, 2, 3), np.uint8)], [caption], side=side)
+        return np.asarray(sheet)[GAP + side :, GAP : GAP + width]
+
+    assert np.array_equal(shown("train/ants/1.jpg"), shown("train/ant…", side=200))
+    assert np.array_equal(shown("train/ant"), shown("train/ant", side=200))
+    assert not np.array_equal(shown("train/ant"), shown("train/ant…"))
 
 
 @pytest.mark.parametrize(("pictures", "captions"), [(0, 0), (2, 1)])

@@ -1,4 +1,4 @@
-"""Looking at a dataset before a network does: what is in it, what is in it twice, and what is wrong with it."""
+"""Checks a dataset before a training: its contents, its duplicates and its problems."""
 
 from zoo.audit.findings import Report, as_json, conclude
 from zoo.audit.scan import Scan, scan

@@ -1,4 +1,4 @@
-"""Pictures that are there twice, and which of them matter: in two splits, or under two labels."""
+"""Finds pictures that occur twice: in one split, in two splits or with two labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXACT, _FAR = -1, 99
 
 @dataclass(frozen=True, slots=True, order=True)
 class Double:
-    """Two pictures, by their numbers in a scan, `a` before `b`.
+    """Two equal or similar pictures, by their numbers in a scan; `a` is before `b`.
 
     Attributes:
         kind: `exact`, the same pixels; or `near`.
@@ -30,9 +30,9 @@ class Double:
 
 
 def find_doubles(found: Scan) -> tuple[Double, ...]:
-    """Connects each picture with the nearest earlier one of every split, and of another label, that it resembles.
+    """Pairs each picture with the most similar earlier picture of every split, and of another label.
 
-    Pictures of one flat colour resemble nothing.
+    Pictures of one flat colour have no pairs.
     """
     pairs: set[Double] = set()
     for numbers, codes, hashes in _groups(found):
@@ -55,7 +55,7 @@ def _double(a: np.int64, b: np.int64, distance: np.int64) -> Double:
 
 
 def _groups(found: Scan) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields groups of two or more: numbers in order, a code for each one's pixels, and hashes (0 where unknown)."""
+    """Yields groups of two or more: numbers in order, a code for the pixels of each, and hashes (0 if unknown)."""
     copies: dict[bytes, list[int]] = {}
     for number, digest in enumerate(found.digests):
         if digest and not found.blank[number]:

@@ -1,4 +1,4 @@
-"""From a scan to a report."""
+"""Makes the report of a scan."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zoo.audit.scan import Scan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         splits: facts of each split by name, as JSON holds them; sizes and shares are of its readable pictures.
-        doubles: pictures that are there twice.
-        problems: errors first; empty where all is well.
+        doubles: pairs of pictures that are equal or similar.
+        problems: errors first; empty if there are none.
     """
 
     classes: tuple[str, ...]
@@ -51,7 +51,7 @@ def conclude(found: Scan, classes: Sequence[str], *, max_unreadable: float) -> R
 
 
 def as_json(report: Report, found: Scan) -> dict[str, Any]:
-    """The report as plain values, with names in place of numbers."""
+    """The report as plain values, with names instead of numbers."""
     return {
         "classes": list(report.classes),
         "splits": report.splits,
@@ -63,7 +63,7 @@ def as_json(report: Report, found: Scan) -> dict[str, Any]:
 
 
 def double_row(double: Double, found: Scan, classes: Sequence[str]) -> dict[str, str | int]:
-    """A pair as duplicates.csv and JSON have it."""
+    """A pair as a row of duplicates.csv and of the JSON report."""
     a, b = double.a, double.b
     return {
         "path_a": found.name(a),

@@ -13,9 +13,7 @@ from zoo.audit.scan import Scan
 
 FEW = 5  # pictures of a class
 IMBALANCE = 10  # times as many pictures in the largest class as in the smallest
-CUT = (
-    "The dataset has no validation split: the tenth of train that becomes one would hold copies of what is trained on."
-)
+CUT = "The dataset has no validation split. The tenth of train that becomes one would contain copies of training pictures."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +21,7 @@ class Problem:
     """One thing that is wrong.
 
     Attributes:
-        severity: `error` where a training would stop, or where labels or figures are wrong; else `warning`.
+        severity: `error` if a training would stop, or if labels or figures are wrong; else `warning`.
         kind: its name for programs.
         message: what is wrong, and how often.
         remedy: one sentence or two.
@@ -66,7 +64,7 @@ def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> I
         reasons = tuple(found.unreadable[number] for number in numbers if number in found.unreadable)
         stops = len(reasons) > max_unreadable * len(numbers)
         if reasons:
-            share = f"more than {max_unreadable:.0%}, where a training stops" if stops else "left out"
+            share = f"more than {Recipe.max_unreadable:.0%}, so a training would stop" if stops else "left out"
             yield Problem(
                 severity="error" if stops else "warning",
                 kind="unreadable",
@@ -81,7 +79,7 @@ def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> I
             severity="error",
             kind="empty-class",
             message=f"Classes without a readable picture in train: {len(empty)} of {len(classes)}.",
-            remedy="Give each of them pictures, or remove it.",
+            remedy="Add pictures to each of them, or remove it.",
             examples=tuple(empty),
             stops=True,
         )
@@ -89,7 +87,7 @@ def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> I
 
 def _shared(found: Scan, doubles: Sequence[Double]) -> Iterator[Problem]:
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        for kind, words in (("exact", f"that {first} has too"), ("near", f"that nearly equal one of {first}")):
+        for kind, words in (("exact", f"are also in {first}"), ("near", f"nearly equal one in {first}")):
             pairs = [d for d in doubles if d.kind == kind and _splits(found, d) == (first, second)]
             many = len({pair.b for pair in pairs})
             trained = first == "train"
@@ -98,7 +96,7 @@ def _shared(found: Scan, doubles: Sequence[Double]) -> Iterator[Problem]:
                 yield Problem(
                     severity="error" if trained else "warning",
                     kind=f"{kind}-leak",
-                    message=f"Pictures of {second} {words}: {many:,} of {len(found.splits[second]):,}; {meaning}.",
+                    message=f"Pictures in {second} that {words}: {many:,} of {len(found.splits[second]):,}; {meaning}.",
                     remedy=f"Remove each of them from {first} or from {second}.",
                     examples=_lines(found, pairs),
                 )
@@ -109,21 +107,21 @@ def _conflicts(found: Scan, doubles: Sequence[Double], classes: Sequence[str]) -
         a, b = (classes[found.labels[number]] for number in (pair.a, pair.b))
         return f"'{a}': {found.name(pair.a)}, '{b}': {found.name(pair.b)}"
 
-    for kind, words in (("exact", "one picture"), ("near", "pictures that nearly equal each other")):
+    for kind, words in (("exact", "Equal pictures"), ("near", "Nearly equal pictures")):
         pairs = [pair for pair in doubles if pair.kind == kind and found.labels[pair.a] != found.labels[pair.b]]
         if pairs:
             yield Problem(
                 severity="error" if kind == "exact" else "warning",
                 kind=f"{kind}-label-conflict",
-                message=f"Different labels on {words}: {len(pairs):,}.",
-                remedy="Look which label is right, and remove the picture from the other class.",
+                message=f"{words} with different labels: {len(pairs):,}.",
+                remedy="Check which label is right, and remove the picture from the other class.",
                 examples=tuple(line(pair) for pair in pairs),
             )
 
 
 def _copies(found: Scan, doubles: Sequence[Double]) -> Iterator[Problem]:
     for split in found.splits:
-        for kind, words in (("exact", "Exact copies"), ("near", "Pictures that nearly equal another one")):
+        for kind, words in (("exact", "Exact copies"), ("near", "Nearly equal pictures")):
             alike = [d for d in doubles if d.kind == kind and _splits(found, d) == (split, split)]
             pairs = [pair for pair in alike if found.labels[pair.a] == found.labels[pair.b]]
             many = len({pair.b for pair in pairs})
@@ -145,7 +143,7 @@ def _blank(found: Scan) -> Iterator[Problem]:
             severity="warning",
             kind="blank",
             message=f"Pictures of one flat colour: {len(numbers):,}.",
-            remedy="Remove them, unless emptiness is what their class means.",
+            remedy="Remove them, unless their class is meant to be empty.",
             examples=tuple(found.name(number) for number in numbers),
         )
 
@@ -158,7 +156,7 @@ def _balance(found: Scan, classes: Sequence[str]) -> Iterator[Problem]:
             severity="warning",
             kind="few-pictures",
             message=f"Classes with fewer than {FEW} pictures in train: {len(few)} of {len(classes)}.",
-            remedy="Add pictures of them: so few teach little, and leave next to none for validation.",
+            remedy="Add pictures of them. So few teach the network little and leave almost none for validation.",
             examples=tuple(few),
         )
     least, most = int(counts.argmin()), int(counts.argmax())
@@ -168,7 +166,7 @@ def _balance(found: Scan, classes: Sequence[str]) -> Iterator[Problem]:
             kind="imbalance",
             message=f"Unequal classes in train: '{classes[most]}' has {counts[most]:,} pictures, "
             f"'{classes[least]}' has {counts[least]:,}.",
-            remedy="Add pictures of the small classes, and judge by each class's figures, not by the accuracy alone.",
+            remedy="Add pictures of the small classes. Judge by the figures of each class, not by the accuracy alone.",
         )
     for split in found.splits:
         missing = [classes[i] for i in _where(class_counts(found, split, len(classes)) == 0)]
@@ -177,7 +175,7 @@ def _balance(found: Scan, classes: Sequence[str]) -> Iterator[Problem]:
                 severity="warning",
                 kind="missing-class",
                 message=f"Classes without a readable picture in {split}: {len(missing)} of {len(classes)}.",
-                remedy=f"Add pictures of them: the figures on {split} say nothing about these classes.",
+                remedy=f"Add pictures of them. The figures on {split} say nothing about these classes.",
                 examples=tuple(missing),
             )
 

@@ -1,4 +1,4 @@
-"""One pass over all pictures of a dataset: each is decoded once, and what the checks need is kept."""
+"""Reads all pictures of a dataset once, and keeps what the checks need."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ BLANK_RANGE = 8  # grey levels: what JPEG makes of one flat colour
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """All pictures of all splits, numbered through: those of train, then val, then test. N pictures.
+    """Facts of all N pictures, numbered across the splits: train first, then val, then test.
 
     Attributes:
-        splits: those that the dataset has, by name.
+        splits: the splits of the dataset, by name.
         offsets: the number of each split's first picture.
         labels: int64 `[N]`.
-        sizes: int64 `[N, 2]`, height and width in pixels; 0 where a picture is unreadable.
+        sizes: int64 `[N, 2]`, height and width in pixels; 0 if a picture is unreadable.
         grey, blank: bool `[N]`: without colour; of one flat colour.
-        digests: of the decoded pixels; empty where unreadable.
+        digests: of the decoded pixels; empty if unreadable.
         thumbs: grey copies, uint8 `[32, 32]`, of those that `zoo.audit.near_duplicates` may compare, by number.
         unreadable: number and reason, one sentence.
     """
@@ -59,7 +59,7 @@ class Scan:
         return next(name for name in reversed(self.splits) if self.offsets[name] <= number)
 
     def name(self, number: int) -> str:
-        """The path of a picture, or its split and place where it lies in an array."""
+        """The path of a picture, or its split and index if it is in an array."""
         split = self.split_of(number)
         pictures = self.splits[split].pictures
         name = pictures.name(number - self.offsets[split])
@@ -72,7 +72,7 @@ class Scan:
 
 
 def scan(dataset: Dataset, advance: Callable[[int], None]) -> Scan:
-    """Decodes every picture of a dataset once; about a kilobyte of each is kept.
+    """Decodes every picture of a dataset once, and keeps about a kilobyte of each.
 
     Args:
         advance: called with 1 after each picture.
@@ -110,7 +110,7 @@ def _note(found: Scan, number: int, picture: np.ndarray) -> None:
     found.grey[number] = all((part[..., :1] == part[..., 1:]).all() for part in _parts(picture))
     lowest, highest = picture.min(axis=(0, 1)).astype(int), picture.max(axis=(0, 1)).astype(int)
     found.blank[number] = bool((highest - lowest <= BLANK_RANGE).all())
-    # Equal bytes of another shape are another picture.
+    # Equal bytes with another shape are a different picture.
     digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16, person=b"%dx%d" % picture.shape[:2])
     found.digests[number] = digest.digest()
     if thumb is not None and thumb.std() >= MIN_DEVIATION:
@@ -129,6 +129,6 @@ def grey_copy(picture: np.ndarray) -> np.ndarray:
 
 
 def _parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of an array `[H, W, ...]`, a few at a time: what is made of all at once may be larger than the picture."""
+    """Yields a few rows of an array `[H, W, ...]` at a time: results for all rows may be larger than the picture."""
     rows = max(1, BAND_PIXELS // pixels.shape[1])
     return (pixels[top : top + rows] for top in range(0, len(pixels), rows))

@@ -1,4 +1,4 @@
-"""The files of a check: a contact sheet and a table of the duplicates."""
+"""Writes the files of a check: a contact sheet and a table of the duplicates."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ HEADER = ("path_a", "path_b", "kind", "distance", "split_a", "split_b", "label_a
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder of the files. Raises `UsageError` where they cannot be written there."""
+    """Creates the folder for the files. Raises `UsageError` if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", Path.touch)
         (folder / ".writable").unlink()
     except OSError as error:
         raise UsageError(
-            f"The folder {folder} cannot be written: {reason_of(error)}.", "Name another one with --output."
+            f"Folder '{folder}' cannot be written to: {reason_of(error)}.",
+            "Choose another one with --output.",
+            code="folder-not-writable",
         ) from None
 
 
 def write_report(report: Report, found: Scan, folder: Path) -> list[Path]:
-    """Writes check.png and duplicates.csv, in place of those of an earlier check; returns their paths."""
+    """Writes check.png and duplicates.csv, and replaces those of an earlier check; returns their paths."""
     rows = [double_row(double, found, report.classes) for double in report.doubles]
 
     def write_table(path: Path) -> None:
@@ -57,7 +59,7 @@ def write_report(report: Report, found: Scan, folder: Path) -> list[Path]:
 
 
 def _sheet(report: Report, found: Scan) -> Image.Image | None:
-    """A few pictures of each class, then the pairs; None where nothing can be read."""
+    """A few pictures of each class, then the pairs; None if no picture can be read."""
     from PIL import Image
 
     parts = [_show(found, *_class_pictures(report, found)), _show(found, *_pairs(report, found))]
@@ -78,7 +80,7 @@ def _class_pictures(report: Report, found: Scan) -> tuple[list[int], list[str]]:
     chosen: list[int] = []
     for label in range(min(len(report.classes), MAX_CLASS_PICTURES)):
         members = numbers[found.labels[numbers] == label]
-        # Evenly spread: neighbours in a folder are often of one series.
+        # Evenly spread, because neighbours in a folder are often from one series.
         places = np.unique(np.linspace(0, len(members) - 1, min(each, len(members))).round().astype(int))
         chosen += members[places].tolist()
     return chosen, [f"{report.classes[found.labels[i]]}\n{_short(found, i)}" for i in chosen]
@@ -114,7 +116,7 @@ def _show(found: Scan, numbers: Sequence[int], captions: Sequence[str]) -> Image
     pictures, texts = [], []
     for number, caption in zip(numbers, captions, strict=True):
         try:
-            # Hundreds of photos do not fit into memory, but their fields do.
+            # Hundreds of photos do not fit into memory, but their small copies do.
             pictures.append(mounted(found.read(number), SIDE))
             texts.append(caption)
         except (UnreadablePictureError, MemoryError):  # removed since it was scanned

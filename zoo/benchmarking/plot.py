@@ -1,4 +1,4 @@
-"""What `zoo bench` measured, as a picture."""
+"""Plots the results of `zoo bench`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.benchmarking.rounds import Measured
 
 MARKERS = "osD^vP"
-MIN_LABELLED = 0.12  # narrower bars have numbers that overlap
+MIN_LABELLED = 0.12  # numbers of narrower bars would overlap
 LONG_NAME = 40
 
 
@@ -24,7 +24,7 @@ def plot(found: Sequence[Measured], names: Mapping[int, str], path: Path) -> Non
     """Latency (median, and up to the 99th percentile) and throughput by batch size, as a PNG.
 
     Args:
-        found: what did not fail.
+        found: the settings that did not fail.
         names: of the artifacts, by `Setting.index`.
     """
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def plot(found: Sequence[Measured], names: Mapping[int, str], path: Path) -> Non
     latency.minorticks_off()
     throughput.set_xticks(range(len(batches)), map(str, batches))
     throughput.set(xlabel="batch size", ylabel="pictures per second")
-    throughput.set_title("Throughput: median, least and most of the rounds", loc="left", fontsize=11)
+    throughput.set_title("Throughput: median, minimum and maximum of the rounds", loc="left", fontsize=11)
     for axes in (latency, throughput):
         axes.margins(y=0.08)
         axes.grid(axis="y", alpha=0.3)

@@ -1,8 +1,8 @@
-"""Several artifacts, measured in turns by processes of which only one computes at a time.
+"""Measures several artifacts in turns. Each has its own process, and only one computes at a time.
 
-A round measures every setting for a short slice, in the opposite order of the round before, so that a machine that
-slows down or is shared slows all of them alike. The first round warms up and is thrown away. Threads that wait do not
-spin: a pool that spins takes the core of the artifact whose turn it is.
+A round measures every setting for a short slice, in the opposite order of the round before. So a slow or shared machine
+slows all of them equally. The first round is a warm-up and does not count. Waiting threads do not spin: a spinning pool
+would take the core of the artifact that is being measured.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Setting:
 
 @dataclass(slots=True)
 class Measured:
-    """What a setting gave.
+    """The results of a setting.
 
     Attributes:
         rounds: the seconds of each call, by round.
-        load_seconds, loaded_bytes: of opening the artifact; memory is counted from a bare interpreter on.
-        peak_bytes: the largest resident memory by the end of its first slice; smaller batches came before.
-        failure: why there is nothing, or not all.
+        load_seconds, loaded_bytes: of opening the artifact. The memory of a bare interpreter does not count.
+        peak_bytes: the largest resident memory up to the end of its first slice; smaller batches came before.
+        failure: why results are missing or incomplete.
     """
 
     setting: Setting
@@ -70,7 +70,7 @@ class Measured:
         return float(np.median(self.throughputs))
 
     def ratios(self, other: Measured) -> list[float]:
-        """Its throughput through another's, by round."""
+        """Its throughput divided by another's, by round."""
         return [own / its for own, its in zip(self.throughputs, other.throughputs, strict=True)]
 
 
@@ -93,7 +93,7 @@ def settings(
 
 
 def measure(wanted: Sequence[Setting], seconds: float, device: str, advance: Callable[[int], None]) -> list[Measured]:
-    """Measures every setting for about `seconds`, without the warm-up; what fails is noted and left out.
+    """Measures every setting for about `seconds`, without the warm-up. A setting that fails is noted and skipped.
 
     Args:
         advance: called with the number of slices done since the last call; there are `ROUNDS` + 1 for each setting.
@@ -136,7 +136,7 @@ class _Worker:
         try:
             self._child.stdin.write(json.dumps(asked).encode() + b"\n")
             self._child.stdin.flush()
-        except OSError:  # it has ended, and says why
+        except OSError:  # it has ended; the answer tells why
             pass
         return self._answer()
 
@@ -147,7 +147,7 @@ class _Worker:
             return found
         code, said = self._child.last_words()
         if code == -signal.SIGKILL:
-            return {"error": "its process was killed, as the system does where memory runs out."}
+            return {"error": "its process was killed, probably because memory ran out."}
         return {"error": f"its process ended with code {code}{': ' + said if said else '.'}"}
 
 

@@ -1,8 +1,8 @@
-"""One artifact with one number of threads, in a process of its own: PyTorch's threads and all memory are a process'.
+"""Measures one artifact with one number of threads in its own process, because threads and memory belong to a process.
 
 `python -m zoo.benchmarking.worker PATH DEVICE THREADS` loads the artifact and answers each line of stdin (JSON:
-`batch`, `height`, `width`, `seconds`) with a line of JSON: the seconds of each call, or an error. Nothing that an
-artifact does not need is imported.
+`batch`, `height`, `width`, `seconds`) with a line of JSON: the seconds of each call, or an error. It imports only what
+the artifact needs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _main() -> None:
 
     guard()
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a runtime prints must not get between the answers
+    os.dup2(2, 1)  # what a runtime prints must not mix with the answers
     from zoo.errors import ZooError
 
     try:

@@ -43,6 +43,7 @@ class Reference:
         logit_std: standard deviation of a logit over the real pictures.
         rounding: the largest difference of its logits between fp32 and fp64, in the first case.
         seconds: how long it took.
+        roundings: what `rounding_of` found so far, by case.
     """
 
     classifier: Classifier
@@ -56,7 +57,7 @@ class Reference:
     logit_std: float
     rounding: float
     seconds: float
-    _roundings: dict[int, float] = field(default_factory=dict)
+    roundings: dict[int, float] = field(default_factory=dict)
 
     def rounding_of(self, number: int) -> float:
         """The largest difference of the logits between fp32 and fp64 in one case; for an edge case, in all of them.
@@ -67,9 +68,9 @@ class Reference:
         return max(self._rounding(each) for each in (edges if number in edges else [number]))
 
     def _rounding(self, number: int) -> float:
-        if number not in self._roundings:
-            self._roundings[number] = rounding_on(self.classifier, self.cases[number].pixels(self.split))
-        return self._roundings[number]
+        if number not in self.roundings:
+            self.roundings[number] = rounding_on(self.classifier, self.cases[number].pixels(self.split))
+        return self.roundings[number]
 
     @property
     def real_pictures(self) -> int:
