@@ -1,4 +1,4 @@
-"""The model card: all of a card as Markdown, and nothing of a stranger's text as markup."""
+"""The model card: all of a card as Markdown, and no untrusted text as markup."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def rows_of(markdown: str, title: str) -> list[list[str]]:
 
 def test_the_page_tells_the_card():
     page = model_card(card())
-    assert page.startswith("# shapes\n\nAn image classifier that tells 3 classes apart: circle, square, star.\n")
+    assert page.startswith("# shapes\n\nAn image classifier for 3 classes: circle, square, star.\n")
     assert ["accuracy", "90.00%"] in rows_of(page, "Figures")
     assert "on 1,000 pictures of the test split" in page
     assert rows_of(page, "Classes")[0] == ["circle", "80.0%", "100.0%", "66.7%", "3"]
@@ -83,7 +83,7 @@ def test_what_an_old_card_does_not_hold_is_left_out():
     page = model_card(card(curves=(), confusion=None, metrics={}, metrics_split="", parity={}, schema_version=1))
     for title in ("Classes", "Confusion", "Figures", "Parity"):
         assert f"## {title}\n" not in page
-    assert "the card holds no answers" in page
+    assert "The card has no answers" in page
 
 
 def test_many_classes_show_the_most_frequent_mistakes():
@@ -112,7 +112,7 @@ def hostile() -> Card:
     return card(**texts, **tables, **more)
 
 
-def test_a_strangers_text_is_text():
+def test_untrusted_text_is_text():
     plain, shown = rendered(model_card(card()))[0], rendered(model_card(hostile()))
     # Only tables grow; no kind of token appears that the page of an honest card does not have.
     assert set(shown[0]) - set(plain) <= {"text_special"}

@@ -168,14 +168,14 @@ def test_the_most_confident_mistakes_come_first_with_both_classes(tmp_path):
     assert "The 24 most confident of 40 mistakes" in page.words
     index, true, guess, sure = found.mistakes()[0]
     first = page.words.split("Wrong labels show up here first.")[1].split("%")[0]
-    assert first.split() == [found.classes[true], "taken", "for", found.classes[guess], f"{sure:.1%}".rstrip("%")]
+    assert first.split() == [found.classes[true], "predicted:", found.classes[guess], f"{sure:.1%}".rstrip("%")]
     assert f"picture {index}" in next(image["alt"] for image in page.all("img") if "The picture" in image["alt"])
 
 
 def test_without_mistakes_it_says_so(tmp_path):
     page = page_of(tmp_path, evaluation(wrong=0))
-    assert "every test picture was classified rightly" in page.words
-    assert "No picture was taken for another class" in page.words
+    assert "every test picture was classified correctly" in page.words
+    assert "No picture was misclassified" in page.words
 
 
 def test_many_classes_are_all_there_behind_a_fold(tmp_path):

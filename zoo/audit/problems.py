@@ -13,7 +13,7 @@ from zoo.audit.scan import Scan
 
 FEW = 5  # pictures of a class
 IMBALANCE = 10  # times as many pictures in the largest class as in the smallest
-CUT = "The dataset has no validation split. The tenth of train that becomes one would contain copies of training pictures."
+CUT = "The dataset has no validation split. The tenth of train that becomes one would hold copies of training pictures."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures with captions in one."""
+"""Contact sheets: many small pictures with captions in one picture."""
 
 from __future__ import annotations
 
@@ -32,24 +32,26 @@ def contact_sheet(
 ) -> Image.Image:
     """Mounts pictures in rows, each with its caption below.
 
-    A picture larger than its field is reduced with antialiasing; a smaller one is enlarged by a whole number, without
-    smoothing, so that the pixels of a digit stay what they are. Proportions are kept.
+    A picture larger than its field is reduced with antialiasing. A smaller one is enlarged by a whole number without
+    smoothing, so that the pixels of a digit stay visible. Proportions are kept.
 
     Args:
         pictures: uint8 `[H, W, 3]`, of any sizes.
-        captions: one each; every line of it is shortened to the width of the field.
+        captions: one per picture; every line is shortened to the width of the field.
         columns: most pictures in a row.
         side: of a picture's square field, in pixels.
-        title: lines above the pictures, broken between words where the sheet is too narrow.
+        title: lines above the pictures, broken between words if the sheet is too narrow.
         font_size: of captions and title, in pixels.
 
     Raises:
-        ValueError: there are no pictures, or not as many captions, or `columns` or `side` is below 1.
+        ValueError: there are no pictures, the number of captions differs, or `columns` or `side` is below 1.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     if not pictures or len(pictures) != len(captions):
-        raise ValueError(f"{len(pictures)} pictures and {len(captions)} captions make no contact sheet")
+        raise ValueError(
+            f"a contact sheet needs one caption per picture: {len(pictures)} pictures and {len(captions)} captions"
+        )
     if columns < 1 or side < 1:
         raise ValueError(f"a contact sheet cannot have {columns} columns of {side} pixels")
     font, line_height = ImageFont.load_default(font_size), font_size + LEADING
@@ -73,7 +75,7 @@ def contact_sheet(
 
 
 def mounted(picture: np.ndarray, side: int) -> np.ndarray:
-    """The picture in its field, uint8 `[side, side, 3]`; a field that is mounted again stays what it is."""
+    """The picture in the middle of a square field, uint8 `[side, side, 3]`; mounting a field again changes nothing."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(picture))
@@ -119,9 +121,9 @@ def _shortened(line: str, font: Font, width: int) -> str:
 def _drawable(line: str, font: Font) -> str:
     from PIL import ImageFont
 
-    # File names may hold bytes that are no text; fonts and terminals refuse them.
+    # File names may have bytes that are not text, which fonts and terminals refuse.
     text = "".join(character if character.isprintable() else "\ufffd" for character in line)
     if isinstance(font, ImageFont.FreeTypeFont):
         return text
-    # Pillow without FreeType has one bitmap font, which knows Latin-1.
+    # Pillow without FreeType has one bitmap font, with the characters of Latin-1.
     return text.encode("latin-1", "replace").decode("latin-1")

@@ -1,4 +1,4 @@
-"""Pieces of HTML. Whatever is given as text comes out as text: nothing in a name or a path becomes markup."""
+"""Pieces of HTML. Text stays text: no part of a name or a path becomes markup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from io import BytesIO
 from typing import BinaryIO
 
-# Takes a file to write a PNG to, and whether it stands on a dark ground.
+# Takes a file for a PNG, and whether the background is dark.
 Drawing = Callable[[BinaryIO, bool], None]
 
 # https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
@@ -22,23 +22,23 @@ def text(value: str) -> str:
 
 
 def clean(value: str) -> str:
-    """What no document may hold becomes a replacement character, as does what turns the direction of writing round."""
+    """Replaces characters that a document must not contain or that change the direction of writing."""
     return "".join("\ufffd" if _forbidden(character) else character for character in value)
 
 
 def _forbidden(character: str) -> bool:
-    # Control characters, and halves of characters: file names may hold bytes that are no text.
+    # Control characters and surrogates: file names may have bytes that are not text.
     control = unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
     return control or unicodedata.bidirectional(character) in _TURNS
 
 
 def name(value: str) -> str:
-    """Text whose direction of writing does not turn its surroundings round."""
+    """Text that cannot change the direction of writing around it."""
     return f"<bdi>{text(value)}</bdi>"
 
 
 def count(number: int, noun: str, ending: str = "s") -> str:
-    """A number and its noun, in the plural where it takes one."""
+    """A number and its noun, in the plural if needed."""
     return f"{number:,} {noun if number == 1 else noun + ending}"
 
 
@@ -47,12 +47,12 @@ def section(title: str, content: str) -> str:
 
 
 def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], names: Collection[int]) -> str:
-    """A table that scrolls by itself where the screen is narrow.
+    """A table that scrolls on narrow screens.
 
     Args:
-        title: for those who do not see it.
-        rows: cells, which are HTML.
-        names: the columns of words; the others are numbers.
+        title: for screen readers.
+        rows: of cells in HTML.
+        names: the columns with words; the others have numbers.
     """
 
     def cell(column: int, content: str) -> str:
@@ -71,7 +71,7 @@ def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], nam
 
 
 def plot(alt: str, draw: Drawing) -> str:
-    """A drawing inside the document, made twice: for a light and for a dark screen."""
+    """A drawing inside the document, drawn twice: for light and for dark screens."""
     light, dark = _drawn(draw, dark=False), _drawn(draw, dark=True)
     return (
         f"<picture><source media='(prefers-color-scheme: dark)' srcset='{dark}'>"

@@ -1,6 +1,6 @@
 """A card as a Markdown page, for people who decide whether to use a model.
 
-Everything in a card is a stranger's text: here it becomes words of one line, every mark of Markdown and HTML escaped.
+The texts of a card are untrusted. Each becomes one line here, with all Markdown and HTML escaped.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SHOWN_CHARACTERS = 500
 FIGURES = {"top1": "accuracy", "top5": "top-5 accuracy", "macro_f1": "macro F1", "macro_recall": "macro recall"}
 CURVES = ("epoch", "phase", "train_loss", "val_loss", "train_top1", "val_top1", "learning_rate")
 
-# What has a meaning inside a line, for GitHub too: https://spec.commonmark.org/0.31.2/#backslash-escapes
+# Characters with a meaning inside a line, also for GitHub: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _MARKS = re.compile(r"([\\`*_\[\]<>&|~#$@!]|:(?=[/a-z])|(?<=www)\.)", re.IGNORECASE)
 
 
 def words(value: object, most: int = SHOWN_CHARACTERS) -> str:
-    """Text on one line that Markdown shows as it is, in a table too; not for the beginning of a line."""
+    """Text on one line that Markdown shows unchanged, also in a table. Not for the start of a line."""
     line = clean(" ".join(str(value).split()))
     return _MARKS.sub(r"\\\1", line if len(line) <= most else line[: most - 1] + "…")
 
@@ -60,12 +60,13 @@ def _summary(card: Card) -> str:
     shown = ", ".join(words(name, 60) for name in card.classes[:10])
     rest = len(card.classes) - 10
     more = f" and {rest:,} more" if rest > 0 else ""
-    return f"An image classifier that tells {len(card.classes):,} classes apart: {shown}{more}."
+    return f"An image classifier for {len(card.classes):,} classes: {shown}{more}."
 
 
 def _facts(card: Card) -> list[tuple[str, object]]:
     spec = card.preprocess
-    crop = f"its centred square, {spec.crop_fraction:g} of the shorter side," if spec.resize == "crop" else "all of it"
+    square = f"the centred square, {spec.crop_fraction:g} of the shorter side,"
+    crop = square if spec.resize == "crop" else "the whole picture"
     colours = "" if spec.channels == "rgb" else ", as grey in three channels"
     triples = (", ".join(f"{value:g}" for value in triple) for triple in (spec.mean, spec.std))
     takes = "RGB pictures of any size, uint8 [N, H, W, 3]; the preprocessing is inside the file"
@@ -73,8 +74,8 @@ def _facts(card: Card) -> list[tuple[str, object]]:
         takes = f"preprocessed pictures, float32 [N, 3, {spec.image_size}, {spec.image_size}]"
     return [
         ("backbone", f"{card.backbone} ({card.backbone_plugin})"),
-        ("weights at the start", card.weights),
-        ("made", card.created),
+        ("initial weights", card.weights),
+        ("created", card.created),
         ("format", f"{card.format}, {card.precision}"),
         *((f"export: {name}", value) for name, value in card.exported.items() if not isinstance(value, dict | list)),
         ("input", takes),
@@ -92,7 +93,9 @@ def _figures(card: Card) -> str:
     if not rows:
         return ""
     pictures = number(found.get("num_pictures"), ",")
-    of = f"Of the trained classifier in fp32, on {pictures} pictures of the {words(card.metrics_split)} split."
+    of = (
+        f"Measured for the trained classifier in fp32, on {pictures} pictures of the {words(card.metrics_split)} split."
+    )
     return f"{of}\n\n{_table(('figure', 'value'), rows)}"
 
 
@@ -107,11 +110,11 @@ def _classes(card: Card) -> str:
     ]
     more = len(order) - len(rows)
     rest = f"\n\nAnd {more:,} more classes with a higher F1." if more else ""
-    return "The lowest F1 first.\n\n" + _table(("class", "F1", "precision", "recall", "pictures"), rows) + rest
+    return "Lowest F1 first.\n\n" + _table(("class", "F1", "precision", "recall", "pictures"), rows) + rest
 
 
 def _by_class(confusion: Confusion) -> tuple[metrics.ClassFigures, list[int]]:
-    """Figures of each class, and the classes that have pictures by ascending F1."""
+    """Figures of each class, and the classes with pictures by ascending F1."""
     right, support, answers = (
         np.array(counts, np.int64) for counts in (confusion.right, confusion.support, confusion.answers)
     )
@@ -130,13 +133,13 @@ def _confusion(card: Card) -> str:
             (card.classes[true], card.classes[guess], f"{count:,}")
             for true, guess, count in confusion.mistakes[:SHOWN_MISTAKES]
         ]
-        table = _table(("true class", "taken for", "pictures"), rows)
-        return f"The most frequent mistakes.\n\n{table}" if rows else "No picture was taken for another class."
+        table = _table(("true class", "predicted class", "pictures"), rows)
+        return f"The most frequent mistakes.\n\n{table}" if rows else "No picture was misclassified."
     counts = np.diag(np.array(confusion.right, np.int64))
     for true, guess, count in confusion.mistakes:
         counts[true, guess] = count
     cells = ((name, *(f"{count:,}" for count in row)) for name, row in zip(card.classes, counts.tolist(), strict=True))
-    return "A row for each true class, a column for each answer.\n\n" + _table(("", *card.classes), cells)
+    return "One row per true class, one column per predicted class.\n\n" + _table(("", *card.classes), cells)
 
 
 def _training(card: Card) -> str:
@@ -151,8 +154,8 @@ def _training(card: Card) -> str:
 
 def _parity(card: Card) -> str:
     about = (
-        "The file was compared with the trained classifier in fp32 before it was given its name. Differences of logits "
-        "are relative to their spread from picture to picture."
+        "The export compared the file with the trained classifier in fp32. Differences of logits are relative to their "
+        "spread from picture to picture."
     )
     rows = [(name.replace("_", " "), _cell(v)) for name, v in card.parity.items() if not isinstance(v, dict | list)]
     accuracy = card.parity.get("accuracy")
@@ -166,35 +169,35 @@ def _data(card: Card) -> list[tuple[str, object]]:
     return [
         ("trained on", data.name),
         ("source", data.source),
-        ("licence of the pictures", data.licence or "not recorded: ask whoever made the model"),
-        ("licence of the weights at the start", card.weights_licence),
+        ("licence of the pictures", data.licence or "not recorded: ask the maker of the model"),
+        ("licence of the initial weights", card.weights_licence),
         *(("note", note) for note in data.notes),
     ]
 
 
 def _integrity(card: Card) -> str:
-    proof = "its answers to synthetic pictures are in the card" if card.reference else "the card holds no answers"
+    held = "the file's answers" if card.reference else "no answers"
     return (
-        f"Content hash {words(card.content_hash)}; {proof}. `zoo verify` checks both. The card has a hash of its own. "
-        "Hashes show damage and careless changes, not where a file comes from."
+        f"Content hash: {words(card.content_hash)}. The card has {held} to synthetic pictures. `zoo verify` checks "
+        "both. The card also has its own hash. Hashes show damage and accidental changes, not where a file comes from."
     )
 
 
 def _limits(card: Card) -> str:
     limits = [
         f"It answers every picture with one of its {len(card.classes):,} classes, whatever the picture shows.",
-        "Its figures hold for pictures like those it was evaluated on; on others they are usually lower.",
-        "Its probabilities are no better calibrated than the figures above say.",
+        "Its figures apply to pictures like those of the evaluation. On other pictures they are usually lower.",
+        "The calibration error above says how far its probabilities can be trusted.",
     ]
     if card.metrics_split == "validation":
-        limits.append("There was no test split: the figures are of pictures that training chose its best epoch on.")
+        limits.append("There was no test split. The training used the same pictures to choose its best epoch.")
     if card.precision != "fp32":
-        limits.append("The figures are the classifier's in fp32; what the file's precision costs is under Parity.")
+        limits.append(f"The figures are for fp32. The section Parity shows the cost of {card.precision}.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 
 def number(value: Any, form: str) -> str:
-    """A stranger's number, or `unknown` where it is none."""
+    """An untrusted number in that form, or `unknown` if it is not a number."""
     known = type(value) in (int, float) and math.isfinite(value) and abs(value) < 2**63
     return format(value, form) if known else "unknown"
 
@@ -204,7 +207,7 @@ def _cell(value: Any) -> str:
 
 
 def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A table of strangers' texts; rows whose only value is empty are left out."""
+    """A table of untrusted texts. Rows without values are left out."""
     lines = [[words(cell) for cell in row] for row in (header, *rows)]
     kept = [line for line in lines[1:] if any(line[1:])]
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(header), *kept))

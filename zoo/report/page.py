@@ -1,8 +1,7 @@
-"""The report of an evaluation: one HTML file with its pictures inside, for people who look before they trust.
+"""The report of an evaluation: one HTML file with its pictures inside.
 
-It loads nothing: no script, no font, no picture from elsewhere, and its content security policy says so. Whatever comes
-from names, paths and files is text, never markup. The most confident mistakes are pictures of the dataset: who may not
-see those may not see the report.
+It loads nothing: no script, no font, no picture from elsewhere. Its content security policy says so. Names, paths and
+file contents are text, never markup. The report shows pictures of the dataset, so it needs the same protection.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ THUMBNAIL = 144  # pixels
 
 # Key in `zoo.metrics.summarise`, title, format, and what it is.
 FIGURES = (
-    ("top1", "Accuracy", ".2%", "pictures whose most probable class is the true one"),
-    ("top5", "Top-5 accuracy", ".2%", "the true class is among the five most probable"),
-    ("macro_f1", "Macro F1", ".2%", "mean F1 of the classes, each counting the same"),
-    ("macro_recall", "Macro recall", ".2%", "mean share of each class that is found"),
+    ("top1", "Accuracy", ".2%", "share of pictures whose most probable class is the true one"),
+    ("top5", "Top-5 accuracy", ".2%", "share of pictures with the true class among the five most probable"),
+    ("macro_f1", "Macro F1", ".2%", "mean F1 of the classes, with equal weights"),
+    ("macro_recall", "Macro recall", ".2%", "mean recall of the classes, with equal weights"),
     ("loss", "Loss", ".4f", "cross-entropy in nats; lower is better"),
-    ("ece", "Calibration error", ".2%", "expected gap between confidence and accuracy"),
+    ("ece", "Calibration error", ".2%", "expected difference between confidence and accuracy"),
 )
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def draw_run(run: Run, evaluation: Evaluation) -> None:
-    """Writes confusion.png and report.html into a run's folder, each whole or not at all."""
-    title = f"{run.info.backbone} on {run.info.dataset.name}"
+    """Writes confusion.png and report.html into a run's folder, each complete or not at all."""
+    title = f"{run.info['backbone']} on {run.info['dataset']['name']}"
     heading = f"{title}: {evaluation.split_name} accuracy {evaluation.figures['top1']:.2%}"
     write_atomically(
         run.path / "confusion.png", lambda file: plot_confusion(evaluation.counts, evaluation.classes, heading, file)
@@ -63,12 +62,12 @@ def write_report(
     rows: Rows = (),
     notes: Sequence[str] = (),
 ) -> None:
-    """Writes a report, whole or not at all.
+    """Writes a report, complete or not at all.
 
     Args:
-        sections: further facts, by title.
-        rows: of metrics.csv, where there was a training.
-        notes: what the reader must know first, one sentence each.
+        sections: more facts, by title.
+        rows: of metrics.csv, if there was a training.
+        notes: warnings at the top, one sentence each.
     """
     write_text(path, _page(evaluation, title, sections, rows, notes))
 
@@ -137,7 +136,7 @@ def _classes(evaluation: Evaluation) -> str:
             f"{name(evaluation.classes[guess[0]])} ({guess[1]:,})" if guess else "",
         ]
 
-    headers = ("class", "F1", "precision", "recall", "pictures", "most often taken for")
+    headers = ("class", "F1", "precision", "recall", "pictures", "most often confused with")
     listed = table("Figures of each class", headers, [row(label) for label in order[:SHOWN_CLASSES]], {0, 5})
     rest = [row(label) for label in order[SHOWN_CLASSES:]]
     if rest:
@@ -145,11 +144,11 @@ def _classes(evaluation: Evaluation) -> str:
         listed += f"<details><summary>{count(len(rest), 'more class', 'es')}</summary>{more}</details>"
     absent = len(evaluation.classes) - len(order)
     note = (
-        f"<p class='quiet'>{count(absent, 'class', 'es')} of the model without pictures here left out.</p>"
+        f"<p class='quiet'>Left out: {count(absent, 'class', 'es')} of the model without pictures here.</p>"
         if absent
         else ""
     )
-    return section("Classes", f"<p class='quiet'>The lowest F1 first.</p>{listed}{note}")
+    return section("Classes", f"<p class='quiet'>Lowest F1 first.</p>{listed}{note}")
 
 
 def _confusion(evaluation: Evaluation) -> str:
@@ -161,9 +160,10 @@ def _confusion(evaluation: Evaluation) -> str:
     cells = [
         [name(classes[true]), name(classes[guess]), f"{often:,}"] for true, guess, often in pairs[:SHOWN_CONFUSIONS]
     ]
-    listed = table("Most frequent confusions", ("true class", "taken for", "pictures"), cells, {0, 1}) if cells else ""
-    title = "<h3>Most frequent confusions</h3>" if cells else "<p>No picture was taken for another class.</p>"
-    # Side by side where half the width is enough to read the names.
+    headers = ("true class", "predicted class", "pictures")
+    listed = table("Most frequent confusions", headers, cells, {0, 1}) if cells else ""
+    title = "<h3>Most frequent confusions</h3>" if cells else "<p>No picture was misclassified.</p>"
+    # Side by side if the names are readable at half the width.
     kind = "plots" if len(classes) <= MAX_COUNTED_CLASSES else "stack"
     return section("Confusion", f"<div class='{kind}'><div>{drawing}</div><div>{title}{listed}</div></div>")
 
@@ -176,13 +176,13 @@ def _calibration(evaluation: Evaluation) -> str:
         f"Reliability diagram: mean confidence {mean:.1%}, accuracy {accuracy:.1%}, calibration error {found.error:.1%}"
     )
     drawing = plot(alt, lambda file, dark: plot_reliability(found, file, dark=dark))
-    tendency = "more sure than right" if mean > accuracy else "less sure than right"
+    tendency = "overconfident" if mean > accuracy else "underconfident"
     words = (
-        f"<p>Its answers have a mean confidence of {mean:.1%}, and {accuracy:.1%} of them are right: it is "
-        f"{tendency}, on the whole. The expected calibration error is {found.error:.2%}, over {len(found.counts)} bins "
-        "of equal width.</p>"
-        "<p class='quiet'>A bar that ends on the dashed line is a confidence that can be taken at its word. "
-        "Bars of few pictures say little: the lower panel shows where the pictures are.</p>"
+        f"<p>The mean confidence of the answers is {mean:.1%}, and {accuracy:.1%} of them are right. On the whole, the "
+        f"model is {tendency}. The expected calibration error is {found.error:.2%}, over {len(found.counts)} bins of "
+        "equal width.</p>"
+        "<p class='quiet'>If a bar ends on the dashed line, its confidence can be trusted. Bars with few pictures say "
+        "little. The lower panel shows the share of pictures in each bar.</p>"
     )
     return section("Calibration", f"<div class='plots'><div>{drawing}</div><div>{words}</div></div>")
 
@@ -190,13 +190,15 @@ def _calibration(evaluation: Evaluation) -> str:
 def _mistakes(evaluation: Evaluation) -> str:
     found, classes, pictures = evaluation.mistakes(), evaluation.classes, evaluation.split.pictures
     if not found:
-        return section("Mistakes", f"<p>None: every {text(evaluation.split_name)} picture was classified rightly.</p>")
+        return section(
+            "Mistakes", f"<p>None: every {text(evaluation.split_name)} picture was classified correctly.</p>"
+        )
     items = []
     for index, true, guess, sure in found[:SHOWN_MISTAKES]:
         where = text("/".join(Path(pictures.name(index)).parts[-2:]))
         items.append(
             f"<li><figure><img alt='The picture {where}' title='{where}' src='{_thumbnail(pictures[index])}'>"
-            f"<figcaption>{name(classes[true])}<br>taken for <strong>{name(classes[guess])}</strong> "
+            f"<figcaption>{name(classes[true])}<br>predicted: <strong>{name(classes[guess])}</strong> "
             f"<span class='quiet'>{sure:.1%}</span></figcaption></figure></li>"
         )
     shown = f"The {len(items)} most confident of" if len(found) > len(items) else "All"

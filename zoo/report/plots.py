@@ -1,4 +1,4 @@
-"""The pictures of a run, each on a light or on a dark ground."""
+"""The plots of a run, each on a light or a dark background."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plot_curves(rows: Rows, target: Target, *, which: Sequence[Curve] = CURVES, 
     """Loss, accuracy and learning rate by epoch, as a PNG.
 
     Args:
-        rows: of metrics.csv, numbers or their texts; what a row does not have is left out of its curve.
+        rows: of metrics.csv, as numbers or texts; missing values are left out of the curve.
         which: the curves to draw, side by side.
     """
     from matplotlib.ticker import MaxNLocator
@@ -98,7 +98,7 @@ def _mark_phases(axes: Axes, rows: Rows) -> None:
 
 
 def plot_sweep(rates: np.ndarray, losses: np.ndarray, suggestion: float | None, present: float, path: Path) -> None:
-    """A learning-rate range test as a PNG: smoothed losses `[n]` over rates `[n]`, and what to take."""
+    """A learning-rate range test as a PNG: smoothed losses `[n]` over rates `[n]`, and the suggested rate."""
     with _figure(path, (7, 4), dark=False) as figure:
         axes = figure.subplots()
         _draw_sweep(axes, rates, losses, suggestion, present)
@@ -133,7 +133,7 @@ def plot_confusion(
     side = max(4.5, min(12.0, 2.5 + 0.45 * size))
     with _figure(target, (side + 0.8, side), dark=dark) as figure:
         axes = figure.subplots()
-        # Few mistakes among many classes would vanish on a linear scale.
+        # Few mistakes among many classes would be invisible on a linear scale.
         norm = PowerNorm(1 if size <= MAX_COUNTED_CLASSES else 0.5, vmin=0, vmax=1)
         image = axes.imshow(shares, cmap="cividis" if dark else "Blues", norm=norm, interpolation="nearest")
         figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
@@ -146,7 +146,7 @@ def plot_confusion(
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    """Every name, or as many, evenly spaced, as can be read."""
+    """Names all classes, or as many evenly spaced ones as are readable."""
     size = len(classes)
     small = size > MAX_COUNTED_CLASSES
     step = math.ceil(size / MAX_LABELLED_CLASSES)
@@ -161,7 +161,7 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
 def plot_reliability(found: CalibrationCurve, target: Target, *, dark: bool = False) -> None:
     """Accuracy against confidence (Guo et al. 2017, https://arxiv.org/abs/1706.04599), as a PNG.
 
-    The bar of a bin stands where its mean accuracy is; below, the share of the pictures in each bin.
+    The height of a bar is the mean accuracy of its bin. The lower panel shows the share of pictures in each bin.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -179,7 +179,7 @@ def plot_reliability(found: CalibrationCurve, target: Target, *, dark: bool = Fa
             edgecolor="white",
             label="accuracy",
         )
-        axes.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="as sure as right")
+        axes.plot((0, 1), (0, 1), color="grey", linestyle="--", linewidth=1, label="perfect calibration")
         axes.plot(found.confidence[full], found.accuracy[full], "o", color="tab:orange", markersize=4)
         axes.set(title="Reliability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left", fontsize=8)
@@ -192,7 +192,7 @@ def plot_reliability(found: CalibrationCurve, target: Target, *, dark: bool = Fa
 
 
 def _plain(text: str) -> str:
-    # File names may hold bytes that are no text, which no font can draw; two dollars would mean mathematics.
+    # File names may have bytes that are not text, which fonts cannot draw; two dollars would start a formula.
     return "".join(c if c.isprintable() else "\ufffd" for c in text).replace("$", r"\$")
 
 
@@ -202,7 +202,7 @@ def _label(name: str) -> str:
 
 @contextmanager
 def _figure(target: Target, size: tuple[float, float], *, dark: bool) -> Iterator[Figure]:
-    """A figure, in inches, that is written to `target` where nothing goes wrong while the context is open."""
+    """A figure, in inches, that is written to `target` if the context ends without an error."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What a report says besides figures: where the model, its pictures and its weights come from."""
+"""The facts of a report besides its figures: where the model, its pictures and its weights come from."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ Sections = Mapping[str, Mapping[str, str]]
 
 
 def sections_of(source: Run | Card) -> Sections:
-    """Of a run, or of an artifact by its card."""
+    """The facts of a run, or of an artifact by its card."""
     from zoo.artifacts.card import Card
 
     return card_sections(source) if isinstance(source, Card) else run_sections(source)
 
 
 def run_sections(run: Run) -> Sections:
-    """Of a run, finished or not; what an older version did not record is left out."""
-    info, weights, seconds = run.info, run.info.weights, run.info.training_seconds
-    machine = asdict(info.machine) if info.machine else {}
+    """The facts of a run, finished or not. Facts that an older version did not record are left out."""
+    info = run.info
+    weights, dataset, machine = (info.get(name) or {} for name in ("weights", "dataset", "machine"))
+    seconds = info.get("training_seconds")
     return {
         "Model": {
             "backbone": _joined(info.backbone, info.backbone_plugin),
@@ -48,7 +49,7 @@ def run_sections(run: Run) -> Sections:
 
 
 def card_sections(card: Card) -> Sections:
-    """Of an artifact."""
+    """The facts of an artifact."""
     return {
         "Model": {
             "artifact": f"{card.name} ({card.format}, {card.precision}, takes {card.input})",
@@ -65,7 +66,7 @@ def card_sections(card: Card) -> Sections:
 
 
 def chosen_section(chosen: EvalSet) -> Sections:
-    """Of the pictures of an evaluation."""
+    """The facts about the pictures of an evaluation."""
     return {
         "Evaluated on": {
             "dataset": chosen.dataset,

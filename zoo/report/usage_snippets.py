@@ -1,4 +1,4 @@
-"""How to use an artifact without visionzoo, in a few lines of Python: what a model card shows."""
+"""The code of model cards: how to use an artifact without visionzoo, in a few lines of Python."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print(zoo.load("model").predict(["picture.jpg"]))
 
 
 def usage(card: Card) -> str:
-    """Markdown: a block of code that classifies one picture, of words and checked numbers alone."""
+    """Markdown: a block of code that classifies one picture. It holds only fixed words and checked numbers."""
     if card.format not in _OPENED:
         return f"```python\n{_ZOO}```"
     images = _pixels() if card.input == "pixels" else _tensor(card)
