@@ -86,10 +86,11 @@ def _within_budget(
         count, before = min(2 * count or 1, most), count
         if count == before:
             raise ExportError(
-                f"int8 loses {lost:.2f} points of accuracy with {len(kept)} of {len(layers)} layers in float, more "
-                f"than the budget of {calibration.budget:g}.",
-                "Calibrate with more pictures (--calibration-pictures) or another --calibration-method, allow a larger "
-                "--accuracy-budget, or use --precision fp16.",
+                f"int8 loses {lost:.2f} points of accuracy with {len(kept)} of {len(layers)} layers in float, but the "
+                f"budget is {calibration.budget:g}.",
+                "Calibrate with more pictures (--calibration-pictures) or another --calibration-method. Or allow a "
+                "larger --accuracy-budget, or use --precision fp16.",
+                code="int8-over-budget",
             )
     return {
         "method": calibration.method,

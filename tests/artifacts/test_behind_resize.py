@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -247,7 +248,7 @@ def test_a_card_of_another_crop_is_not_believed(tmp_path):
 
 @pytest.mark.parametrize("options", [{"external_data": True}, {}], ids=["weights elsewhere", "no card"])
 def test_files_without_a_second_model(options, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where onnxruntime would look for the weights of a model that is no file
+    monkeypatch.chdir(tmp_path)  # where onnxruntime would look for the weights of a model that is not a file
     path = tmp_path / "model.onnx"
     FORMATS["onnx"].write(classifier(CROP), path, WriteOptions(**options))
     if options:
@@ -338,11 +339,16 @@ def test_a_runtime_must_agree_with_itself_first(kind):
     assert BehindResize(kind(), CROP, "fp32").logits(photos(90, 120)) is None
 
 
-def test_threads_open_the_second_model_once(tmp_path):
+def test_threads_open_the_second_model_once(tmp_path, monkeypatch):
     runtime = FORMATS["onnx"].load(written(tmp_path, "onnx", CROP), LoadOptions())
     opened = []
-    open_one = runtime._opened
-    runtime._opened = lambda model: opened.append(model) or open_one(model)
+    session = onnxruntime.InferenceSession
+
+    def counted(model, *arguments, **options):
+        opened.append(model)
+        return session(model, *arguments, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", counted)
     values = np.zeros((1, 3, 24, 24), np.float32)
     with ThreadPoolExecutor(4) as pool:
         logits = list(pool.map(lambda _: runtime.from_resized(values), range(8)))

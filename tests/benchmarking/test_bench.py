@@ -132,19 +132,19 @@ def test_the_table_is_for_people(models, tmp_path):
 
 def test_wrong_commands(models, tmp_path, monkeypatch):
     cases = [
-        (("--batch-sizes", "1,x"), UsageError, "--batch-sizes '1,x' is no list"),
-        (("--batch-sizes", "0"), UsageError, "--batch-sizes '0' is no list"),
-        (("--threads", "1,,2"), UsageError, "--threads '1,,2' is no list"),
-        (("--size", "12"), UsageError, "--size '12' is no height and width"),
-        (("--size", "0x12"), UsageError, "--size '0x12' is no height and width"),
-        (("--plot", tmp_path), UsageError, "is a folder"),
-        (("--plot", tmp_path / "absent" / "plot.png"), UsageError, "There is no folder"),
-        ((tmp_path / "absent.onnx",), UsageError, "does not exist"),
-        ((tmp_path / "absent.zip",), UsageError, "does not exist"),
+        (("--batch-sizes", "1,x"), "--batch-sizes '1,x'"),
+        (("--batch-sizes", "0"), "--batch-sizes '0'"),
+        (("--threads", "1,,2"), "--threads '1,,2'"),
+        (("--size", "12"), "--size '12'"),
+        (("--size", "0x12"), "--size '0x12'"),
+        (("--plot", tmp_path), str(tmp_path)),
+        (("--plot", tmp_path / "absent" / "plot.png"), str(tmp_path / "absent")),
+        ((tmp_path / "absent.onnx",), "absent.onnx"),
+        ((tmp_path / "absent.zip",), "absent.zip"),
     ]
-    for arguments, error, reason in cases:
+    for arguments, fact in cases:
         done = run_zoo(models[0], *arguments)
-        assert isinstance(done.exception, error), done.output
-        assert reason in str(done.exception)
+        assert isinstance(done.exception, UsageError), done.output
+        assert fact in str(done.exception)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert isinstance(run_zoo(models[0], "--plot", tmp_path / "plot.png").exception, MissingExtraError)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -22,8 +22,9 @@ from zoo.parity import check_final
 from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
-from zoo_exporters.quantise import _module, _within_budget, quantise
-from zoo_exporters.ranges import Feeds
+from zoo_exporters.quantise import quantise
+
+from ..refusals import refused
 
 CLASSES = 4
 
@@ -76,6 +77,18 @@ def exported(onnx_spec, tmp_path_factory) -> dict[str, Path]:
     for takes in ("pixels", "tensor"):
         onnx_spec.write(make_classifier(), folder / takes, WriteOptions(input=takes))
     return {takes: folder / takes for takes in ("pixels", "tensor")}
+
+
+@pytest.fixture
+def exported_of(onnx_spec, tmp_path):
+    """Writes a network in fp32."""
+
+    def write(network: nn.Module) -> Path:
+        classifier = Classifier(PreprocessSpec(image_size=24), network, "abcd").eval()
+        onnx_spec.write(classifier, tmp_path / "fp32.onnx", WriteOptions())
+        return tmp_path / "fp32.onnx"
+
+    return write
 
 
 @pytest.fixture(scope="module")
@@ -201,37 +214,61 @@ def test_pictures_that_say_nothing_are_noticed(exported, pictures, tmp_path):
 
     black = [np.zeros((24, 24, 3), np.uint8)] * 8
     chosen = Calibration(pictures=black, method="minmax", budget=1, loss=loss)
-    with pytest.raises(ExportError, match=r"int8 loses \d+\.\d\d points .*--calibration-pictures"):
+    with refused("int8-over-budget", "--calibration-pictures", kind=ExportError) as caught:
         quantise(exported["pixels"], tmp_path / "model.onnx", chosen, None)
+    assert f"{seen[-1]:.2f} points" in caught.value.cause
     assert seen[0] > 40
     assert len(seen) == 4  # none, 1, 2 and 4 of 8 layers in float
 
 
-def test_layers_are_named_after_their_modules():
-    def named(*inputs):
-        return _module(SimpleNamespace(name="node_MatMul_7", input=["value", *inputs]))
+class Mixed(nn.Module):
+    """Layers whose weights torch.onnx names in several ways: as they are, transposed, and not as a module's weight."""
 
-    assert named("network.mlp.0.weight.T") == named("network.mlp.0.weight", "network.mlp.0.bias") == "mlp.0"
-    assert named("val_3") == named("network.scale") == "node_MatMul_7"
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 8, 8)
+        self.mlp = nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), nn.Linear(6, 4, bias=False))
+        self.scale = nn.Parameter(torch.randn(4, 4))
+        self.head = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, CLASSES))
+
+    def forward(self, images):
+        tokens = self.mlp(self.stem(images).flatten(2).transpose(1, 2)) @ self.scale
+        return self.head(tokens.mean(1))
 
 
-def test_half_of_the_layers_are_tried_in_float(monkeypatch, tmp_path):
-    layers = [SimpleNamespace(name=str(index), op_type="Conv", input=[]) for index in range(30)]
+def test_layers_are_named_after_their_modules(exported_of, pictures, monkeypatch, tmp_path):
+    def products_first(source, quantised, layers, feeds):
+        return sorted(layers, key=lambda layer: layer.op_type != "MatMul")
+
+    monkeypatch.setattr("zoo_exporters.quantise.worst_first", products_first)
+    lost = iter([50.0, 50.0, 50.0, 0.5])  # with 0, 1, 2 and 3 layers in float
+    chosen = Calibration(pictures=pictures[:4], method="minmax", budget=1, loss=lambda _: next(lost))
+    facts = quantise(exported_of(Mixed()), tmp_path / "model.onnx", chosen, None)
+    assert facts["layers"] == 6
+    assert facts["float_layers"][:2] == ["mlp.0", "mlp.2"]
+    assert facts["float_layers"][2].startswith("node_")
+
+
+def test_half_of_the_layers_are_tried_in_float(exported_of, pictures, tmp_path):
+    source = exported_of(nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(30)), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     tried: list[int] = []
-    monkeypatch.setattr("zoo_exporters.quantise._write", lambda *args: tried.append(30 - len(args[2])))
-    monkeypatch.setattr("zoo_exporters.quantise.worst_first", lambda *args: layers)
-    chosen = Calibration(pictures=[], method="minmax", budget=1, loss=lambda _: 50.0 if tried[-1] < 15 else 0.5)
-    feeds = Feeds([], None)
-    facts = _within_budget(tmp_path, tmp_path, layers, feeds, chosen)
+
+    def loss(path: Path, enough: int = 15) -> float:
+        weights = [tensor.name for tensor in onnx.load(path).graph.initializer]
+        tried.append(30 - sum(name.endswith(".weight_quantized") for name in weights))
+        return 50.0 if tried[-1] < enough else 0.5
+
+    chosen = Calibration(pictures=pictures[:2], method="minmax", budget=1, loss=loss)
+    facts = quantise(source, tmp_path / "model.onnx", chosen, None)
     assert tried == [0, 1, 2, 4, 8, 15]
     assert len(facts["float_layers"]) == 15
-    with pytest.raises(ExportError, match="with 15 of 30 layers in float"):
-        _within_budget(tmp_path, tmp_path, layers, feeds, replace(chosen, loss=lambda _: 50.0))
+    with refused("int8-over-budget", "50.00 points", "15 of 30 layers", kind=ExportError):
+        quantise(source, tmp_path / "model.onnx", replace(chosen, loss=partial(loss, enough=31)), None)
 
 
 def test_a_network_without_layers_to_quantise(write, pictures):
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(ExportError, match="no layer that int8 knows"):
+    with refused("int8-no-layer", "--precision fp16", kind=ExportError):
         write(Classifier(PreprocessSpec(image_size=8), network, "abc").eval(), pictures)
 
 
@@ -278,11 +315,18 @@ def test_the_final_int8_file_diverges_no_further_than_the_one_that_was_checked(t
     found = export(trained, "onnx", tmp_path / "model.onnx", precision="int8", reference=reference)
     spec = registry().exporter("onnx").spec
     check_final(reference, spec, found.path, found.report)
-    with pytest.raises(ParityError, match=r"differ by up to .*--calibration-pictures"):
+    with refused("parity-logits", "by up to", "--calibration-pictures", kind=ParityError):
         check_final(reference, spec, found.path, found.report | {"max": 0.0})
 
 
-@pytest.mark.parametrize("wrong", [{"pictures": 0}, {"budget": -1}, {"budget": float("nan")}])
-def test_impossible_calibrations_are_refused(wrong, trained):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("wrong", "refusal"),
+    [
+        ({"pictures": 0}, ("calibration-pictures", "--calibration-pictures 0")),
+        ({"budget": -1}, ("accuracy-budget", "--accuracy-budget -1")),
+        ({"budget": float("nan")}, ("accuracy-budget", "--accuracy-budget nan")),
+    ],
+)
+def test_impossible_calibrations_are_refused(wrong, refusal, trained):
+    with refused(*refusal, kind=UsageError):
         calibration(trained, reference_of(trained), **wrong)

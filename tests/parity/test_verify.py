@@ -186,7 +186,7 @@ def test_another_number_of_classes_is_a_finding(model, changed):
 def test_newer_cards_and_other_files_are_errors(changed, tmp_path):
     with refused("card-newer", "99", kind=ArtifactError):
         verify(changed(schema_version=99))
-    with refused("file-missing", "absent.onnx", kind=UsageError):
+    with refused("missing-file", "absent.onnx", kind=UsageError):
         verify(tmp_path / "absent.onnx")
     with pytest.raises(UsageError, match=r"test_verify\.py"):
         verify(tmp_path / __file__)
