@@ -64,7 +64,7 @@ def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> I
         reasons = tuple(found.unreadable[number] for number in numbers if number in found.unreadable)
         stops = len(reasons) > max_unreadable * len(numbers)
         if reasons:
-            share = f"more than {Recipe.max_unreadable:.0%}, so a training would stop" if stops else "left out"
+            share = f"more than {max_unreadable:.0%}, so a training would stop" if stops else "left out"
             yield Problem(
                 severity="error" if stops else "warning",
                 kind="unreadable",

@@ -45,7 +45,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def draw_run(run: Run, evaluation: Evaluation) -> None:
     """Writes confusion.png and report.html into a run's folder, each complete or not at all."""
-    title = f"{run.info['backbone']} on {run.info['dataset']['name']}"
+    title = f"{run.info.backbone} on {run.info.dataset.name}"
     heading = f"{title}: {evaluation.split_name} accuracy {evaluation.figures['top1']:.2%}"
     write_atomically(
         run.path / "confusion.png", lambda file: plot_confusion(evaluation.counts, evaluation.classes, heading, file)

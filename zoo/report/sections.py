@@ -24,9 +24,8 @@ def sections_of(source: Run | Card) -> Sections:
 
 def run_sections(run: Run) -> Sections:
     """The facts of a run, finished or not. Facts that an older version did not record are left out."""
-    info = run.info
-    weights, dataset, machine = (info.get(name) or {} for name in ("weights", "dataset", "machine"))
-    seconds = info.get("training_seconds")
+    info, weights, seconds = run.info, run.info.weights, run.info.training_seconds
+    machine = asdict(info.machine) if info.machine else {}
     return {
         "Model": {
             "backbone": _joined(info.backbone, info.backbone_plugin),
