@@ -1,6 +1,8 @@
-"""The wheel that users install."""
+"""The wheel that users install, and the workflows that test and publish it."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -8,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"zoo", "zoo_torchvision", "zoo_exporters", "zoo_demo"}
@@ -50,6 +53,59 @@ def test_no_extra_for_serving_asks_for_torch():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     light = extras["dependencies"] + extras["optional-dependencies"]["onnx"] + extras["optional-dependencies"]["demo"]
     assert not [line for line in light if "torch" in line]
+
+
+def workflow(name):
+    return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+def test_the_workflow_tests_the_pythons_that_the_package_names():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = re.findall(r"Programming Language :: Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    jobs = workflow("ci")["jobs"]
+    matrix = jobs["test"]["strategy"]["matrix"]
+    assert matrix["python"] == named
+    assert project["requires-python"] == f">={named[0]}"
+    assert [system.partition("-")[0] for system in matrix["os"]] == ["ubuntu", "macos", "windows"]
+    assert jobs["test"]["needs"] == "build"
+
+
+def test_a_release_needs_every_check_and_no_password():
+    jobs = workflow("release")["jobs"]
+    publish = jobs.pop("publish")
+    assert set(publish["needs"]) == set(jobs)
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"]["name"] == "pypi"
+    assert "secrets." not in str(publish)
+    assert jobs["ci"]["uses"] == "./.github/workflows/ci.yml"
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_a_workflow_takes_no_more_than_it_needs(name):
+    content = workflow(name)
+    assert content["permissions"] == {}
+    for job in content["jobs"].values():
+        assert "uses" in job or job["timeout-minutes"] <= 90
+        for step in job.get("steps", []):
+            assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_installs_for_each_goal_what_it_needs(tmp_path):
+    plugin = Path("plugins", "visionzoo-efficientnet-lite", "pyproject.toml")
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", plugin):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+
+    def installs(goal):
+        command = ["make", "--dry-run", "--no-print-directory", goal]
+        said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        return re.findall(r"--editable '\.\[([\w,-]+)\]'", said)
+
+    assert installs("train") == ["onnx,train"]
+    assert installs("demo") == ["onnx,train", "all"]
+    assert installs("test") == installs("lint") == ["dev"]
+    assert installs("release-check") == ["dev", "release"]
 
 
 # Nothing of this process's settings, PYTHONPATH above all.
