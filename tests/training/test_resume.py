@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -152,6 +153,22 @@ def test_a_resumed_run_says_what_is_different(bars, tmp_path, monkeypatch, capsy
     run = zoo.resume(folder, progress=True)
     assert "These changed since the run began: threads, PyTorch." in capsys.readouterr().err
     assert len(run.info.resumed) == 1
+
+
+@pytest.mark.usefixtures("fine")
+def test_what_a_gpu_began_in_fp16_goes_on_in_fp32_on_a_cpu(bars, tmp_path, monkeypatch, capsys):
+    folder = ended(monkeypatch, bars, tmp_path, after=12, **BASE)
+    recipe, info = folder / "recipe.toml", folder / "run.json"
+    text = recipe.read_text()
+    for name, gpu in (("precision", "fp16"), ("device", "cuda")):
+        text = re.sub(rf'^{name} = ".*"$', f'{name} = "{gpu}"', text, flags=re.MULTILINE)
+    recipe.write_text(text)
+    recorded = json.loads(info.read_text())
+    recorded["plan"] |= {"device": "cuda", "precision": "fp16", "frozen_precision": "fp16"}
+    info.write_text(json.dumps(recorded))
+    run = zoo.resume(folder, device="cpu", progress=True)
+    assert run.info["status"] == "finished"
+    assert "Not what the run began with: precision" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("fine")

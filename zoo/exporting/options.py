@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
 }
 
 
-def checked(exporter: str, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
+def checked(exporter: Any, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     """The format and its options.
 
     Args:

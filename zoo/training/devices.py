@@ -82,6 +82,13 @@ def choose_machine(asked: str, precision: str) -> tuple[str, str, dict[str, str]
     return device, precision, reasons
 
 
+def possible_precision(asked: str, precision: str) -> str:
+    """The precision of a run that is resumed on another device: fp32 where the device does not have its own."""
+    kind = kind_of(choose_device(asked)[0])
+    missing = {"cpu": ("fp16",), "mps": ("fp16", "bf16"), "xpu": ("fp16", "bf16")}.get(kind, ())
+    return "fp32" if precision in missing else precision
+
+
 def computes_bf16(device: str) -> bool:
     """Whether the hardware multiplies in bfloat16, rather than emulating it."""
     import torch

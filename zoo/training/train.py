@@ -22,7 +22,7 @@ from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
 from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
-from zoo.training.devices import choose_machine
+from zoo.training.devices import choose_machine, possible_precision
 from zoo.training.distributed import World, count_processes
 from zoo.training.events import Listener
 from zoo.training.final_evaluation import final_figures
@@ -111,7 +111,9 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
             f"Start a new one: zoo train --recipe {folder / 'recipe.toml'}",
             code="run-finished",
         )
-    resolved = resolve(Recipe.make(**{**run.recipe.options(), **places}))
+    options = {**run.recipe.options(), **places}
+    options["precision"] = possible_precision(options["device"], options["precision"])
+    resolved = resolve(Recipe.make(**options))
     with put_back(deterministic=resolved.recipe.deterministic):
         world, reporter = _start(resolved, reporter)
         return _guarded(_Job(resolved, folder, run.info, world, reporter), listeners)
