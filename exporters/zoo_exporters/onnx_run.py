@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
     from zoo.specs import Runtime
 
-CPU = "CPUExecutionProvider"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 MAX_SECOND_BYTES = 2**29  # of a file that is opened twice
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:
     """See `zoo.specs.ExporterSpec`; imports onnxruntime and no torch."""
     onnxruntime = runtime()
-    provider = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}.get(options.device)
+    provider = {"cpu": CPU, "cuda": CUDA}.get(options.device)
     if provider is None or provider not in onnxruntime.get_available_providers():
         raise ArtifactError(
             f"onnxruntime cannot run on '{options.device}' here.",
@@ -34,6 +35,8 @@ def load(path: Path, options: LoadOptions) -> Runtime:
             code="missing-device",
         )
     refuse_foreign_weights(path)
+    if provider == CUDA:
+        _preload_cuda()
     try:
         session = _opened(str(path), options, provider)
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
@@ -43,6 +46,16 @@ def load(path: Path, options: LoadOptions) -> Runtime:
         cause = f"onnxruntime could not start on '{options.device}'."
         raise ArtifactError(cause, "Use --device cpu.", code="missing-device")
     return _Session(session, path, partial(_opened, options=options, provider=provider))
+
+
+def _preload_cuda() -> None:
+    """Loads CUDA from the packages of `visionzoo[onnx-gpu]`, which no search path of the system leads to.
+
+    https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#preload-dlls
+    """
+    # It prints what it does not find; a session that does not start says so itself.
+    with redirect_stdout(io.StringIO()):
+        runtime().preload_dlls()
 
 
 def _opened(model: str | bytes, options: LoadOptions, provider: str) -> Any:

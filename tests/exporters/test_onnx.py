@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 import torchvision
@@ -19,7 +20,7 @@ from zoo.errors import ArtifactError, ExportError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters import onnx as format_
-from zoo_exporters import onnx_file, wire
+from zoo_exporters import onnx_file, onnx_run, wire
 
 from ..exporters.test_exporters import differences, make_classifier
 from ..refusals import refused
@@ -457,3 +458,26 @@ def test_one_large_value_hides_no_other_channel():
     assert close(own, own)
     assert not close(own, got)
     assert not close(own, got, own.double())
+
+
+def test_cuda_is_loaded_from_its_packages_before_a_session_opens(honest, monkeypatch, capsys):
+    told = []
+
+    class Session:
+        def __init__(self, *_, providers):
+            told.append(providers)
+
+        def get_providers(self):
+            return ["CPUExecutionProvider"]  # what onnxruntime falls back to without a word
+
+    def preload():
+        told.append("preloaded")
+        print("Failed to load libcublas.so.13")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    with pytest.raises(ArtifactError, match="could not start on 'cuda'"):
+        onnx_run.load(honest[0], LoadOptions(device="cuda"))
+    assert told == ["preloaded", ["CUDAExecutionProvider"]]
+    assert capsys.readouterr().out == ""
