@@ -124,7 +124,7 @@ def compare(run: Run, results: Results, folder: Path) -> None:
     classifier = reference.classifier
     assert test is not None
     right = {}
-    calibrated = calibration(run, reference)
+    calibrated = calibration(run, classifier)
     for name, how in (
         ("fp32", WriteOptions()),
         ("int8", WriteOptions(precision="int8", calibration=calibrated)),

@@ -86,8 +86,8 @@ def _within_budget(
         count, before = min(2 * count or 1, most), count
         if count == before:
             raise ExportError(
-                f"int8 loses {lost:.2f} points of accuracy with {len(kept)} of {len(layers)} layers in float, but the "
-                f"budget is {calibration.budget:g}.",
+                f"int8 loses {lost:.2f} points of accuracy with {len(kept)} of {len(layers)} layers in float. On "
+                f"the validation pictures it may lose {calibration.budget:g}.",
                 "Calibrate with more pictures (--calibration-pictures) or another --calibration-method. Or allow a "
                 "larger --accuracy-budget, or use --precision fp16.",
                 code="int8-over-budget",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -283,10 +284,10 @@ def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatc
     reference, dataset = reference_of(trained), trained.dataset()
     classifier = reference.classifier
     monkeypatch.setattr(type(trained), "dataset", lambda _: replace(dataset, test=None))
-    found = calibration(trained, reference, pictures=30)
+    found = calibration(trained, classifier, pictures=30)
     known = {dataset.train.pictures[i].tobytes(): label for i, label in enumerate(dataset.train.labels)}
     assert np.bincount([known[picture.tobytes()] for picture in found.pictures]).tolist() == [10, 10, 10]
-    again = calibration(trained, reference, pictures=30)
+    again = calibration(trained, classifier, pictures=30)
     assert all(np.array_equal(a, b) for a, b in zip(found.pictures, again.pictures, strict=True))
     path, _ = write(classifier, found.pictures)
     assert found.loss(path) == pytest.approx(0, abs=2)
@@ -296,18 +297,38 @@ def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatc
     assert found.loss(path) > 50
 
 
-def test_what_the_parity_check_would_refuse_keeps_no_budget(trained, write):
-    """A classifier that is always right there, where the file is always wrong; on the validation split they agree."""
+@pytest.mark.parametrize(("budget", "allowed"), [(1, 1), (4, 2), (10, 5), (0, 1)])
+def test_half_of_the_budget_is_a_margin_for_pictures_not_seen(trained, budget, allowed):
+    # There are 100 pictures to compare on: one of them is a point, and may always be lost.
+    assert calibration(trained, trained.classifier(), pictures=30, budget=budget).budget == allowed
+
+
+def test_the_test_split_chooses_no_layer_and_refuses_aloud(trained, tmp_path, monkeypatch):
+    """A test split on which the file is always wrong: the same layers are chosen, and the export says why it failed."""
     honest = reference_of(trained)
+    chosen = export(trained, "onnx", tmp_path / "model.onnx", precision="int8", reference=honest)
     labels = (honest.split.labels + 1) % 3
     logits = [
         np.eye(3, dtype=np.float32)[labels[list(case.indices)]] if case.kind == "real" else rows
         for case, rows in zip(honest.cases, honest.logits, strict=True)
     ]
-    path, _ = write(honest.classifier, calibration(trained, honest).pictures)
-    assert calibration(trained, honest).loss(path) <= 2
     strict = replace(honest, logits=tuple(logits), split=replace(honest.split, labels=labels))
-    assert calibration(trained, strict).loss(path) > 80
+    facts = []
+    onnx = registry().exporter("onnx").spec
+    monkeypatch.setattr(
+        type(registry()),
+        "exporter",
+        lambda *_: SimpleNamespace(spec=replace(onnx, write=lambda *how: noted(facts, onnx.write(*how)))),
+    )
+    with refused("parity-logits", "accuracy", "--accuracy-budget", kind=ParityError):
+        export(trained, "onnx", tmp_path / "refused.onnx", precision="int8", reference=strict)
+    assert not (tmp_path / "refused.onnx").exists()
+    assert facts[0]["float_layers"] == chosen.card.exported["float_layers"]
+
+
+def noted(facts, written):
+    facts.append(written.facts)
+    return written
 
 
 def test_the_final_int8_file_diverges_no_further_than_the_one_that_was_checked(trained, tmp_path):
@@ -329,4 +350,4 @@ def test_the_final_int8_file_diverges_no_further_than_the_one_that_was_checked(t
 )
 def test_impossible_calibrations_are_refused(wrong, refusal, trained):
     with refused(*refusal, kind=UsageError):
-        calibration(trained, reference_of(trained), **wrong)
+        calibration(trained, reference_of(trained).classifier, **wrong)

@@ -119,7 +119,7 @@ def export(
             say("choosing pictures for the calibration")
             chosen = calibration(
                 run,
-                reference,
+                reference.classifier,
                 takes=input,
                 method=calibration_method,
                 pictures=calibration_pictures,
