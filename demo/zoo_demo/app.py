@@ -1,4 +1,4 @@
-"""The page: a picture or a drawing in, the model's answer beside it."""
+"""The page: a picture or a drawing on one side, the model's answer on the other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def theme() -> gr.themes.Base:
 
 
 def build(models: Sequence[Model], uploads: Uploads) -> gr.Blocks:
-    """The page for models that are loaded; `/predict` takes a picture, `/draw` the pad's strokes."""
+    """The page for loaded models. `/predict` takes a picture, `/draw` the strokes of the pad."""
     first = models[0].card
     any_drawable = any(model.card.dataset.drawable for model in models)
     page = gr.Blocks(title=clean(first.name), analytics_enabled=False)
@@ -68,7 +68,7 @@ def _connect(
     shown: list[Any],
     about: list[Any],
 ) -> None:
-    # Preprocessing would open an upload, convert it and write it again: the handlers get the file itself.
+    # Gradio's preprocessing would open, convert and rewrite an upload. The handlers get the file itself.
     asking: dict[str, Any] = {"preprocess": False, "concurrency_limit": 1, "concurrency_id": "model"}
     inside: dict[str, Any] = {"api_visibility": "private"}
     cleared: dict[str, Any] = {"fn": None, "js": "() => [{}, '']", "queue": False, **inside}
@@ -90,13 +90,13 @@ class _Answers:
         self._uploads = uploads
 
     def of_file(self, picture: Upload | None, model: str, request: gr.Request) -> Shown:
-        _check_age(request)
+        refuse_late(request)
         if not isinstance(picture, Mapping):
             raise gr.Error("Choose a picture first.", print_exception=False)
         return self._shown(model, "file", lambda: self._uploads.read(picture.get("path")))
 
     def of_drawing(self, strokes: str | None, model: str, request: gr.Request) -> Shown:
-        _check_age(request)
+        refuse_late(request)
         return self._shown(model, "strokes", lambda: strokes.encode() if isinstance(strokes, str) else b"")
 
     def of_either(self, picture: Upload | None, strokes: str | None, model: str, request: gr.Request) -> Shown:
@@ -109,14 +109,14 @@ class _Answers:
     def about(self, model: str) -> tuple[str, gr.Tab, gr.Tabs]:
         """What changes on the page with the model."""
         card = self._model(model).card
-        # Not `visible`: Gradio 6.31 does not change that of a tab.
+        # Not `visible`: Gradio 6.31 does not change it for tabs.
         return describe(card), gr.Tab(interactive=card.dataset.drawable), gr.Tabs(selected=_tab(card))
 
     def _model(self, title: str) -> Model:
         try:
             return self._models[title]
         except (KeyError, TypeError):
-            raise gr.Error("There is no such model.", print_exception=False) from None
+            raise gr.Error("This model does not exist. Choose another one.", print_exception=False) from None
 
     def _shown(self, title: str, kind: Kind, body: Callable[[], bytes]) -> Shown:
         model = self._model(title)
@@ -124,18 +124,19 @@ class _Answers:
             answer = model.service.ask(kind, body())
         except ZooError as error:
             raise shown_error(error) from None
-        except Exception as error:  # a visitor's request must not fill the operator's terminal with tracebacks
-            Reporter().warn(f"A picture could not be answered: {type(error).__name__}.")
-            raise gr.Error("The demo could not answer this. Try again.", print_exception=False) from None
+        except Exception as error:  # no tracebacks in the operator's terminal because of a visitor's request
+            Reporter().warn(f"A picture got no answer: {type(error).__name__}.")
+            raise gr.Error("The demo failed on this picture. Try again.", print_exception=False) from None
         return {clean(label): probability for label, probability in answer.top}, _seen(answer)
 
 
-def _check_age(request: gr.Request) -> None:
-    """Turns away who has waited for so long that nobody may be there any more: slow pictures delay few others."""
+def refuse_late(request: gr.Request) -> None:
+    """Refuses a request that waited too long: its visitor may be gone, and others wait."""
     arrived = float(request.headers.get(ARRIVED) or "nan")
     if time.monotonic() - arrived > MAX_WAIT_SECONDS:
         raise gr.Error(
-            f"The demo is busy: this waited for {MAX_WAIT_SECONDS:.0f} seconds. Try again.", print_exception=False
+            f"The demo is busy: this picture waited for {MAX_WAIT_SECONDS:.0f} seconds. Try again.",
+            print_exception=False,
         )
 
 
@@ -144,7 +145,7 @@ def _tab(card: Card) -> str:
 
 
 def _pad() -> gr.HTML:
-    # A template without the value: drawing does not render it again.
+    # The template does not contain the value, so drawing does not render it again.
     return gr.HTML(
         "",
         html_template=(HERE / "pad.html").read_text(encoding="utf-8"),
@@ -167,5 +168,5 @@ def _seen(answer: Answer) -> str:
 
 
 def shown_error(error: ZooError) -> gr.Error:
-    """What the visitor reads; Gradio takes the message for HTML."""
+    """The error for the visitor, escaped because Gradio shows messages as HTML."""
     return gr.Error(escape(str(error), quote=False), print_exception=False)

@@ -1,7 +1,7 @@
-"""What a request may ask of the model: read strictly, and written anew before Gradio sees it.
+"""Reads requests to the model strictly, and rewrites them before Gradio sees them.
 
-Gradio checks a file's path only where the request itself calls it a file (by a field `meta`), follows addresses in it,
-and answers what it did not expect with a traceback on the server's terminal.
+Gradio checks a file's path only if the request itself marks it as a file (by a field `meta`). It follows addresses in a
+request, and prints a traceback to the server's terminal for unexpected input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zoo_demo.limits import MAX_DRAWING_CHARACTERS
 
 ID = r"[A-Za-z0-9_-]{1,64}"
 _Id = Annotated[str, StringConstraints(pattern=f"^{ID}$")]
-_MAX_VALUES = 16  # each that is wrong costs an error
+_MAX_VALUES = 16  # each wrong value costs an error
 _MAX_NAME = 1000
 
 
@@ -50,22 +50,22 @@ class _Call(_Read):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The body of a call as Gradio may have it, and the session that it belongs to."""
+    """The rewritten body of a call for Gradio, and the session of the call."""
 
     body: bytes
     session: str
 
 
 def read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Call:
-    """Takes a call: of a file only its path, and nothing that was not asked for.
+    """Reads a call. Of a file it keeps only the path; unknown fields are dropped.
 
     Args:
         body: JSON.
         inputs: how many values each function takes.
-        number: of the function that the address names, None where the body names it.
+        number: of the function in the address, None if the body has it.
 
     Raises:
-        UsageError: the request is not one that the page would send.
+        UsageError: the page would not send such a request.
     """
     try:
         read = _Call.model_validate_json(body)
@@ -73,11 +73,12 @@ def read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Cal
         raise _refused(error) from None
     index = read.fn_index if number is None else number
     if index is None or index not in inputs:
-        raise UsageError("There is no such function.", "See the page's API for those that there are.")
+        raise UsageError("This function does not exist.", "See the page's API.", code="unknown-function")
     if len(read.data) != inputs[index]:
         raise UsageError(
-            f"The request has {len(read.data)} values, and this function takes {inputs[index]}.",
-            "See the page's API for what it takes.",
+            f"The request has {len(read.data)} values, but this function takes {inputs[index]}.",
+            "See the page's API.",
+            code="number-of-values",
         )
     session = read.session_hash or secrets.token_hex(8)
     written: dict[str, object] = {
@@ -92,4 +93,4 @@ def read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Cal
 def _refused(error: ValidationError) -> UsageError:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part)[:20] for part in first["loc"][:2]) or "the body"
-    return UsageError(f"The request cannot be read: {place} is not as it should be.", "See the page's API.")
+    return UsageError(f"The request cannot be read: {place} is not valid.", "See the page's API.", code="bad-request")

@@ -1,4 +1,4 @@
-"""What the page says of a model. A card is a stranger's text: everything from it is escaped here."""
+"""The description of a model on the page. Cards are untrusted, so all their texts are escaped here."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def describe(card: Card) -> str:
         ("Parity", _parity(card)),
         ("Backbone", f"{_text(card.backbone)}, weights: {_text(card.weights)}"),
         ("Trained on", _text(f"{card.dataset.name}: {card.dataset.source}".removesuffix(": "))),
-        ("Made", f"{_text(card.created)} as {_text(card.format)} by {_text(str(card.backbone_plugin))}"),
+        ("Created", f"{_text(card.created)} as {_text(card.format)} by {_text(str(card.backbone_plugin))}"),
     ]
     table = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in rows)
     notes = "".join(f"<p class='note'>{_text(note, 1000)}</p>" for note in card.dataset.notes[:3])
     return (
-        f"<h1>{_text(card.name)}</h1><p>Tells {len(card.classes):,} classes apart: {shown}{more}.</p>"
+        f"<h1>{_text(card.name)}</h1><p>An image classifier for {len(card.classes):,} classes: {shown}{more}.</p>"
         f"<details><summary>{_accuracy(card)}; {_agreement(card)}</summary><dl>{table}</dl>{notes}</details>"
     )
 
@@ -53,7 +53,7 @@ def _counted(pictures: Any) -> str:
 
 
 def _number(value: Any, form: str) -> str:
-    # Truth values are numbers to Python, and whole ones may be too large to be floats.
+    # bool is a number in Python, and an int may be too large for a float.
     known = type(value) in (int, float) and abs(value) < 2**63
     return format(value, form) if known else "unknown"
 

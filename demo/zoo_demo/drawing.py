@@ -1,8 +1,8 @@
-"""Strokes drawn on the pad become the picture that MNIST would hold of them.
+"""Turns strokes on the pad into a picture like those of MNIST.
 
-A digit of MNIST was scaled into a box of 20 pixels, its aspect ratio kept, antialiased, and placed in a field
+A digit of MNIST was scaled into a box of 20 pixels with its aspect ratio, antialiased, and placed in a field
 of 28 by 28 pixels with its centre of mass in the middle (LeCun et al., http://yann.lecun.com/exdb/mnist/).
-Strokes stay lines until that scale is known, so the pen is as wide in a small drawing as in a large one.
+Strokes stay lines until the scale is known, so the pen has the same width in small and large drawings.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from zoo_demo.limits import MAX_DRAWING_CHARACTERS, MAX_POINTS
 
 SIDE = 28
 BOX = 20
-# MNIST's strokes are 2.5 pixels wide in the mean (twice the distance from skeleton to edge, over 400 digits).
-# Antialiasing widens a pen of 2.4 to that, and the mean intensity becomes MNIST's, 0.13.
+# MNIST's strokes are 2.5 pixels wide on average (twice the distance from skeleton to edge, over 400 digits).
+# Antialiasing widens a pen of 2.4 to that width, and the mean intensity becomes MNIST's, 0.13.
 PEN = 2.4
 # MNIST's mean centre of mass, measured from the upper left corner: the middle of the fifteenth pixel.
 MIDDLE = 14.5
-# A tap trembles: what spans less than this part of the pad is not blown up to the whole box.
+# A tap is never still: a drawing smaller than this part of the pad is not enlarged to the whole box.
 SMALLEST_EXTENT = 0.05
 OVERSAMPLING = 16
-FAR = 100  # a captured pointer may leave the pad, by so many sides at most
+FAR = 100  # a captured pointer may leave the pad by at most this many sides
 
 Stroke = Sequence[tuple[float, float]]
 
@@ -40,27 +40,32 @@ def parse_strokes(text: str | None) -> Sequence[Stroke]:
             left corner.
 
     Raises:
-        DataError: nothing is drawn, or the text is something else.
+        DataError: nothing is drawn, or the text is not a drawing.
     """
     again = "Clear the pad and draw again."
     if not text or text == "[]":
-        raise DataError("Nothing is drawn yet.", "Draw on the pad with a finger, a pen or the mouse.")
+        raise _nothing_drawn()
     if len(text) > MAX_DRAWING_CHARACTERS or text.count("[") > MAX_POINTS:
-        raise DataError("The drawing has too many strokes.", again)
+        raise DataError("The drawing has too many strokes.", again, code="drawing-too-large")
     try:
         strokes = [[(float(x), float(y)) for x, y in stroke] for stroke in json.loads(text)]
     except (ValueError, TypeError, RecursionError):
-        raise DataError("The drawing cannot be read.", again) from None
+        raise DataError("The drawing cannot be read.", again, code="unreadable-drawing") from None
     strokes = [stroke for stroke in strokes if stroke]
     if not strokes:
-        raise DataError("Nothing is drawn yet.", "Draw on the pad with a finger, a pen or the mouse.")
+        raise _nothing_drawn()
     if not all(abs(x) <= FAR and abs(y) <= FAR for stroke in strokes for x, y in stroke):
-        raise DataError("The drawing cannot be read.", again)
+        raise DataError("The drawing cannot be read.", again, code="unreadable-drawing")
     return strokes
 
 
+def _nothing_drawn() -> DataError:
+    remedy = "Draw on the pad with a finger, a pen or the mouse."
+    return DataError("Nothing is drawn yet.", remedy, code="nothing-drawn")
+
+
 def digit_from_strokes(strokes: Sequence[Stroke]) -> np.ndarray:
-    """Draws strokes as MNIST holds digits: white on black, scaled, centred.
+    """Draws strokes like digits of MNIST: white on black, scaled, centred.
 
     Args:
         strokes: at least one, each of at least one point; x to the right, y down, the pad's side is 1.
@@ -95,7 +100,7 @@ def _ink(strokes: Sequence[np.ndarray], side: int) -> np.ndarray:
 
 
 def _corner(positions: np.ndarray) -> int:
-    """Where the field begins: whole pixels before the ink, its mean in the middle, none of it outside."""
+    """Where the field begins: whole pixels before the ink, with its mean in the middle and no ink outside."""
     low = int(positions.min())
     pixels = round(MIDDLE - (float(positions.mean()) + 0.5 - low) / OVERSAMPLING)
     room = SIDE - math.ceil((int(positions.max()) + 1 - low) / OVERSAMPLING)

@@ -1,7 +1,7 @@
-"""Stands before the page: which requests go on to Gradio, and what the others are told.
+"""Filters requests before Gradio: which ones pass, and the answer to the others.
 
 Gradio serves far more than this page needs (a proxy, an editor, a login, addresses that it fetches), and more with each
-version: what is not listed here is not there.
+version. Only what is listed here is served.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zoo.errors import UsageError
 from zoo.progress import Reporter
 from zoo_demo.calls import ID, Call, read_call
 from zoo_demo.hosts import Hosts
-from zoo_demo.limits import BODY_RATE, BODY_SECONDS, MAX_CALL_BYTES, MAX_STREAMS, MAX_UPLOAD_BYTES
+from zoo_demo.limits import BODY_RATE, BODY_SECONDS, GRACE_SECONDS, MAX_CALL_BYTES, MAX_STREAMS, MAX_UPLOAD_BYTES
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,8 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 API = "/gradio_api"
 FAILED = 500
 UNREAD = (408, 413)  # the rest of the request is not read
-_GRACE_SECONDS = 10.0
-_MULTIPART_BYTES = 2**16  # what surrounds the file in an upload
+_MULTIPART_BYTES = 2**16  # around the file in an upload
 _SHOWN = re.compile(
     rf"/|/config/?|(?:{API})?/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/.+"
     rf"|{API}/(?:info/?|openapi\.json|startup-events|file=.*)",
@@ -40,19 +39,19 @@ _STREAMS = re.compile(rf"{API}/(?:queue/data|upload_progress|call/{ID}/{ID})")
 _CALLS = re.compile(rf"{API}/(?:queue/join|call/(?P<name>{ID}))/?")
 _UPLOAD = re.compile(rf"{API}/upload/?")
 _CANCEL = re.compile(rf"{API}/cancel/?")
-# Gradio builds addresses of the first kind; the second is this module's own; of files, the whole is sent.
+# Gradio builds addresses from the first kind. The second is this module's own. Files are always sent whole.
 _DROPPED = re.compile(rb"x-gradio-.*|x-zoo-.*|range")
 ARRIVED = "x-zoo-arrived"  # seconds of the monotonic clock
 _QUERIES = re.compile(rf"{API}/(?:queue/data|upload|upload_progress)/?")
 
 
 class Refused(Exception):  # noqa: N818  (an answer, not an error)
-    """A request that goes no further.
+    """A request that is refused.
 
     Args:
         status: of HTTP.
-        detail: what its sender reads.
-        retry_s: after how many seconds it would be taken.
+        detail: the message to its sender.
+        retry_s: after how many seconds to retry.
     """
 
     def __init__(self, status: int, detail: str, retry_s: int | None = None) -> None:
@@ -69,10 +68,10 @@ class Guard:
 
     Args:
         app: the page with its routes.
-        hosts: the names that it answers to.
-        inputs: of the functions that may be called, how many values each takes.
-        names: the number of each that has an address of its own.
-        admit: called with a visitor's session before a picture is taken; raises `Refused` where the demo is busy.
+        hosts: the accepted host names.
+        inputs: how many values each callable function takes.
+        names: the numbers of functions with their own address.
+        admit: called with a visitor's session before a picture is accepted; raises `Refused` if the demo is busy.
     """
 
     def __init__(
@@ -108,10 +107,10 @@ class Guard:
                 await refusal(refused)(scope, receive, send)
         except ConnectionError:
             pass
-        except Exception as error:  # whatever a request led Gradio to
+        except Exception as error:  # Gradio raises errors of any class
             Reporter().warn(f"A request to {scope['path']!r:.80} failed: {type(error).__name__}.")
             if not begun:
-                broken = Refused(FAILED, "The demo could not answer this. Reload the page and try again.")
+                broken = Refused(FAILED, "The demo failed on this request. Reload the page and try again.")
                 await refusal(broken)(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, body: _Body, send: Send) -> None:
@@ -119,7 +118,7 @@ class Guard:
         path, method = scope["path"], scope["method"]
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _DROPPED.fullmatch(name)]
         if not _QUERIES.fullmatch(path):
-            scope["query_string"] = b""  # Gradio looks for stored pages in it
+            scope["query_string"] = b""  # Gradio would look for stored pages in it
         if (method == "GET" and _SHOWN.fullmatch(path)) or (method == "HEAD" and path == "/"):
             await self._app(scope, body.nothing, send)
         elif method == "GET" and _STREAMS.fullmatch(path):
@@ -134,14 +133,14 @@ class Guard:
             body.limit = MAX_UPLOAD_BYTES + _MULTIPART_BYTES
             await self._app(scope, body.receive, send)
         elif method == "POST" and _CANCEL.fullmatch(path):
-            # Gradio would take the next picture while the model still works on this one.
+            # Gradio would start the next picture while the model still works on this one.
             await JSONResponse({"success": True})(scope, body.nothing, send)
         else:
-            raise Refused(404, "There is nothing at this address. Open the page, or see its API.")
+            raise Refused(404, "This address does not exist. Open the page, or see its API.")
 
     async def _stream(self, scope: Scope, body: _Body, send: Send) -> None:
         if self._streams >= MAX_STREAMS:
-            raise Refused(503, "The demo serves as many visitors at once as it can. Try again in 5 seconds.", 5)
+            raise Refused(503, "The demo has too many visitors now. Try again in 5 seconds.", 5)
         self._streams += 1
         try:
             await self._app(scope, body.nothing, send)
@@ -152,7 +151,7 @@ class Guard:
         if name is None:
             return None
         if name not in self._names:
-            raise Refused(404, f"There is no such function. Those that there are: {', '.join(sorted(self._names))}.")
+            raise Refused(404, f"This function does not exist. The functions are: {', '.join(sorted(self._names))}.")
         return self._names[name]
 
     def _check_sender(self, headers: Mapping[str, list[str]]) -> None:
@@ -161,14 +160,14 @@ class Guard:
             if not self._hosts.answers(name.partition(",")[0].strip()):
                 raise Refused(403, _unknown_name(name))
         if len(hosts) != 1:
-            raise Refused(400, "The request does not say which host it is for.")
+            raise Refused(400, "The request does not name its host.")
         for origin in headers.get("origin", []):
             if not self._hosts.trusts(origin, hosts[0]):
                 raise Refused(403, _unknown_name(origin))
 
 
 class _Body:
-    """What arrives with a request, within a limit of bytes and seconds."""
+    """The body of a request, with a limit of bytes and seconds."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -185,7 +184,7 @@ class _Body:
         return await self._next()
 
     async def nothing(self) -> Message:
-        """Of a request that needs no body: only its end."""
+        """For a request without a body: waits for its end."""
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -207,17 +206,17 @@ class _Body:
         self._replaced = body
 
     async def _next(self) -> Message:
-        if self._complete:  # what comes now is the news that the visitor has left
+        if self._complete:  # the next message says that the visitor has left
             return await self._receive()
-        deadline = self._begun + min(BODY_SECONDS, _GRACE_SECONDS + self._size / BODY_RATE)
+        deadline = self._begun + min(BODY_SECONDS, GRACE_SECONDS + self._size / BODY_RATE)
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, deadline - asyncio.get_running_loop().time()))
         except TimeoutError:
-            raise Refused(408, "The request took too long to arrive. Try again, over a faster connection.") from None
+            raise Refused(408, "The request took too long to arrive. Try again with a faster connection.") from None
         self._complete = not message.get("more_body")
         self._size += len(message.get("body", b""))
         if self._size > self.limit:
-            raise Refused(413, f"The request has more than {self.limit / 1e6:.2g} MB. Send less.")
+            raise Refused(413, f"The request has more than {self.limit / 1e6:.2g} MB. Send less data.")
         return message
 
 
@@ -229,7 +228,7 @@ def _read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Ca
 
 
 def _rewrite(scope: Scope, body: _Body, text: bytes) -> None:
-    """Gives a request another body, and the time at which it came."""
+    """Gives a request another body, and its time of arrival."""
     body.replace(text)
     changed = {b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"}
     kept = [(name, value) for name, value in scope["headers"] if name not in changed]
@@ -247,12 +246,13 @@ def _headers(scope: Scope) -> dict[str, list[str]]:
 def _unknown_name(name: str) -> str:
     shown = "".join(character if character.isascii() and character.isprintable() else "?" for character in name)[:100]
     return (
-        f"The demo does not answer to '{shown}'. If that is its own address, start it with --allow-host and that name."
+        f"The demo does not accept the name '{shown}'. "
+        "If it is the demo's own address, start it with --allow-host and that name."
     )
 
 
 def refusal(refused: Refused) -> Response:
-    """An answer as JSON, under the names that the page and Gradio's clients look for."""
+    """An answer as JSON, with the keys that the page and Gradio's clients read."""
     headers = {"X-Content-Type-Options": "nosniff"}
     if refused.retry_s is not None:
         headers["Retry-After"] = str(refused.retry_s)

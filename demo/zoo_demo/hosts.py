@@ -1,8 +1,8 @@
-"""Under which names the page answers.
+"""Checks the host names of requests.
 
-A web page that its visitor opened elsewhere may have the name of its own server resolved to this machine's address (DNS
-rebinding, https://en.wikipedia.org/wiki/DNS_rebinding): the browser then lets it read everything here. Such a request
-carries the foreign name in `Host`. An address of digits cannot be resolved anew.
+A foreign web page can make the name of its own server resolve to this machine's address (DNS rebinding,
+https://en.wikipedia.org/wiki/DNS_rebinding). Then the browser lets that page read everything here. Such a request has
+the foreign name in `Host`. Numeric addresses are safe, because nobody can make them resolve to something else.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ _PATTERN = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def is_loopback(name: str) -> bool:
-    """Whether only this machine itself reaches a host name or address."""
+    """Whether only this machine can reach a host name or address."""
     address = _address(name)
     return address.is_loopback if address else name.lower().rstrip(".") == "localhost"
 
 
 def is_pattern(text: str) -> bool:
-    """Whether `--allow-host` takes it: a name, an address, `*.name` for all below one, or `*` for all."""
+    """Whether `--allow-host` takes it: a name, an address, `*.name` for all its subdomains, or `*` for all."""
     return _address(text) is not None or _PATTERN.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The names that a server answers to.
+    """The host names that a server accepts.
 
     Args:
         bound: the name or address that it listens on.
-        extra: `--allow-host`: patterns as `is_pattern` takes them.
+        extra: patterns of `--allow-host`, see `is_pattern`.
     """
 
     bound: str
@@ -51,7 +51,7 @@ class Hosts:
         return not is_loopback(self.bound) and (_address(name) is not None or name in self._own())
 
     def trusts(self, origin: str, netloc: str) -> bool:
-        """Whether a page of an `Origin` (`https://name:port`) may send requests to `netloc`, a name of its own."""
+        """Whether a page of an `Origin` (`https://name:port`) may send requests to `netloc`."""
         try:
             sender = urlsplit(origin).netloc.lower()
         except ValueError:
@@ -60,7 +60,7 @@ class Hosts:
         return name is not None and (sender == netloc.lower() or self.is_extra(name))
 
     def is_extra(self, name: str) -> bool:
-        """Whether `--allow-host` names it."""
+        """Whether a pattern of `--allow-host` matches a name."""
         patterns = [pattern.lower() for pattern in self.extra]
         return any(
             pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:])) for pattern in patterns
@@ -72,7 +72,7 @@ class Hosts:
 
 
 def host_name(netloc: str) -> str | None:
-    """The name in `name`, `name:port` or `[address]:port`, in lower case; None where there is none."""
+    """The name in `name`, `name:port` or `[address]:port`, in lower case; None if there is none."""
     found = _NETLOC.fullmatch(netloc)
     return (found["address"] or found["name"]).lower().rstrip(".") if found else None
 

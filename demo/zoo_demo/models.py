@@ -1,4 +1,4 @@
-"""Which artifacts the demo shows."""
+"""The artifacts that the demo shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo_demo.service import Answer, Kind, Service
 
 
 class Answering(Protocol):
-    """What `zoo_demo.service.Service` does for a page."""
+    """The part of `zoo_demo.service.Service` that the page uses."""
 
     @property
     def expected_seconds(self) -> float: ...
@@ -30,7 +30,7 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded artifact and the name that tells it from the others on the page."""
+    """A loaded artifact and its unique name on the page."""
 
     title: str
     card: Card
@@ -38,23 +38,24 @@ class Model:
 
 
 def newest_artifact(runs: Path = RUNS) -> Path:
-    """The artifact of the newest run that has one. Raises `UsageError` where none has.
+    """The artifact of the newest run that has one. Raises `UsageError` if none has.
 
-    The ONNX file is preferred where there are several: it starts without torch.
+    Of several files, it takes the ONNX file, which starts without torch.
     """
     for run in list_runs(runs):
         found = [path for path in (run.path / "export").glob("model.*") if _is_artifact(path)]
         if found:
             return max(found, key=lambda path: (path.suffix == ".onnx", path.stat().st_mtime))
     raise UsageError(
-        f"There is no exported model under {runs}/.",
-        "Make one with `zoo export --onnx`, or name a file: zoo demo model.onnx",
+        f"Folder '{runs}' has no exported model.",
+        "Make one with `zoo export --onnx`, or give a file: zoo demo model.onnx",
+        code="no-exported-model",
     )
 
 
 @contextmanager
 def loaded(paths: Sequence[Path], device: str = "cpu", time_limit: float = PICTURE_SECONDS) -> Iterator[list[Model]]:
-    """Loads artifacts, each in a process of its own that ends with the block.
+    """Loads artifacts, each in its own process, which ends with the context.
 
     Args:
         time_limit: seconds for one picture.

@@ -1,4 +1,4 @@
-// Strokes are kept as points, fractions of the pad's side: the server draws them as the dataset would.
+// Strokes are kept as points, in fractions of the pad's side. The server draws them like the pictures of the dataset.
 const canvas = element.querySelector("canvas");
 const undo = element.querySelector("[data-do=undo]");
 const clear = element.querySelector("[data-do=clear]");

@@ -23,23 +23,25 @@ def demo(
         list[Path] | None,
         typer.Argument(
             metavar="ARTIFACT",
-            help="Files that `zoo export` wrote. Several make a menu; none, the newest run's.",
+            help="Files from `zoo export`; several give a menu. Default: the file of the newest run.",
             show_default=False,
         ),
     ] = None,
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on. 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, show_default=False, help="By default 7860, or the next free one."),
+        typer.Option(
+            min=1, max=65535, show_default=False, help="Port to listen on. Default: 7860, or the next free port."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="Another name that the page answers to: of a proxy, a notebook server or a tunnel. "
-            "*.example.org means all below it. Give the option once per name.",
+            help="Another host name of the page, for example of a proxy or a tunnel. *.example.org means all its "
+            "subdomains. Repeat the option for more names.",
         ),
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for one picture.")] = PICTURE_SECONDS,
@@ -58,16 +60,17 @@ def demo(
     for name in names:
         if not is_pattern(name):
             raise UsageError(
-                f"'{name}' is not a name that a page can have.",
+                f"'{name}' is not a host name.",
                 "Give a name or an address without http:// and port, for example --allow-host demo.example.org",
+                code="host-name",
             )
     reporter, paths = Reporter(), artifacts or [newest_artifact()]
     if not artifacts:
         reporter.say(f"Showing {paths[0]}, the newest exported model.")
-    free_port(host, port)  # before models are loaded in vain
+    free_port(host, port)  # before the models load
     with loaded(paths, device, time_limit) as models, running(models, host, port, allowed_hosts=names) as url:
         if not is_loopback(host):
-            reporter.warn("Everybody who can reach this machine over the network can use the demo.")
+            reporter.warn("Everyone who can reach this machine over the network can use the demo.")
         typer.echo(f"The demo is at {url} (Ctrl-C ends it).")
         wait_for_interrupt()
     reporter.say("The demo has ended.")

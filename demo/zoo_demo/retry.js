@@ -1,4 +1,4 @@
-// A demo that is busy says when to come back: the page does, so that its visitor need not.
+// A busy demo says when to retry. The page retries by itself.
 (() => {
   const send = window.fetch;
   const paths = /\/gradio_api\/(queue\/join|upload)(\?|$)/;

@@ -1,7 +1,7 @@
-"""Uploads: taken and shown again by routes of the page's own, in place of Gradio's.
+"""Routes that accept uploads and show them again, in place of Gradio's routes.
 
-Gradio's have no limit of all files together, leave behind what an interrupted upload had written, name a folder by its
-content (which tells whether somebody uploaded a known picture), and fetch addresses.
+Gradio's routes do not limit the total size of all files. They leave parts of interrupted uploads, and they fetch
+addresses. They name folders by content, which reveals whether somebody uploaded a known picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoo_demo.uploads import FullError, Uploads, too_large
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-# What a browser shows and does not run; anything else is a file to save.
+# Types that a browser shows without running anything; other files are downloads.
 _SHOWN = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -38,14 +38,14 @@ _SHOWN = {
 }
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 _MAX_HEADER_BYTES = 4096
-_PROGRESS_SECONDS = 0.1  # between two looks at an upload
-_UNKNOWN_TURNS = 30  # looks for one that may still begin
+_PROGRESS_SECONDS = 0.1  # between two checks of an upload
+_UNKNOWN_TURNS = 30  # checks for an upload that may still begin
 _Arrived = dict[str, tuple[str, int]]  # of each upload that a page watches: its name, and the bytes so far
-BUSY = "The demo takes as many uploads at once as it can. Try again in a few seconds."
+BUSY = "The demo has too many uploads now. Try again in a few seconds."
 
 
 def add_routes(app: FastAPI, uploads: Uploads) -> None:
-    """Gives an application the routes for uploads, under the addresses that Gradio's page and clients use."""
+    """Adds the routes for uploads, at the addresses that Gradio's page and clients use."""
     arrived: _Arrived = {}
     uploading = asyncio.Semaphore(MAX_UPLOADING)
 
@@ -95,7 +95,8 @@ async def _received(request: Request, uploads: Uploads, upload_id: str, arrived:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise UsageError("An upload is a form with one file.", "Send it as multipart/form-data, in a field `files`.")
+        remedy = "Send it as multipart/form-data, in a field `files`."
+        raise UsageError("An upload must be a form with one file.", remedy, code="upload-without-form")
     sink = _Sink(uploads)
     try:
         parser = MultipartParser(boundary, sink.callbacks())
@@ -107,14 +108,14 @@ async def _received(request: Request, uploads: Uploads, upload_id: str, arrived:
         return sink.finished()
     except FormParserError:
         sink.discard()
-        raise UsageError("The form is damaged.", "Send the file again.") from None
+        raise _damaged() from None
     except BaseException:
         sink.discard()
         raise
 
 
 class _Sink:
-    """Writes the file of a form to its place while the form is read."""
+    """Writes the file of a form to disk while the form arrives."""
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
@@ -141,7 +142,8 @@ class _Sink:
 
     def finished(self) -> Path:
         if not self._whole or self._path is None:
-            raise UsageError("There is no file in the form, or not all of it.", "Send it again, in a field `files`.")
+            cause = "The form has no file, or the file is incomplete."
+            raise UsageError(cause, "Send it again, in a field `files`.", code="form-without-file")
         return self._path
 
     def discard(self) -> None:
@@ -166,9 +168,9 @@ class _Sink:
     def _begin(self) -> None:
         _, options = parse_options_header(self._disposition)
         if b"filename" not in options:
-            return  # a field beside the file is passed over
+            return  # ignore other fields
         if self._path:
-            raise UsageError("There are several files in the form.", "Send one at a time.")
+            raise UsageError("The form has several files.", "Send one at a time.", code="form-with-files")
         self.name = options[b"filename"].decode("utf-8", "replace")
         self._path = self._uploads.new(self.name)
         self._file = self._path.open("xb")
@@ -193,12 +195,16 @@ class _Sink:
 
     def _bounded(self, text: bytes) -> bytes:
         if len(text) > _MAX_HEADER_BYTES:
-            raise UsageError("The form is damaged.", "Send the file again.")
+            raise _damaged()
         return text
 
 
+def _damaged() -> UsageError:
+    return UsageError("The form is damaged.", "Send the file again.", code="damaged-form")
+
+
 async def _progress(arrived: _Arrived, upload_id: str) -> AsyncIterator[str]:
-    """What Gradio's page shows while it uploads: the bytes that came since the last line."""
+    """The progress that Gradio's page shows: the bytes that arrived since the last line."""
     seen = 0
     begun = False
     for turn in range(int(BODY_SECONDS / _PROGRESS_SECONDS)):

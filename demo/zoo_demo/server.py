@@ -1,4 +1,4 @@
-"""The web server: one address, no requests to the outside, nothing left behind."""
+"""The web server: one address, no requests to other servers, no files left behind."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ PORTS = 100
 
 
 def free_port(host: str, port: int | None) -> int:
-    """`port`, or where it is None the first free one from 7860. Raises `UsageError`."""
+    """`port` if it is free, or if it is None, the first free port from 7860. Raises `UsageError`."""
     candidates = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
     for candidate in candidates:
         if _is_free(host, candidate):
             return candidate
     if port is None:
         raise UsageError(
-            f"The ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are in use.", "Name another one with --port."
+            f"Ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are in use.",
+            "Choose another one with --port.",
+            code="port-in-use",
         )
-    raise UsageError(f"Port {port} is in use.", "Name another one with --port, or leave it out.")
+    raise UsageError(f"Port {port} is in use.", "Choose another --port, or leave it out.", code="port-in-use")
 
 
 @contextmanager
 def running(
     models: Sequence[Model], host: str, port: int | None = None, *, allowed_hosts: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Serves the page until the block ends; uploads live in a folder that goes then.
+    """Serves the page until the context ends. The folder of uploads is removed then.
 
     Args:
         port: None for the first free one from 7860.
-        allowed_hosts: further names that the page answers to, as `zoo_demo.hosts.Hosts` takes them.
+        allowed_hosts: more host names of the page; see `zoo_demo.hosts.Hosts`.
 
     Yields:
         The page's address.
@@ -58,7 +60,7 @@ def running(
             from zoo_demo import site
         except ImportError:
             raise MissingExtraError("The browser demo", "demo") from None
-        # Late: Gradio takes seconds to import, in which another server may take a port that was free.
+        # Late: Gradio takes seconds to import, and another server may take the port meanwhile.
         port = free_port(host, port)
         uploads = Uploads(Path(folder))
         with site.serving(models, uploads, Hosts(host, tuple(allowed_hosts)), port):
@@ -67,7 +69,7 @@ def running(
 
 
 def wait_for_interrupt() -> None:
-    """Returns at Ctrl-C, or when the process is told to end."""
+    """Returns at Ctrl-C, or when the process gets SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Event().wait()
@@ -86,6 +88,8 @@ def _is_free(host: str, port: int) -> bool:
         if error.errno == errno.EADDRINUSE:
             return False
         raise UsageError(
-            f"The demo cannot listen on {host}, port {port}: {reason_of(error)}.", "Name another --host."
+            f"The demo cannot listen on {host}, port {port}: {reason_of(error)}.",
+            "Choose another --host.",
+            code="host-unavailable",
         ) from None
     return True

@@ -1,4 +1,4 @@
-"""A model that answers from a process of its own, within limits of time."""
+"""A model in its own process, with time limits."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from zoo.processes.children import Child
 from zoo.processes.messages import exactly, receive, send
 
 Kind = Literal["file", "strokes"]
-LOADING, FIRST = 10, 2  # times the limit of a picture
-GROWTH = 1.15  # of its process's memory that a model may keep
+LOADING, FIRST = 10, 2  # limits for these, in time limits of a picture
+GROWTH = 1.15  # memory that a model may keep, relative to its new process
 QUIET_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model says of one picture.
+    """A model's answer to one picture.
 
     Attributes:
         top: the most probable classes with their probabilities, best first.
         width, height: of the picture, in pixels.
-        side: of what the model sees of it.
-        view: that, as a PNG or JPEG file.
+        side: of the square that the model sees, in pixels.
+        view: that square, as a PNG or JPEG file.
     """
 
     top: list[tuple[str, float]]
@@ -40,13 +40,13 @@ class Answer:
 
 
 class Service:
-    """One artifact in a process; several threads may ask it, one after the other.
+    """One artifact in a process. Several threads may call it; they wait for each other.
 
     Args:
-        time_limit: seconds for one picture; loading the model, and its first answer, may take longer.
+        time_limit: seconds for one picture. Loading the model and its first answer may take longer.
 
     Raises:
-        ArtifactError: it cannot be loaded, or does not answer in time.
+        ArtifactError: the artifact cannot be loaded, or does not answer in time.
     """
 
     def __init__(self, path: Path, device: str, time_limit: float) -> None:
@@ -55,14 +55,14 @@ class Service:
         self._child: Child | None = None
         self._resident = 0  # bytes of the process when it was new
         self._renewal: threading.Timer | None = None
-        self._seconds = 0.1  # what a picture takes, a running mean
+        self._seconds = 0.1  # for a picture, a running mean
         self._begun: float | None = None
         with self._lock:
             self._started()
 
     @property
     def expected_seconds(self) -> float:
-        """What a picture takes: as those before it, and at least as long as the one that is being answered already."""
+        """The expected time of a picture: the running mean, or the time of the current picture if that is longer."""
         begun = self._begun
         return self._seconds if begun is None else max(self._seconds, time.monotonic() - begun)
 
@@ -73,15 +73,15 @@ class Service:
             kind: whether `body` is a picture's file or a drawing's strokes as JSON.
 
         Raises:
-            DataError: it is no picture, or takes too long.
-            ArtifactError: the model failed.
+            DataError: the picture cannot be read.
+            ArtifactError: the model failed or took too long.
         """
         with self._lock:
             child = self._child or self._started()
             self._begun = time.monotonic()
             try:
                 with self._within(child, self._limit):
-                    with suppress(OSError):  # it has ended, and the answer says so
+                    with suppress(OSError):  # it has ended; the answer tells
                         send(child.stdin, {"kind": kind, "bytes": len(body)}, body)
                     found = receive(child.stdout)
                     view = exactly(child.stdout, found.get("bytes", 0))
@@ -102,7 +102,7 @@ class Service:
         self._end()
 
     def _renew_later(self) -> None:
-        """Takes a new process where this one keeps memory, once no picture has come for a while."""
+        """Starts a new process, because this one keeps memory, when no picture has come for a while."""
         if self._renewal:
             self._renewal.cancel()
         self._renewal = threading.Timer(QUIET_SECONDS, self._renew)
@@ -113,7 +113,7 @@ class Service:
         with self._lock:
             if self._child:
                 self._end()
-                with suppress(ArtifactError):  # the next picture tries again, and says why
+                with suppress(ArtifactError):  # the next picture tries again and gets the error
                     self._started()
 
     def _end(self) -> None:
@@ -135,7 +135,7 @@ class Service:
 
     @contextmanager
     def _within(self, child: Child, seconds: float) -> Iterator[None]:
-        """Ends the process where it takes longer, and says so, or that it ended by itself."""
+        """Ends the process at the time limit. Raises `ArtifactError` then, or if the process ended by itself."""
         try:
             with child.within(seconds):
                 yield
@@ -144,8 +144,11 @@ class Service:
             if child.late:
                 raise ArtifactError(
                     f"The model gave no answer within {seconds:g} seconds.",
-                    "Try a smaller picture; who runs the demo can allow more with --time-limit.",
+                    "Try a smaller picture. The operator can allow more time with --time-limit.",
+                    code="model-late",
                 ) from None
             raise ArtifactError(
-                "The model's process ended before its answer.", "Try another picture, or check the file: zoo verify"
+                "The model's process ended before its answer.",
+                "Try another picture, or check the file with zoo verify.",
+                code="model-ended",
             ) from None

@@ -1,8 +1,8 @@
-"""What Gradio keeps for its visitors until they come for it, in bounds.
+"""Limits what Gradio keeps for its visitors until they fetch it.
 
-Gradio keeps answers that nobody fetches, and forgets visitors who wait once two thousand others have come: then its
-queue stops for good. Here nobody who waits is forgotten, and who does not come is. All of it runs in the event loop of
-the server, whose code nothing here interrupts.
+Gradio keeps answers that nobody fetches. After two thousand more visitors it forgets those who still wait, and then its
+queue stops for ever. Here, visitors who wait are never forgotten, and visitors who do not return are. All of this runs
+in the event loop of the server, so nothing interrupts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Sessions:
     """The visitors of a queue.
 
     Args:
-        queue: Gradio's, of a page that is not served yet.
+        queue: Gradio's queue of a page that is not served yet.
     """
 
     def __init__(self, queue: Any) -> None:
@@ -36,11 +36,11 @@ class Sessions:
         queue.send_message = send_if_known
 
     def count(self, session: str) -> int:
-        """How many pictures and answers of one visitor wait."""
+        """How many pictures and answers of a visitor are waiting."""
         return len(self._queue.pending_event_ids_session.get(session, ()))
 
     def make_room(self) -> bool:
-        """Forgets the oldest answers that nobody fetched, until there is room for another; whether there is."""
+        """Forgets the oldest answers that nobody fetched until there is room for one more. Returns whether there is."""
         now = time.monotonic()
         if now - self._swept > SWEEP_SECONDS:
             self._sweep(now)
@@ -63,7 +63,7 @@ class Sessions:
             self._forget(session)
 
     def _busy(self) -> set[str]:
-        """The visitors for whom something waits or runs."""
+        """The visitors with a waiting or running picture."""
         return {event.session_hash for event in self._queue.event_ids_to_events.values()}
 
     def _forget(self, session: str) -> None:

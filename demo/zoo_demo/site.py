@@ -42,7 +42,7 @@ HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8
 
 @contextmanager
 def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) -> Iterator[None]:
-    """Serves the page at `hosts.bound` until the block ends. Raises `ZooError` where the server does not start."""
+    """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
     _one_line_each()
     page = app.build(models, uploads)
     config = uvicorn.Config(
@@ -65,7 +65,8 @@ def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) 
     deadline = time.monotonic() + START_SECONDS
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
-            raise ZooError(f"The server cannot start at {hosts.bound}, port {port}.", "Name another --host or --port.")
+            cause = f"The server cannot start at {hosts.bound}, port {port}."
+            raise ZooError(cause, "Choose another --host or --port.", code="server-not-started")
         time.sleep(0.01)
     sweeper = _Sweeper(uploads)
     sweeper.start()
@@ -119,7 +120,7 @@ def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hos
 
 
 class _ImpatientProtocol(H11Protocol):
-    """Closes connections that send no request, or only the beginning of one."""
+    """Closes connections that send no request or only a part of one."""
 
     _seen: object = None
 
@@ -130,7 +131,7 @@ class _ImpatientProtocol(H11Protocol):
     def _look(self) -> None:
         if self.transport.is_closing():
             return
-        # After an answer uvicorn sets a timer, and takes it back at the first byte of the next request.
+        # After an answer, uvicorn sets a timer. It cancels the timer at the first byte of the next request.
         cycle: RequestResponseCycle | None = self.cycle
         unfinished = cycle is None or (cycle.response_complete and self.timeout_keep_alive_task is None)
         if cycle is self._seen and unfinished:
@@ -166,7 +167,7 @@ class _OneLine(logging.Formatter):
 
 
 def _one_line_each() -> None:
-    """What libraries log while strangers send them anything goes to the terminal as lines, without tracebacks."""
+    """Libraries log untrusted requests as single lines in the terminal, without tracebacks."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine())
     handler.setLevel(logging.ERROR)

@@ -17,11 +17,13 @@ from zoo.errors import DataError, ZooError
 from zoo_demo import limits
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
-_SMALLEST = 2**16  # what a file is counted as at least: a disk has a limited number of them, too
+_SMALLEST = 2**16  # smaller files count as this: the number of files on a disk is limited, too
 
 
 class FullError(ZooError):
-    """There is no room for another upload now."""
+    """The demo has no room for another upload now."""
+
+    code = "uploads-full"
 
 
 @dataclass(slots=True)
@@ -35,8 +37,8 @@ class Uploads:
     """A folder of uploads with a quota; several threads may use one.
 
     Args:
-        folder: an existing folder that is used for nothing else.
-        quota: bytes of all uploads together, those that are still arriving included.
+        folder: an existing folder for uploads only.
+        quota: bytes of all uploads together, also of those that are still arriving.
     """
 
     def __init__(self, folder: Path, quota: int = limits.MAX_STORED_BYTES) -> None:
@@ -44,11 +46,11 @@ class Uploads:
         self.quota = quota
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
-        # Nothing but what `new` returned: no link, no relative part, no other folder is even looked at.
+        # Only paths from `new`: links, relative parts and other folders are never opened.
         self._ours = re.compile(re.escape(f"{self.folder}{os.sep}") + r"([0-9a-f]{32})" + re.escape(os.sep) + r"[\w.]+")
 
     def new(self, name: str) -> Path:
-        """Where to write the next upload; of the visitor's name for it only the suffix counts. Raises `FullError`."""
+        """The path for the next upload. Of the visitor's file name it keeps only the suffix. Raises `FullError`."""
         token = secrets.token_hex(16)
         entry = _Entry(self.folder / token, time.monotonic())
         with self._lock:
@@ -59,11 +61,11 @@ class Uploads:
         return entry.folder / f"picture{suffix[0] if suffix else ''}"
 
     def grown(self, path: Path, num_bytes: int) -> None:
-        """Counts an upload that has so many bytes now. Raises `FullError`, also where it made room for others."""
+        """Counts the bytes of an upload so far. Raises `FullError`, also if the upload was removed to make room."""
         with self._lock:
             entry = self._entries.get(path.parent.name)
             if entry is None:
-                raise FullError("The upload took too long.", "Try again.")
+                raise FullError("The upload took too long.", "Try again.", code="upload-late")
             more = max(num_bytes, _SMALLEST) - entry.num_bytes
             self._make_room(more)
             entry.num_bytes += more
@@ -74,28 +76,25 @@ class Uploads:
             self._remove(path.parent.name)
 
     def sweep(self) -> None:
-        """Removes what is older than `limits.KEEP_SECONDS`."""
+        """Removes uploads older than `limits.KEEP_SECONDS`."""
         with self._lock:
             self._remove_older(limits.KEEP_SECONDS)
 
     def find(self, path: object) -> Path:
-        """The upload that a request names. Raises `DataError`, in the same words whatever else the path leads to."""
+        """The upload that a request names. Raises the same `DataError` for all other paths, existing or not."""
         found = self._ours.fullmatch(path) if isinstance(path, str) and len(path) < 4096 else None  # noqa: PLR2004
         if found and found[1] in self._entries:
             own = Path(found[0])
             with suppress(OSError):
-                # lstat: a link inside the folder is none of ours, whoever made it.
+                # lstat: a link inside the folder is never an upload.
                 if stat.S_ISREG(own.lstat().st_mode) and own.parent.resolve() == own.parent:
                     return own
-        raise DataError(
-            f"This picture is not among the uploads, where it stays for {limits.KEEP_SECONDS // 60} minutes at most.",
-            "Upload it again.",
-        )
+        raise _not_ours()
 
     def read(self, path: object) -> bytes:
         """The bytes of an upload. Raises `DataError`."""
         own = self.find(path)
-        # A link or a pipe that took its place since would be followed, or waited for.
+        # If a link or a pipe replaced the file, opening it would follow the link or wait.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             with os.fdopen(os.open(own, flags), "rb") as file:
@@ -109,7 +108,7 @@ class Uploads:
     def _make_room(self, num_bytes: int) -> None:
         while sum(entry.num_bytes for entry in self._entries.values()) + num_bytes > self.quota:
             if not self._remove_older(limits.SPARED_SECONDS, most=1):
-                raise FullError("The demo holds as many uploads as it may.", "Try again in a minute.")
+                raise FullError("The demo has no room for more uploads now.", "Try again in a minute.")
 
     def _remove_older(self, seconds: float, most: int | None = None) -> int:
         now = time.monotonic()
@@ -126,13 +125,16 @@ class Uploads:
 
 def _not_ours() -> DataError:
     return DataError(
-        f"This picture is not among the uploads, where it stays for {limits.KEEP_SECONDS // 60} minutes at most.",
+        f"This picture is not among the uploads. They are kept for {limits.KEEP_SECONDS // 60} minutes.",
         "Upload it again.",
+        code="missing-upload",
     )
 
 
 def too_large() -> DataError:
-    """What a file of more than `limits.MAX_UPLOAD_BYTES` is told."""
+    """The error for a file of more than `limits.MAX_UPLOAD_BYTES`."""
     return DataError(
-        f"The file has more than {limits.MAX_UPLOAD_BYTES // 10**6} MB.", "Send a smaller one, for instance a JPEG."
+        f"The file has more than {limits.MAX_UPLOAD_BYTES // 10**6} MB.",
+        "Send a smaller one, for example a JPEG.",
+        code="upload-too-large",
     )

@@ -1,7 +1,7 @@
-"""One model in a process of its own: what strangers send is decoded and answered here, where it can be ended.
+"""One model in its own process: untrusted pictures are decoded and classified here, where the process can be ended.
 
-`python -m zoo_demo.worker ARTIFACT DEVICE` says when it is ready, and then answers one message after the other, as
-`zoo.parity.process` writes them: a picture's file or a drawing's strokes in, what the model says, and what it saw, out.
+`python -m zoo_demo.worker ARTIFACT DEVICE` says when it is ready. Then it answers messages one by one, in the format of
+`zoo.parity.process`: a picture file or the strokes of a drawing in, the model's answer and its view out.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from zoo_demo.view import model_view
 TOP_CLASSES = 5
 SHOWN_SIDE = 224
 PIXELATED_BELOW = 112
-WEIGHTS = 8  # times the size of its file that a model may take: runtimes copy, pack and fold weights
+WEIGHTS = 8  # memory for a model, in sizes of its file: runtimes copy, pack and fold weights
 
 
 def answer(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any], bytes]:
-    """What the model says of one picture, and what it saw, as a file. Raises `ZooError`."""
+    """The model's answer to one picture, and its view as a file. Raises `ZooError`."""
     if kind == "strokes":
         picture = digit_from_strokes(parse_strokes(body.decode()))
     else:
@@ -48,7 +48,7 @@ def answer(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any]
 
 
 def _file_of(view: np.ndarray) -> bytes:
-    """A picture, uint8 `[S, S, 3]`, no larger than the page shows it: a PNG where every pixel counts, else a JPEG."""
+    """A picture, uint8 `[S, S, 3]`, in the size that the page shows: a small one as PNG, others as JPEG."""
     image = Image.fromarray(view)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     file = BytesIO()
@@ -72,7 +72,7 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
             said, view = answer(predictor, head["kind"], body)
         except ZooError as error:
             said, view = {"error": [error.cause, error.remedy]}, b""
-        except Exception as error:  # what nobody thought of ends this answer, and not the demo
+        except Exception as error:  # an unexpected error ends this answer, not the demo
             said, view = {"error": [f"The model failed: {type(error).__name__}.", "Try another picture."]}, b""
         send(answers, said | {"bytes": len(view), "resident_bytes": resident_bytes()}, view)
 
@@ -80,7 +80,7 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
 def _main() -> None:
     guard()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a runtime prints must not get between the answers
+    os.dup2(2, 1)  # what a runtime prints must not mix with the answers
     path, device = Path(sys.argv[1]), sys.argv[2]
     try:
         if device == "cpu":  # CUDA maps all of the GPU's memory

@@ -145,7 +145,7 @@ def test_the_page_asks_again_where_the_demo_is_busy(visit, blue):
         assert len(turned_away) == 2
 
 
-def test_a_file_that_is_no_picture_gets_a_sentence(visit, tmp_path):
+def test_a_file_that_is_not_a_picture_gets_a_sentence(visit, tmp_path):
     (tmp_path / "x.png").write_text("<img src=x onerror=alert(4)>")
     # The browser itself notes that it cannot show the preview; nothing else may go wrong.
     with visit() as page:
@@ -193,7 +193,7 @@ def test_a_finger_draws_and_does_not_scroll(visit):
         assert page.evaluate("window.scrollY") == 0
 
 
-def test_the_menu_changes_the_model_and_a_strangers_names_stay_text(visit, blue):
+def test_the_menu_changes_the_model_and_untrusted_names_stay_text(visit, blue):
     with visit() as page:
         page.get_by_role("tab", name="Upload").click()
         page.set_input_files("input[type=file]", blue)
