@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from copy import deepcopy
 from dataclasses import dataclass
@@ -119,6 +120,12 @@ def classify(classifier, split):
     stream = classifier_stream(classifier, torch.device("cpu"))
     logits, kept, _ = answers(stream, split, len(classifier.classes), lambda _: None)
     return logits, split.labels[kept]
+
+
+def validation_losses(run):
+    """Of every epoch."""
+    table = csv.DictReader((run.path / "metrics.csv").read_text(encoding="utf-8").splitlines())
+    return [float(row["val_loss"]) for row in table]
 
 
 def interrupt_after(monkeypatch, epoch):

@@ -51,7 +51,9 @@ class TrainState:
 
     def __init__(self, options: LearningOptions, phase: Phase, batches: int) -> None:
         self.options, self.phase = options, phase
-        self.optimizer = make_optimizer(options.optimizer, phase.groups)
+        # Clipping needs the gradients without the scale of fp16, before the optimiser steps.
+        scaled = getattr(phase.fabric.strategy.precision, "scaler", None) is not None
+        self.optimizer = make_optimizer(options.optimizer, phase.groups, fused=not (options.clip_norm and scaled))
         steps = -(-batches // options.accumulate)
         self.schedule = LRSchedule(options.schedule, self.optimizer, phase.epochs, steps)
         self.average = make_average(phase.model, options.ema)
@@ -127,7 +129,6 @@ class TrainState:
             "schedule": self.schedule.state_dict(),
             "average": self.average.module.state_dict() if self.average else None,
             "averaged": self.average.n_averaged if self.average else None,
-            "precision": self.phase.fabric.strategy.precision.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -138,8 +139,6 @@ class TrainState:
         if self.average:
             load_state(self.average.module, state["average"])
             self.average.n_averaged.copy_(state["averaged"])
-        if state["precision"]:  # of a scaler, which another precision has not
-            self.phase.fabric.strategy.precision.load_state_dict(state["precision"])
 
 
 def make_average(model: nn.Module, decay: float | None) -> AveragedModel | None:

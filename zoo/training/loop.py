@@ -132,6 +132,8 @@ class Trainer:
         self.progress = resumed["progress"]
         self.history.restore(resumed["rows"], Best(**resumed["best"]))
         self._restore_rngs(resumed)
+        if resumed.get("precision"):  # the scaler of fp16; other precisions have none
+            self.phase_maker.fabric.strategy.precision.load_state_dict(resumed["precision"])
         done, best = len(self.history.rows), self.history.best.epoch
         batches = f" and {self.progress.batch} batches" if self.progress.batch else ""
         self.reporter.say(f"Continues after {done} epochs{batches}. The best epoch so far is {best}.")
@@ -384,6 +386,8 @@ class Trainer:
             "augment_rng": self.augment_rng.get_state(),
             "random": checkpoint.random_states(self.world),
             "spent": self.budget.spent,
+            # The scale of fp16 is handed from phase to phase.
+            "precision": self.phase_maker.fabric.strategy.precision.state_dict(),
         }
         if phase and train_state:
             state |= {"phase": phase.name, "train_state": train_state.state_dict(), "phase_best": best}

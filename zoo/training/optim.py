@@ -32,8 +32,13 @@ class OptimizerOptions:
         return self.name != "sgd" or self.momentum > 0
 
 
-def make_optimizer(chosen: OptimizerOptions, groups: Sequence[Group]) -> torch.optim.Optimizer:
-    """Takes groups of parameters with their peak learning rates."""
+def make_optimizer(chosen: OptimizerOptions, groups: Sequence[Group], *, fused: bool = True) -> torch.optim.Optimizer:
+    """The optimiser of some parameters.
+
+    Args:
+        groups: parameters with their peak learning rates.
+        fused: whether a step is one kernel, which also takes the scale of fp16 out of the gradients.
+    """
     options = []
     for parameters, learning_rate in groups:
         for decays in (True, False):
@@ -43,6 +48,6 @@ def make_optimizer(chosen: OptimizerOptions, groups: Sequence[Group]) -> torch.o
                 options.append({"params": own, "lr": learning_rate, "weight_decay": decay})
     if chosen.name == "sgd":
         nesterov = chosen.nesterov and chosen.momentum > 0
-        return torch.optim.SGD(options, momentum=chosen.momentum, nesterov=nesterov, fused=True)
+        return torch.optim.SGD(options, momentum=chosen.momentum, nesterov=nesterov, fused=fused)
     kind = torch.optim.AdamW if chosen.name == "adamw" else torch.optim.Adam
-    return kind(options, fused=True)
+    return kind(options, fused=fused)
