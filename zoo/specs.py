@@ -133,7 +133,7 @@ class DatasetRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSpec:
-    """Named, labelled pictures.
+    """A dataset by name.
 
     Attributes:
         load: takes a `DatasetRequest`, returns a `zoo.data.Dataset`. Raises `DataError`.
@@ -258,7 +258,7 @@ def meets_all(_: WriteOptions) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec:
-    """An artifact format.
+    """A format of exported files.
 
     Attributes:
         suffix: of its files, with the dot. It tells the format of a file.

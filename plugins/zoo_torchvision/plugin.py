@@ -1,4 +1,4 @@
-"""The built-in backbones and datasets: torchvision's."""
+"""The built-in backbones and datasets, from torchvision."""
 
 from __future__ import annotations
 

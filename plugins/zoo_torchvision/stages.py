@@ -19,7 +19,7 @@ Body = Callable[["nn.Module"], Iterable[Stage]]
 
 
 def fixed(**stages: str) -> Body:
-    """The same names in every network of the family: `stem="conv1 bn1"`."""
+    """Stages with the same names in every network of the family: `stem="conv1 bn1"`."""
     listed = [Stage(name, tuple(members.split())) for name, members in stages.items()]
     return lambda _: listed
 
@@ -39,7 +39,7 @@ def pooled(network: nn.Module) -> Iterator[Stage]:
 
 
 def pooled_then_hidden(network: nn.Module) -> Iterator[Stage]:
-    """VGG, AlexNet: fully connected layers between the blocks and the head."""
+    """VGG, AlexNet: like `pooled`, with fully connected layers between the blocks and the head."""
     yield from pooled(network)
     yield hidden(network)
 

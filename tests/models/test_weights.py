@@ -1,4 +1,4 @@
-"""Weights policies: what loads, what falls back, what fails and with which words."""
+"""Weights policies: what loads, what falls back and what fails."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from zoo.models.pretrained import load_weights
 from zoo.specs import BackboneSpec, Stage, WeightsSpec
 from zoo_torchvision import fetch
 from zoo_torchvision.backbones import specs
+
+from ..refusals import refused
 
 SPECS = {spec.name: spec for spec in specs()}
 
@@ -79,24 +81,30 @@ def test_auto_says_what_it_fell_back_to():
     report = load_weights(build(3), unreachable(), "auto")
     assert (report.name, report.pretrained, report.spec) == ("none", False, None)
     assert report.note == (
-        "The weights V1 of tiny cannot be had: no route to host. The network starts from random weights."
+        "The weights V1 of tiny could not be loaded: no route to host. The network starts from random weights."
     )
     assert load_weights(build(3), without_weights(), "auto").note.startswith("tiny has no pretrained weights.")
 
 
-@pytest.mark.parametrize(("make", "cause"), [(unreachable, "no route to host"), (without_weights, "has no pretrained")])
-def test_pretrained_fails_without_weights(make, cause):
-    with pytest.raises(WeightsError, match=cause) as caught:
+@pytest.mark.parametrize(
+    ("make", "code", "fact"),
+    [
+        (unreachable, "weights-unavailable", "no route to host"),
+        (without_weights, "no-pretrained-weights", "tiny"),
+    ],
+)
+def test_pretrained_fails_without_weights(make, code, fact):
+    with refused(code, fact, kind=WeightsError) as caught:
         load_weights(build(3), make(), "pretrained")
     assert "--weights none" in caught.value.remedy
-    assert "Backbones whose weights are installed: efficientnet_lite0" in caught.value.remedy
+    assert "efficientnet_lite0" in caught.value.remedy
 
 
 @pytest.mark.parametrize("policy", ["auto", "pretrained"])
 def test_auxiliary_entries_are_ignored_and_others_are_not(policy):
     state = {**build(9).state_dict(), "aux1.weight": torch.zeros(1)}
     assert load_weights(build(3), spec_of(state, ignore=("aux1.",)), policy).pretrained
-    with pytest.raises(WeightsError, match=r"does not have \(aux1.weight\)"):
+    with refused("unknown-weights", "V1", "(aux1.weight)", kind=WeightsError):
         load_weights(build(3), spec_of(state), policy)
 
 
@@ -132,20 +140,21 @@ def without(state, key):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "code", "fact"),
     [
-        (lambda s: without(s, "body.0.weight"), r"are missing \(body.0.weight\)"),
-        (lambda s: {**s, "extra": torch.zeros(1)}, r"does not have \(extra\)"),
-        (lambda s: {**s, "body.0.bias": torch.zeros(7)}, r"another shape \(body.0.bias\)"),
+        (lambda s: without(s, "body.0.weight"), "missing-weights", "(body.0.weight)"),
+        (lambda s: {**s, "extra": torch.zeros(1)}, "unknown-weights", "(extra)"),
+        (lambda s: {**s, "body.0.bias": torch.zeros(7)}, "weights-of-another-shape", "(body.0.bias)"),
         (
             lambda s: {f"a{i}": v for i, v in enumerate(s.values())},
-            r"body.0.weight, body.0.bias, body.1.weight and \d more",
+            "missing-weights",
+            "(body.0.weight, body.0.bias, body.1.weight and 3 more)",
         ),
     ],
 )
-def test_file_that_does_not_fit_is_refused_by_entry(tmp_path, change, words):
+def test_file_that_does_not_fit_is_refused_by_entry(tmp_path, change, code, fact):
     torch.save(change(build(3).state_dict()), tmp_path / "x.pt")
-    with pytest.raises(WeightsError, match=words):
+    with refused(code, f"'{tmp_path / 'x.pt'}'", fact, kind=WeightsError):
         load_weights(build(3), spec_of({}), str(tmp_path / "x.pt"))
 
 
@@ -154,23 +163,23 @@ class Foreign:
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "words"),
+    ("name", "write", "code"),
     [
-        ("absent.pt", lambda path: None, "There is no weights file"),
-        ("pretraind", lambda path: None, "There is no weights file 'pretraind'"),
-        ("empty.pt", lambda path: path.write_bytes(b""), "cannot be read"),
-        ("noise.pth", lambda path: path.write_bytes(b"not a pickle" * 50), "cannot be read"),
-        ("noise.safetensors", lambda path: path.write_bytes(b"\xff" * 50), "cannot be read"),
-        ("code.pt", lambda path: torch.save({"x": Foreign()}, path), "cannot be read"),
-        ("list.pt", lambda path: torch.save([1, 2], path), "holds no state dict"),
-        ("numbers.pt", lambda path: torch.save({"epoch": 3}, path), "holds no state dict"),
-        ("nothing.pt", lambda path: torch.save({}, path), "holds no state dict"),
+        ("absent.pt", lambda path: None, "missing-weights-file"),
+        ("pretraind", lambda path: None, "missing-weights-file"),
+        ("empty.pt", lambda path: path.write_bytes(b""), "unreadable-weights-file"),
+        ("noise.pth", lambda path: path.write_bytes(b"not a pickle" * 50), "unreadable-weights-file"),
+        ("noise.safetensors", lambda path: path.write_bytes(b"\xff" * 50), "unreadable-weights-file"),
+        ("code.pt", lambda path: torch.save({"x": Foreign()}, path), "unreadable-weights-file"),
+        ("list.pt", lambda path: torch.save([1, 2], path), "file-without-state-dict"),
+        ("numbers.pt", lambda path: torch.save({"epoch": 3}, path), "file-without-state-dict"),
+        ("nothing.pt", lambda path: torch.save({}, path), "file-without-state-dict"),
     ],
 )
-def test_file_that_holds_no_weights(tmp_path, monkeypatch, name, write, words):
+def test_file_that_holds_no_weights(tmp_path, monkeypatch, name, write, code):
     monkeypatch.chdir(tmp_path)
     write(Path(name))
-    with pytest.raises(WeightsError, match=words):
+    with refused(code, f"'{name}'", kind=WeightsError):
         load_weights(build(3), spec_of({}), name)
 
 
@@ -178,7 +187,7 @@ def test_a_truncated_file_is_named(tmp_path):
     path = tmp_path / "cut.pt"
     torch.save(build(3).state_dict(), path)
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(WeightsError, match=r"cut\.pt cannot be read"):
+    with refused("unreadable-weights-file", f"'{path}'", kind=WeightsError):
         load_weights(build(3), spec_of({}), str(path))
 
 
@@ -253,7 +262,8 @@ def test_without_a_network_torchvision_says_where_the_file_belongs(tmp_path, mon
     monkeypatch.setattr(socket, "getaddrinfo", no_address)
     spec = SPECS["resnet18"]
     network = spec.build(4)
-    with pytest.raises(WeightsError, match=r"Name or service not known.*resnet18-f37072fd\.pth does not exist"):
+    facts = ("Name or service not known", "resnet18-f37072fd.pth' does not exist")
+    with refused("weights-unavailable", *facts, kind=WeightsError):
         load_weights(network, spec, "pretrained")
     assert not load_weights(network, spec, "auto").pretrained
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
@@ -266,7 +276,7 @@ def test_a_silent_server_is_given_up_and_leaves_no_file(tmp_path, monkeypatch, c
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname())
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address])
         report = load_weights(nn.Identity(), SPECS["resnet18"], "auto")
-    assert "could not be fetched" in report.note
+    assert "could not be downloaded" in report.note
     assert "timed out" in report.note
     assert capsys.readouterr().out == ""  # torch.hub says there what it downloads
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
@@ -275,5 +285,5 @@ def test_a_silent_server_is_given_up_and_leaves_no_file(tmp_path, monkeypatch, c
 def test_a_damaged_file_is_named(tmp_path):
     path = publish("resnet18", {})
     path.write_bytes(b"half a download")
-    with pytest.raises(WeightsError, match=rf"{path.name} cannot be read .*; delete it"):
+    with refused("weights-unavailable", f"{path.name}' cannot be read", "delete it", kind=WeightsError):
         load_weights(nn.Identity(), SPECS["resnet18"], "pretrained")

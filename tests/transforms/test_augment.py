@@ -445,23 +445,23 @@ def test_an_option_stands_in_place_of_the_policys_own(name, options, fields):
 @pytest.mark.parametrize(
     ("options", "cause", "remedy"),
     [
-        ({"augment": "strnog"}, "augment cannot be 'strnog'", "--augment"),
-        ({"crop": "0,1"}, "crop cannot be '0,1'", "up to 1, for example: 0.35,1"),
-        ({"crop": "0.5,1.5"}, "crop cannot be '0.5,1.5'", "up to 1, for example: 0.35,1"),
-        ({"crop": "1,0.5"}, "crop cannot be '1,0.5'", "0.35,1"),
-        ({"crop": "half"}, "crop cannot be 'half'", "--crop"),
-        ({"crop": "0.5,1", "zoom": "0.9,1.1"}, "A crop chooses the size and the place", "--zoom"),
-        ({"crop": "0.5,1", "translate": 0.1}, "A crop chooses the size and the place", "--translate"),
-        ({"hue": 0.6}, "hue cannot be 0.6", "from 0 to 0.5"),
-        ({"erase": -0.1}, "erase cannot be -0.1", "from 0 to 1"),
-        ({"trivial": "perhaps"}, "trivial cannot be 'perhaps'", "--trivial"),
+        ({"augment": "strnog"}, ("augment", "'strnog'"), ("--augment",)),
+        ({"crop": "0,1"}, ("crop", "'0,1'"), (" 1, ", "0.35,1")),
+        ({"crop": "0.5,1.5"}, ("crop", "'0.5,1.5'"), (" 1, ", "0.35,1")),
+        ({"crop": "1,0.5"}, ("crop", "'1,0.5'"), ("0.35,1",)),
+        ({"crop": "half"}, ("crop", "'half'"), ("--crop",)),
+        ({"crop": "0.5,1", "zoom": "0.9,1.1"}, ("crop",), ("--zoom",)),
+        ({"crop": "0.5,1", "translate": 0.1}, ("crop",), ("--translate",)),
+        ({"hue": 0.6}, ("hue", "0.6"), ("0 to 0.5",)),
+        ({"erase": -0.1}, ("erase", "-0.1"), ("0 to 1",)),
+        ({"trivial": "perhaps"}, ("trivial", "'perhaps'"), ("--trivial",)),
     ],
 )
 def test_impossible_ranges_are_refused(options, cause, remedy):
     with pytest.raises(UsageError) as error:
         recipe(**options)
-    assert cause in error.value.cause
-    assert remedy in error.value.remedy
+    assert all(fact in error.value.cause for fact in cause)
+    assert all(fact in error.value.remedy for fact in remedy)
 
 
 def test_a_dataset_with_an_unknown_policy_is_refused():

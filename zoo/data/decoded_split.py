@@ -24,7 +24,7 @@ from zoo.transforms.augment.policy import MARGIN
 
 @dataclass(frozen=True, slots=True)
 class DecodedSplit:
-    """One split, decoded.
+    """A decoded split.
 
     Attributes:
         pixels: uint8 `[N, R, R]` or `[N, R, R, 3]`, for validation and features.

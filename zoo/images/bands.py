@@ -29,7 +29,7 @@ _TURNED = frozenset({5, 6, 7, 8})
 
 
 def upright_pixels(image: Image.Image) -> np.ndarray:
-    """Decodes an image: uint8 `[H, W, 3]`, turned as its EXIF orientation says, transparency on white."""
+    """Decodes an image: uint8 `[H, W, 3]`, turned upright by its EXIF orientation, transparency on white."""
     # Allocated before Pillow decodes, so that missing memory shows at once and not after seconds.
     memory = np.empty(3 * image.width * image.height, np.uint8)
     image.load()

@@ -1,7 +1,7 @@
 """Limits on the work and memory that Pillow may spend on the header of a picture file.
 
 Pillow reads headers and metadata in Python. A small untrusted file can take minutes or gigabytes before its size is
-known, for example with millions of parts, or with a thousand tags that share one value of a megabyte.
+known. Examples are millions of parts, or a thousand tags that share one value of a megabyte.
 """
 
 from __future__ import annotations

@@ -55,19 +55,19 @@ class Registry:
         self.problems: list[Problem] = []
 
     def backbone(self, name: str) -> Registered[BackboneSpec]:
-        """Raises `UnknownNameError`, `UsageError` where two plugins have the name, `PluginError`."""
+        """The backbone with this name. Raises `UnknownNameError`, `PluginError`, or `UsageError` if it is ambiguous."""
         return self._find(BACKBONE, name)
 
     def dataset(self, name: str) -> Registered[DatasetSpec]:
-        """Raises `UnknownNameError`, `UsageError` where two plugins have the name, `PluginError`."""
+        """The dataset with this name. Raises `UnknownNameError`, `PluginError`, or `UsageError` if it is ambiguous."""
         return self._find(DATASET, name)
 
     def exporter(self, name: str) -> Registered[ExporterSpec]:
-        """Raises `UnknownNameError`, `UsageError` where two plugins have the name."""
+        """The exporter with this name. Raises `UnknownNameError`, or `UsageError` if it is ambiguous."""
         return self._find(EXPORTER, name)
 
     def logger(self, name: str) -> Registered[LoggerSpec]:
-        """Raises `UnknownNameError`, `UsageError` where two plugins have the name."""
+        """The logger with this name. Raises `UnknownNameError`, or `UsageError` if it is ambiguous."""
         return self._find(LOGGER, name)
 
     def backbones(self) -> list[Registered[BackboneSpec]]:
@@ -169,7 +169,7 @@ class Registry:
             )
 
     def _refuse_duplicates(self, plugin: Plugin, contents: Contents) -> None:
-        """Two plugins of one distribution must differ: `distribution:name` has to be one thing."""
+        """Two plugins of one distribution must not have the same name, because `distribution:name` must be unique."""
         for sibling in self._plugins:
             known = self._contents.get(sibling)
             if known and known is not contents and sibling.canonical_distribution == plugin.canonical_distribution:

@@ -62,7 +62,7 @@ def split(name: str) -> tuple[str | None, str]:
 
 
 def listed(hits: Iterable[Registered[S]]) -> str:
-    """The names of two or more, for a sentence."""
+    """Two or more names with their plugins, for a sentence."""
     *names, last = (f"{hit.name} (plugin '{hit.plugin}')" for hit in hits)
     return f"{', '.join(names)} and {last}"
 
