@@ -47,7 +47,7 @@ def measured(call: Callable[[], object]) -> dict[str, Any]:
     """`comes` is what the call returns, a refusal, or an error that is none of the project's own."""
     from zoo.errors import ZooError
 
-    # The processor's time: what a busy machine takes longer for is no attack.
+    # The processor's time: what a busy machine takes longer for is not an attack.
     disk, memory, begin = bytes_on_disk(), forget(), time.process_time()
     try:
         comes = call()

@@ -179,7 +179,7 @@ def test_logits_stay_close(takes, method, exported, pictures, tmp_path):
 
 
 def test_integer_kernels_answer_as_the_file_in_float_does(small, pictures):
-    """With 8 bits, weights of the largest size saturate where there is no VNNI."""
+    """With 8 bits, weights of the largest size saturate without VNNI."""
     path, _ = small
     fast, slow = logits(path, pictures), logits(path, pictures, optimised=False)
     assert abs(fast - slow).mean() < 0.01 * np.sqrt(slow.var(0).mean())

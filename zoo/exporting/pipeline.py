@@ -230,5 +230,5 @@ def _weights_beside(path: Path) -> Path | None:
     """The weights file that belongs to an artifact, if there is one."""
     try:
         return _weights(path, read_card(path))
-    except ZooError:  # there is no artifact, or its card cannot be read
+    except ZooError:  # without an artifact, or without a card that can be read
         return None
