@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from zoo._version import __version__
-from zoo.errors import ZooError
+from zoo.errors import MissingExtraError, ZooError
 
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Predictor, load
@@ -49,4 +49,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'zoo' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "zoo").partition(".")[0] == "zoo":
+            raise
+        raise MissingExtraError(f"zoo.{name}", "train") from None

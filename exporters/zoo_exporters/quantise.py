@@ -44,7 +44,7 @@ def quantise(source: Path, target: Path, calibration: Calibration, spec: Preproc
         `float_layers` (names of those that were not), `lost_points` and `budget_points` of accuracy.
 
     Raises:
-        ExportError: the network has no layer to quantise, or the loss is over the budget with half of the layers in float.
+        ExportError: there are no layers to quantise, or the loss is too large with half of them in float.
     """
     try:
         import onnx

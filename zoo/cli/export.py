@@ -65,6 +65,9 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the pictures of the run are now, if they have moved.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Export a run as files that carry their preprocessing and a card.
@@ -91,7 +94,7 @@ def export(
         "accuracy_budget": accuracy_budget,
         "time_limit": time_limit,
     }
-    artifacts = _export(run, chosen, output, asked, overwrite=overwrite)
+    artifacts = _export(run, chosen, output, asked, overwrite=overwrite, data=data)
     if as_json:
         print_json([_record(artifact) for artifact in artifacts])
     else:
@@ -99,7 +102,13 @@ def export(
 
 
 def _export(
-    folder: Path | None, chosen: list[str], output: str | None, asked: dict[str, Any], *, overwrite: bool
+    folder: Path | None,
+    chosen: list[str],
+    output: str | None,
+    asked: dict[str, Any],
+    *,
+    overwrite: bool,
+    data: Path | None,
 ) -> list[Artifact]:
     from zoo.exporting.options import checked
     from zoo.exporting.pipeline import export, shown, target_of
@@ -108,6 +117,8 @@ def _export(
 
     plans = [checked(name, **asked) for name in chosen]
     run = latest_run() if folder is None else Run(folder)
+    if data is not None:
+        run = Run(run.path, run.recipe.moved(str(data)), run.info)
     artifacts: list[Artifact] = []
     with ending() as heed:
         try:

@@ -53,8 +53,10 @@ def train(**options: Any) -> None:
     except ImportError:
         raise MissingExtraError("Training", "train") from None
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends a job loses no epoch
-    run = resume_run(resumed, places, Reporter()) if resumed else train_recipe(recipe, output, Reporter())
+    try:
+        run = resume_run(resumed, places, Reporter()) if resumed else train_recipe(recipe, output, Reporter())
+    except KeyboardInterrupt as error:  # SIGTERM names its number
+        raise typer.Exit(128 + (error.args[0] if error.args else signal.SIGINT)) from None
     if not process_number():
         _print(run, as_json=as_json)
 
@@ -104,6 +106,8 @@ def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str
     from zoo.runs.run import Run
 
     given = {name: value for name, value in {**options, "output": output}.items() if value is not None}
+    if "backbone" in given and "dataset" not in given:
+        given["dataset"] = given.pop("backbone")  # `zoo train --resume RUN DATASET`
     fixed = [name for name in given if name not in PLACES]
     if fixed:
         named = fixed[0].upper() if fixed[0] in ("backbone", "dataset") else flag(fixed[0])

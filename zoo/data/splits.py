@@ -53,3 +53,13 @@ def limited(split: Split, num_classes: int, count: int, seed: int) -> Split:
         shares[np.argmax(np.where(shares > 1, shares - exact, -np.inf))] -= 1
     chosen = [rng.permutation(np.flatnonzero(split.labels == label))[: shares[label]] for label in range(num_classes)]
     return split.subset(np.sort(np.concatenate(chosen)))
+
+
+def evenly(labels: np.ndarray, seed: int) -> np.ndarray:
+    """All indices in an order of which every beginning has the classes as evenly as it can, int64 `[N]`."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turn[members] = np.arange(len(members))
+    return order[np.argsort(turn[order], kind="stable")]

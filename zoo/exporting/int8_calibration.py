@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.data.batches import batches_by_size
 from zoo.data.prefetch import decode
+from zoo.data.splits import evenly
 from zoo.data.types import Split
 from zoo.errors import DataError, UsageError
 from zoo.evaluation.evaluation import Stream, answers, classifier_stream
@@ -73,7 +74,7 @@ def calibration(
         raise UsageError(cause, "Give 0 or more.", code="accuracy-budget")
     seed = run.recipe.seed
     train, validation = training_splits(run.dataset(), seed, run.recipe.limit)
-    order = _evenly(train.labels, seed)
+    order = evenly(train.labels, seed)
     chosen, spare = order[:pictures], order[pictures:]
     readable = [index for index, picture in decode(train.subset(chosen).pictures) if isinstance(picture, np.ndarray)]
     # Not a list: a hundred photos of a camera, decoded, are gigabytes.
@@ -81,7 +82,7 @@ def calibration(
     if not readable:
         cause = "None of the training pictures for the calibration can be read."
         raise DataError(cause, "Run `zoo check` on the dataset.", code="unreadable-calibration")
-    compared = [validation.subset(_evenly(validation.labels, seed)[:MAX_LABELLED])]
+    compared = [validation.subset(evenly(validation.labels, seed)[:MAX_LABELLED])]
     if len(validation) < MIN_LABELLED:
         compared.append(train.subset(spare[: MIN_LABELLED - len(validation)]))
     allowed = round(max(SHARE * budget, 100 / sum(map(len, compared))), DIGITS)  # one picture may be a near tie
@@ -98,16 +99,6 @@ def calibration(
             return round(100 * (expected() - _accuracy(_stream(runtime), compared, classes)), DIGITS)
 
     return Calibration(pictures=shown, method=method or "minmax", budget=allowed, loss=loss)
-
-
-def _evenly(labels: np.ndarray, seed: int) -> np.ndarray:
-    """All indices in an order of which every beginning has the classes as evenly as it can, int64 `[N]`."""
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
-    turn = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        turn[members] = np.arange(len(members))
-    return order[np.argsort(turn[order], kind="stable")]
 
 
 def _stream(runtime: Runtime) -> Stream:

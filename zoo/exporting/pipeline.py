@@ -69,6 +69,7 @@ def export(
     overwrite: bool = False,
     progress: bool | Callable[[str], None] = False,
     reference: Reference | None = None,
+    data: Path | str | None = None,
 ) -> Artifact:
     """Exports the classifier of a run as one file that was checked against it.
 
@@ -89,6 +90,7 @@ def export(
         overwrite: replace an existing file, and the weights file beside it.
         progress: True shows on stderr what `zoo export` shows there. A function is called with each step.
         reference: of this run and depth, if several files share it.
+        data: where the pictures of the run are now, if they have moved.
 
     Raises:
         UsageError: the format is unknown or does not support an option, an option has a wrong value, or the output
@@ -109,6 +111,8 @@ def export(
         time_limit=time_limit,
     )
     run = run if isinstance(run, Run) else Run(check_path("run", run))
+    if data is not None:
+        run = Run(run.path, run.recipe.moved(str(data)), run.info)
     target = target_of(run, spec, options, output, overwrite=overwrite)
     replaced = None if external_data else _weights_beside(target)
     with shown(run, progress) as say, prepared(target, overwrite=overwrite) as temporary:

@@ -21,7 +21,7 @@ Strategy = Literal["head", "finetune", "gradual", "full"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
 # What may differ when a run is resumed: where it runs, and where its pictures are.
-PLACES = ("device", "devices", "nodes", "distributed", "data_root")
+PLACES = ("device", "devices", "nodes", "distributed", "data_root", "dataset")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +264,14 @@ class Recipe:
         names = [field.name for field in dataclasses.fields(PicturePlace)]
         return PicturePlace(**{name: getattr(self, name) for name in names})
 
+    def moved(self, dataset: str) -> Recipe:
+        """The recipe with its pictures in another place; paths inside the old one move along."""
+        old, new = Path(self.dataset), Path(dataset).expanduser().absolute()
+        given = {name: getattr(self, name) for name in ("val", "test")}
+        inside = {name: Path(place).relative_to(old) for name, place in given.items() if _is_inside(place, old)}
+        places: dict[str, Any] = {name: str(new / path) for name, path in inside.items()}
+        return dataclasses.replace(self, dataset=str(new), **places)
+
     def options(self) -> dict[str, Any]:
         """The options that are set, as people write them and TOML can hold them (it has no null)."""
         written = self.written()
@@ -279,3 +287,7 @@ class Recipe:
         import tomli_w
 
         return tomli_w.dumps(self.options())
+
+
+def _is_inside(place: str | None, folder: Path) -> bool:
+    return place is not None and Path(place).is_relative_to(folder)

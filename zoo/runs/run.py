@@ -11,6 +11,7 @@
         curves.png           loss, accuracy and learning rate
         confusion.png        the confusion matrix of the final evaluation
         report.html          all of it on one page, with the most confident mistakes
+        pictures/            a few evaluation pictures, for exports after the dataset has moved
         export/              artifacts
 """
 
@@ -24,12 +25,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import ArtifactError, UsageError, reason_of
+from zoo.errors import ArtifactError, DataError, MissingExtraError, UsageError, reason_of
 from zoo.files import remove_abandoned, write_text
 from zoo.models.state_dict import load_state
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.runs.info import RunInfo
+from zoo.runs.kept import kept_pictures
 from zoo.specs import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -94,7 +96,10 @@ class Run:
 
     def classifier(self, weights: Mapping[str, Tensor] | None = None) -> Classifier:
         """The best checkpoint, or other weights: fp32, in eval mode, on the CPU. Raises `ArtifactError`."""
-        from zoo.models.classifier import Classifier
+        try:
+            from zoo.models.classifier import Classifier
+        except ModuleNotFoundError:
+            raise MissingExtraError("Loading the network of a run", "train") from None
         from zoo.registry import registry
 
         network = registry().backbone(self.info.backbone).spec.build(len(self.classes))
@@ -111,16 +116,41 @@ class Run:
         )
 
     def dataset(self) -> Dataset:
-        """The pictures that it was trained on, loaded again."""
+        """The pictures that it was trained on, loaded again. Raises `DataError` where they are not found."""
         from zoo.data.prepare import load_dataset
 
-        return load_dataset(self.recipe.place)[1]
+        try:
+            found = load_dataset(self.recipe.place)[1]
+        except UsageError as error:
+            if error.code != "missing-dataset":
+                raise
+            raise DataError(
+                f"The pictures of the run {self.name} are not at '{self.recipe.dataset}' any more.",
+                "Name their new place: zoo export RUN --data FOLDER, or zoo train --resume RUN FOLDER",
+                code="pictures-moved",
+            ) from None
+        if found.classes != self.classes:
+            raise DataError(
+                f"The pictures at '{self.recipe.dataset}' have other classes than the run {self.name}.",
+                "Name the pictures that it was trained on.",
+                code="other-classes",
+            )
+        return found
 
     def evaluation_split(self) -> tuple[str, Split]:
-        """`("test", …)`, or `("validation", …)` for a dataset without a test split."""
+        """`("test", …)`, or `("validation", …)` for a dataset without a test split.
+
+        Where the dataset is not found: `("kept test", …)`, the pictures that the run kept.
+        """
         from zoo.data.prepare import final_split
 
-        return final_split(self.dataset(), self.recipe.seed)
+        try:
+            return final_split(self.dataset(), self.recipe.seed)
+        except DataError as error:
+            kept = kept_pictures(self.path, self.classes) if error.code == "pictures-moved" else None
+            if kept is None:
+                raise
+            return f"kept {self.info.metrics_split}", kept
 
     def save(self) -> None:
         """Writes recipe.toml and run.json."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from zoo.artifacts.card import MAX_MISTAKES
 from zoo.data import Dataset, Split
 from zoo.data.decoded_split import check_unreadable
 from zoo.data.prepare import final_split
+from zoo.data.splits import evenly
 from zoo.errors import TrainingError
 from zoo.evaluation.evaluation import Evaluation, answers, classifier_stream
 from zoo.models.classifier import Classifier
 from zoo.progress import Reporter
 from zoo.report.page import draw_run
+from zoo.runs.kept import keep_pictures
 from zoo.runs.run import Run
 from zoo.training.distributed import World
 
@@ -41,6 +44,9 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
     )
     if world.first:
         run.save()
+        with suppress(OSError):  # only exports after the dataset has moved need them
+            order = evenly(split.labels[found.indices], run.recipe.seed)
+            keep_pictures(run.path, split, run.classes, found.indices[order].tolist())
         try:
             draw_run(run, found)
         except Exception as error:  # whatever drawing libraries raise, the figures are safe

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
 from zoo.processes.memory import freed_memory_kept
+from zoo.processes.state import handlers_kept
 
 FABRIC = ("lightning_fabric.utilities.rank_zero", "lightning_fabric.utilities.distributed")
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
@@ -19,9 +22,13 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 def put_back(*, deterministic: bool = False) -> Iterator[None]:
     """Sets what a training needs: the allocator, quiet loggers and, if asked for, deterministic algorithms.
 
-    At the end these are as they were, and so are PyTorch's generators of random numbers and its number of threads.
+    SIGTERM interrupts like Ctrl-C, so that a job that is ended loses no epoch. At the end all of these are as they
+    were, and so are PyTorch's generators of random numbers and its number of threads.
     """
     with ExitStack() as stack:
+        stack.enter_context(handlers_kept())
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
         stack.enter_context(freed_memory_kept())
         stack.enter_context(torch.random.fork_rng(_seeded_gpus()))
         stack.callback(torch.set_num_threads, torch.get_num_threads())
@@ -32,6 +39,10 @@ def put_back(*, deterministic: bool = False) -> Iterator[None]:
         if deterministic:
             stack.enter_context(_deterministic())
         yield
+
+
+def _terminate(number: int, _: object) -> None:
+    raise KeyboardInterrupt(number)  # with the number, which becomes part of the exit code
 
 
 def _seeded_gpus() -> list[int]:

@@ -111,7 +111,8 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
             f"Start a new one: zoo train --recipe {folder / 'recipe.toml'}",
             code="run-finished",
         )
-    options = {**run.recipe.options(), **places}
+    recipe = run.recipe.moved(str(places.pop("dataset"))) if "dataset" in places else run.recipe
+    options = {**recipe.options(), **places}
     options["precision"] = possible_precision(options["device"], options["precision"])
     resolved = resolve(Recipe.make(**options))
     with put_back(deterministic=resolved.recipe.deterministic):
