@@ -1,4 +1,4 @@
-"""Cards that claim what the program does not do, or steer the terminal of their reader; and files that are no files."""
+"""Cards with false claims, cards that steer the terminal of their reader, and files that are not regular."""
 
 from __future__ import annotations
 
@@ -60,30 +60,33 @@ SPEC = {"mean": [0.0] * 3, "std": [1.0] * 3, "resize": "crop", "crop_fraction": 
 CARDS = [
     claims("of-4096-pixels", preprocess=PreprocessSpec(image_size=4096)),
     claims(
-        "of-100,000-classes", (TAKEN, TAKEN, "100000 classes"), classes=tuple(map(str, range(100_000))), reference=None
+        "of-100,000-classes",
+        (TAKEN, TAKEN, "logits-shape: 100000"),
+        classes=tuple(map(str, range(100_000))),
+        reference=None,
     ),
     claims(
         "of-2-classes",
-        (TAKEN, TAKEN, "answers with [1, 3] logits to 1 pictures and 2 classes"),
+        (TAKEN, TAKEN, "logits-shape: [1, 3] instead of [1, 2]"),
         classes=("a", "b"),
         reference=None,
     ),
-    claims("of-other-input", (TAKEN, TAKEN, "The artifact fails on pictures of 8 x 8"), input="tensor"),
-    claims("of-another-file", (TAKEN, "content does not match its card"), content_hash="sha256:" + "0" * 64),
+    claims("of-other-input", (TAKEN, TAKEN, "runtime-failed: 8 x 8"), input="tensor"),
+    claims("of-another-file", (TAKEN, "hash-changed"), content_hash="sha256:" + "0" * 64),
     claims("of-another-format", format="pt2"),
     claims("with-escapes", name=NASTY, backbone=NASTY, dataset=DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))),
     claims("with-bidi-classes", classes=(BIDI, "green", "blue")),
-    bent("classes-with-escapes", "control characters", classes=[NASTY, "b", "c"]),
-    bent("of-one-class", "classes", classes=["a"]),
-    bent("of-200,000-classes", "classes", classes=[str(i) for i in range(200_000)], reference=None),
-    bent("of-5000-pixels", "image size is not within", preprocess=SPEC | {"image_size": 5000}),
-    bent("std-of-0", "std is not above 0", preprocess=SPEC | {"image_size": 28, "std": [0.0] * 3}),
-    bent("reference-of-other-classes", "reference outputs are not of these classes", classes=["a", "b"]),
-    bent("seal-of-another-card", "does not match its hash", card_hash="sha256:0"),
-    bent("recipe-nested-in-itself", "nested deeper", recipe={"a": {"b": {"c": {"d": {"e": {"f": {"g": 1}}}}}}}),
-    Artifact("card-twice.onnx", twice, card="was rewritten by another program"),
-    Artifact("zeros-of-2-GiB.onnx", hole, card="no ONNX file"),
-    Artifact("zeros-of-2-GiB.pt", hole, card="no TorchScript file"),
-    Artifact("zeros-of-2-GiB.pt2", hole, card="no pt2 file"),
-    Artifact("description-of-2-GiB.onnx", hole_in, card="it has no card"),
+    bent("classes-with-escapes", "card-control-characters: classes", classes=[NASTY, "b", "c"]),
+    bent("of-one-class", "card-invalid: classes", classes=["a"]),
+    bent("of-200,000-classes", "card-invalid: classes", classes=[str(i) for i in range(200_000)], reference=None),
+    bent("of-5000-pixels", "card-image-size", preprocess=SPEC | {"image_size": 5000}),
+    bent("std-of-0", "card-mean-std", preprocess=SPEC | {"image_size": 28, "std": [0.0] * 3}),
+    bent("reference-of-other-classes", "card-reference-classes", classes=["a", "b"]),
+    bent("seal-of-another-card", "card-changed", card_hash="sha256:0"),
+    bent("recipe-nested-in-itself", "card-too-deep: recipe", recipe={"a": {"b": {"c": {"d": {"e": {"f": {"g": 1}}}}}}}),
+    Artifact("card-twice.onnx", twice, card="rewritten-file"),
+    Artifact("zeros-of-2-GiB.onnx", hole, card="damaged-file: ONNX"),
+    Artifact("zeros-of-2-GiB.pt", hole, card="damaged-file: TorchScript"),
+    Artifact("zeros-of-2-GiB.pt2", hole, card="damaged-file: pt2"),
+    Artifact("description-of-2-GiB.onnx", hole_in, card="missing-card"),
 ]

@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from .attack import ENDLESS
 from .graphs import BOOL, FLOAT, INT64, OWN, added, integers, means, model, node, number, onnx
 
-NO_MEMORY = "not enough memory"
+NO_MEMORY = "too-little-memory"
 
 
 def loop(trips: str, *, collected: bool = False) -> list[NodeProto]:
@@ -119,7 +119,7 @@ ONNX = [
     onnx("products-of-constants", lambda: folded(100), load=ENDLESS, slow=True),
     onnx("fills-2^40", lambda: filled(2**40), predict=NO_MEMORY),
     onnx("fills-2^33-when-folded", lambda: filled(2**33), predict=NO_MEMORY),
-    onnx("fills-below-0", lambda: filled(-1), load="onnxruntime cannot load"),
+    onnx("fills-below-0", lambda: filled(-1), load="runtime-refuses: onnxruntime"),
     onnx("doubles-40-times", lambda: doubled(40), predict=NO_MEMORY, mib=2100, seconds=20),
     onnx(
         "expands-to-2^40",
@@ -132,7 +132,7 @@ ONNX = [
             [*means(), node("Tile", "one n", "huge"), node("Cast", "huge", "cast", to=FLOAT), *added("cast")],
             integers("n", 2**62),
         ),
-        predict="The artifact fails on pictures of 8 x 8",
+        predict="runtime-failed: 8 x 8",
     ),
     onnx(
         "range-to-2^40",
@@ -146,18 +146,18 @@ ONNX = [
     ),
     onnx("resizes-a-million-times", lambda: resized(1e6), predict=NO_MEMORY),
     onnx("29,000-nodes", lambda: chain(29_000), seconds=20, mib=200, slow=True),
-    onnx("a-node-too-many", lambda: chain(30_000), card="more than 30,000 nodes"),
-    onnx("function-calls-itself", lambda: functions(["f0"]), card="functions of its own"),
+    onnx("a-node-too-many", lambda: chain(30_000), card="too-many-nodes: 30,000"),
+    onnx("function-calls-itself", lambda: functions(["f0"]), card="foreign-function"),
     # Each calls the next twice: 2^30 nodes when they are put in place, in a file of 3 KB.
     onnx(
         "functions-that-multiply",
         lambda: functions(*([f"f{i + 1}"] * 2 for i in range(30)), ["Neg"]),
-        card="functions of its own",
+        card="foreign-function",
     ),
     onnx("if-20-deep", lambda: nested(20)),
-    onnx("sparse-index-2^40", lambda: sparse(3, 0, 2**40), load="onnxruntime cannot load"),
-    onnx("sparse-of-2^36", lambda: sparse(2**36, 0), load="onnxruntime cannot load"),
-    onnx("constant-of-2^36-without-data", lambda: claims_data(2**36), load="onnxruntime cannot load"),
+    onnx("sparse-index-2^40", lambda: sparse(3, 0, 2**40), load="runtime-refuses: onnxruntime"),
+    onnx("sparse-of-2^36", lambda: sparse(2**36, 0), load="runtime-refuses: onnxruntime"),
+    onnx("constant-of-2^36-without-data", lambda: claims_data(2**36), load="runtime-refuses: onnxruntime"),
     onnx(
         "texts-as-constants",
         lambda: model(

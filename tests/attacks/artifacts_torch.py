@@ -29,8 +29,8 @@ from .graphs import card
 Entries = dict[str, bytes]
 Change = Callable[[bytes], bytes]
 CODE = "code/__torch__/attacks.py"
-NOT_OURS = "holds code of its own"
-NO_MEMORY = "not enough memory"
+NOT_OURS = "foreign-code"
+NO_MEMORY = "too-little-memory"
 
 
 _numbers = count()
@@ -203,7 +203,7 @@ TORCH = [
     torchscript_file(
         "raises-with-escapes",
         "n = int(x.sum()) * 0\nif n == 0:\n    raise Exception(chr(n + 27) + '[2J')",
-        predict="The artifact fails",
+        predict="runtime-failed",
     ),
     torchscript_file("saves", "torch.save(x, 'stolen')", load=NOT_OURS),
     torchscript_file("reads-a-file", "x = x + torch.from_file('/etc/passwd', False, 4)", load=NOT_OURS),
@@ -213,7 +213,9 @@ TORCH = [
         predict="taken",
     ),
     torchscript_file(
-        "calls-itself", change=before_return(b"    x, y = (self).forward(image, )\n"), load="called recursively"
+        "calls-itself",
+        change=before_return(b"    x, y = (self).forward(image, )\n"),
+        load="runtime-refuses: called recursively",
     ),
     torchscript_file("methods-that-multiply", change=multiplying(30), predict=ENDLESS, mib=2100, slow=True),
     torchscript_file("nested-2500-deep", change=before_return(b"    y = " + b"not " * 2500 + b"True\n")),
@@ -224,27 +226,31 @@ TORCH = [
         change=before_return(b"    y = __torch__.torch.classes.own.C.__new__(__torch__.torch.classes.own.C)\n"),
         load=NOT_OURS,
     ),
-    torchscript_file("program-of-4-MiB", change=lambda code: code + b" " * 2**22, load="more than 3 MiB"),
-    torchscript_file("logits-of-6-classes", "x = torch.cat([x, x], 1)", predict="answers with [1, 6] logits"),
-    torchscript_file("logits-are-not-finite", "x = x / 0", predict="other than finite numbers"),
+    torchscript_file("program-of-4-MiB", change=lambda code: code + b" " * 2**22, load="program-too-large: 3 MiB"),
+    torchscript_file(
+        "logits-of-6-classes", "x = torch.cat([x, x], 1)", predict="logits-shape: [1, 6] instead of [1, 3]"
+    ),
+    torchscript_file("logits-are-not-finite", "x = x / 0", predict="logits-not-finite"),
     Artifact("zip-in-zip.pt", lambda path: write(path, torchscript.ARCHIVE, script() | {"data/9": inner()})),
-    zipped("two-entries-of-one-name", appended("archive/data.pkl", b"other"), card="several entries of one name"),
-    zipped("entry-of-another-case", appended("archive/DATA.pkl"), card="it has an entry"),
+    zipped("two-entries-of-one-name", appended("archive/data.pkl", b"other"), card="entry-twice"),
+    zipped("entry-of-another-case", appended("archive/DATA.pkl"), card="foreign-entry"),
     zipped(
         "entry-with-a-zero-byte",
         lambda data: appended("archive/data/8?.so")(data).replace(b"8?.so", b"8\0.so"),
-        card="not stored as it is",
+        card="packed-entry",
     ),
-    zipped("entry-that-climbs-in-windows", appended("archive\\..\\..\\evil"), card="folders other than"),
-    zipped("local-header-of-another-name", first_local(30, "8s", b"elsewher"), load="damaged"),
-    zipped("local-header-deflated", first_local(8, "<H", 8), card="or a damaged one"),
-    zipped("local-header-of-another-size", first_local(18, "<Q", 2**32 + 1), card="or a damaged one"),
-    zipped("two-directories", two_directories, card="or a damaged one"),
-    zipped("comment-behind-the-end", lambda data: data[:-2] + b"\4\0more", card="or a damaged one"),
-    pt2_file("operator-of-python", target("builtins.eval"), load="a value of 'target'"),
-    pt2_file("operator-of-a-library", target("torch.ops.own.backdoor.default"), load="a value of 'target'"),
-    pt2_file("operator-that-loops", target("torch.ops.higher_order.while_loop"), load="a value of 'target'"),
-    pt2_file("operator-that-does-not-exist", target("torch.ops.aten.backdoor.default"), load="PyTorch cannot load"),
+    zipped("entry-that-climbs-in-windows", appended("archive\\..\\..\\evil"), card="foreign-folder"),
+    zipped("local-header-of-another-name", first_local(30, "8s", b"elsewher"), load="damaged-file"),
+    zipped("local-header-deflated", first_local(8, "<H", 8), card="damaged-file"),
+    zipped("local-header-of-another-size", first_local(18, "<Q", 2**32 + 1), card="damaged-file"),
+    zipped("two-directories", two_directories, card="damaged-file"),
+    zipped("comment-behind-the-end", lambda data: data[:-2] + b"\4\0more", card="damaged-file"),
+    pt2_file("operator-of-python", target("builtins.eval"), load="foreign-value: 'target'"),
+    pt2_file("operator-of-a-library", target("torch.ops.own.backdoor.default"), load="foreign-value: 'target'"),
+    pt2_file("operator-that-loops", target("torch.ops.higher_order.while_loop"), load="foreign-value: 'target'"),
+    pt2_file(
+        "operator-that-does-not-exist", target("torch.ops.aten.backdoor.default"), load="runtime-refuses: PyTorch"
+    ),
     # Last of all: its process has to be started again.
     torchscript_file("while-true", "while True:\n    x = x + 1", predict=ENDLESS, verify="no answer within 2 seconds"),
 ]

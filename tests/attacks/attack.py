@@ -47,7 +47,8 @@ class Artifact:
         name: its suffix says the format.
         build: writes the file.
         card, load, predict: what reading the card, opening the file and one prediction come to: `TAKEN`, `ENDLESS`,
-            or a part of the refusal. What is refused once is not asked further.
+            or the code of the refusal, with a part of its message behind a colon (`logits-shape: [1, 6]`). What is
+            refused once is not asked further.
         verify: a part of what `zoo verify` says, which passes none of them.
         mib: the memory that each of the three may take, in MiB.
         seconds: the time of the processor that each of the three may take.

@@ -44,19 +44,20 @@ def bytes_on_disk() -> int:
 
 
 def measured(call: Callable[[], object]) -> dict[str, Any]:
-    """`comes` is what the call returns, a refusal, or an error that is none of the project's own."""
+    """`comes` is what the call returns, a refusal with its `code`, or an error of another project."""
     from zoo.errors import ZooError
 
-    # The processor's time: what a busy machine takes longer for is not an attack.
+    # The processor's time: a busy machine is not an attack.
     disk, memory, begin = bytes_on_disk(), forget(), time.process_time()
+    code = ""
     try:
         comes = call()
     except ZooError as error:
-        comes = f"refused: {error}"
+        comes, code = f"refused: {error}", error.code
     except BaseException as error:
         comes = f"{type(error).__name__} got out: {error}"
     seconds, mib = time.process_time() - begin, mebibytes("VmHWM") - memory
-    return {"comes": comes, "seconds": seconds, "mib": mib, "disk": bytes_on_disk() - disk}
+    return {"comes": comes, "code": code, "seconds": seconds, "mib": mib, "disk": bytes_on_disk() - disk}
 
 
 def pictures(max_pixels: str) -> Callable[[Path], None]:

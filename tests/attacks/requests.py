@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-NOT_OURS = "This picture is not among the uploads, where it stays for 10 minutes at most. Upload it again."
-NOTHING = "There is nothing at this address. Open the page, or see its API."
+NOT_OURS = "This picture is not among the uploads. They are kept for 10 minutes. Upload it again."
+NOTHING = "This address does not exist. Open the page, or see its API."
 UNREAD = "The request cannot be read"
 FORM = "multipart/form-data; boundary=b"
 
@@ -135,14 +135,14 @@ REQUESTS = [
     _json("no object", [], 400, UNREAD),
     _json("deep", b'{"data":' + b"[" * 200_000 + b"]" * 200_000 + b"}", 400, UNREAD),
     _json("no list", {"data": FILE}, 400, UNREAD),
-    _json("too few values", {"data": []}, 400, "has 0 values, and this function takes 2"),
+    _json("too few values", {"data": []}, 400, "has 0 values, but this function takes 2"),
     _json("too many values", {"data": [FILE] * 10}, 400, "has 10 values"),
     _json("a list for a file", {"data": [[FILE], "colours"]}, 400, UNREAD),
     _json("a number for a path", {"data": [{"path": 1}, "colours"]}, 400, UNREAD),
-    _json("no such function", {"data": []}, 404, "no such function", "/gradio_api/call/secret"),
-    _json("function by number", {"data": [], "fn_index": 10**6}, 400, "no such function", JOIN),
-    _json("negative number", {"data": [], "fn_index": -1}, 400, "no such function", JOIN),
-    _json("no function", {"data": []}, 400, "no such function", JOIN),
+    _json("This function does not exist", {"data": []}, 404, "This function does not exist", "/gradio_api/call/secret"),
+    _json("function by number", {"data": [], "fn_index": 10**6}, 400, "This function does not exist", JOIN),
+    _json("negative number", {"data": [], "fn_index": -1}, 400, "This function does not exist", JOIN),
+    _json("no function", {"data": []}, 400, "This function does not exist", JOIN),
     _json("session of another kind", {"data": [FILE, "x"], "session_hash": "../../a"}, 400, UNREAD),
     _json("three megabytes", b" " * 3_000_000, 413, "more than 0.5 MB"),
     _json("a million values", b'{"data":[' + b"1," * 200_000 + b"1]}", 400, UNREAD),
@@ -151,9 +151,14 @@ REQUESTS = [
     # Forms that are not one file.
     _form("no form", b"{}", 400, "a form with one file", "application/json"),
     _form("no boundary", b"--b--", 400, "a form with one file", "multipart/form-data"),
-    _form("no part", b"--b--\r\n", 400, "no file in the form"),
-    _form("no file", b'--b\r\ncontent-disposition: form-data; name="files"\r\n\r\nx\r\n--b--\r\n', 400, "no file"),
-    _form("cut short", _part(b"x.png"), 400, "not all of it"),
+    _form("no part", b"--b--\r\n", 400, "The form has no file"),
+    _form(
+        "no file",
+        b'--b\r\ncontent-disposition: form-data; name="files"\r\n\r\nx\r\n--b--\r\n',
+        400,
+        "The form has no file",
+    ),
+    _form("cut short", _part(b"x.png"), 400, "the file is incomplete"),
     _form("damaged", b"--c\r\n", 400, "The form is damaged"),
     _form("endless header", b"--b\r\ncontent-disposition: " + b"a" * 100_000, 400, "The form is damaged"),
     _form("two files", _part(b"x.png") + _part(b"y.png") + b"--b--\r\n", 400, "several files"),
