@@ -32,7 +32,7 @@ def load(path: Path, options: LoadOptions) -> Runtime:
         raise ArtifactError(
             f"onnxruntime cannot run on '{options.device}' here.",
             "Use --device cpu, or install visionzoo[onnx-gpu] instead of visionzoo[onnx].",
-            code="missing-device",
+            code="device-missing",
         )
     refuse_foreign_weights(path)
     if provider == CUDA:
@@ -44,16 +44,16 @@ def load(path: Path, options: LoadOptions) -> Runtime:
         raise ArtifactError(f"onnxruntime cannot load '{path}': {reason}", AGAIN, code="runtime-refuses") from None
     if session.get_providers()[0] != provider:
         cause = f"onnxruntime could not start on '{options.device}'."
-        raise ArtifactError(cause, "Use --device cpu.", code="missing-device")
+        raise ArtifactError(cause, "Use --device cpu.", code="device-missing")
     return _Session(session, path, partial(_opened, options=options, provider=provider))
 
 
 def _preload_cuda() -> None:
-    """Loads CUDA from the packages of `visionzoo[onnx-gpu]`, which no search path of the system leads to.
+    """Loads CUDA from the packages of `visionzoo[onnx-gpu]`, which are not on the system's search path.
 
     https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#preload-dlls
     """
-    # It prints what it does not find; a session that does not start says so itself.
+    # It prints missing libraries; a session that cannot start raises its own error.
     with redirect_stdout(io.StringIO()):
         runtime().preload_dlls()
 

@@ -105,7 +105,7 @@ def quiet() -> Iterator[None]:
 def require_device(device: str) -> None:
     """Raises `ArtifactError` if PyTorch cannot run on the device."""
     if device != "cpu" and not torch.cuda.is_available():
-        raise ArtifactError(f"PyTorch cannot run on '{device}' here.", "Use --device cpu.", code="missing-device")
+        raise ArtifactError(f"PyTorch cannot run on '{device}' here.", "Use --device cpu.", code="device-missing")
 
 
 def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:

@@ -175,7 +175,7 @@ def _external(rng: random.Random, own: Whole) -> bytes:
     """An initializer whose data lie in a file elsewhere (TensorProto.external_data)."""
     place = rng.choice([b"../../../etc/passwd", b"/etc/passwd", b"/dev/zero", b"..\\secret"])
     where = _field(13, _field(1, b"location") + _field(2, place))
-    tensor = b"\x08\x04\x10\x01" + _field(8, b"external") + where + b"\x70\x01"
+    tensor = b"\x08\x04\x10\x01" + _field(8, b"untrusted") + where + b"\x70\x01"
     return Whole(".onnx", own.content + _field(7, _field(5, tensor)), own.card).with_card(own.card)
 
 

@@ -16,7 +16,7 @@ class Upload:
 
     Attributes:
         build: returns the bytes of the file.
-        comes: height and width of the picture, or a part of the refusal.
+        comes: height and width of the picture, or the code of the refusal, with a part of its message behind a colon.
         mib: the memory it may take, in MiB.
         seconds: the time of the processor that it may take.
         disk: the bytes it may leave on the disk.

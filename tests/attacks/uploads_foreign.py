@@ -10,7 +10,7 @@ from .attack import Upload
 from .uploads_jpeg import jpeg, saved
 from .uploads_png import png
 
-UNKNOWN = "not a picture of a known format"
+UNKNOWN = "unknown-picture-format"
 TINY = Image.new("RGB", (4, 4))
 # Ghostscript would run this program.
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(/etc/passwd) (r) file\n%%EOF\n"
@@ -50,7 +50,7 @@ FOREIGN = [
     Upload("executable", lambda: b"\x7fELF" + bytes(999), UNKNOWN),
     Upload("zip", lambda: b"PK\3\4" + bytes(999), UNKNOWN),
     Upload("pickle", lambda: b"\x80\4cos\nsystem\n(S'true'\ntR.", UNKNOWN),
-    Upload("empty", lambda: b"", "it is empty"),
+    Upload("empty", lambda: b"", "empty-picture"),
     Upload("one-byte", lambda: b"\xff", UNKNOWN),
     Upload("64-MB-of-zeros", lambda: bytes(64 * 2**20), UNKNOWN),
     # Read from its end, each is a zip or a page as well; the decoder goes by the first bytes.

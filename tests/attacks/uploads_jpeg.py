@@ -83,8 +83,8 @@ ENTITIES = (
     + b"]><x>&u;</x>"
 )
 JPEG = [
-    Upload("jpeg-claims-the-largest-size", lambda: sized(jpeg(), 65_500, 65_500), "pixels"),
-    Upload("jpeg-claims-170-megapixels", lambda: sized(jpeg(), 17_000, 10_000), "pixels"),
+    Upload("jpeg-claims-the-largest-size", lambda: sized(jpeg(), 65_500, 65_500), "too-many-pixels"),
+    Upload("jpeg-claims-170-megapixels", lambda: sized(jpeg(), 17_000, 10_000), "too-many-pixels"),
     Upload("jpeg-claims-the-limit", lambda: sized(jpeg(), WIDTH, HEIGHT), AT_THE_LIMIT, memory(AT_THE_LIMIT), 4),
     Upload(
         "jpeg-progressive-claims-the-limit",
@@ -93,18 +93,18 @@ JPEG = [
         memory(AT_THE_LIMIT),
         6,
     ),
-    Upload("jpeg-without-height", lambda: sized(jpeg(), 16, 0), "known format"),
-    Upload("jpeg-10,000-scans", lambda: scans(10_000), "too many parts", memory(AT_THE_LIMIT), 10),
-    Upload("jpeg-a-million-segments", lambda: jpeg(segment(0xFE) * 10**6), "too many parts"),
+    Upload("jpeg-without-height", lambda: sized(jpeg(), 16, 0), "unknown-picture-format"),
+    Upload("jpeg-10,000-scans", lambda: scans(10_000), "costly-picture: too many parts", memory(AT_THE_LIMIT), 10),
+    Upload("jpeg-a-million-segments", lambda: jpeg(segment(0xFE) * 10**6), "costly-picture: too many parts"),
     Upload("jpeg-500-tables", lambda: jpeg(segment(0xC4, bytes(17)) * 500), (16, 16)),
-    Upload("jpeg-8-MB-between-segments", lambda: jpeg(segment(0xFE), bytes(2**23)), "too many parts"),
-    Upload("jpeg-exif-in-300,000-pieces", lambda: jpeg(pieces(300_000)), "too many parts"),
+    Upload("jpeg-8-MB-between-segments", lambda: jpeg(segment(0xFE), bytes(2**23)), "costly-picture: too many parts"),
+    Upload("jpeg-exif-in-300,000-pieces", lambda: jpeg(pieces(300_000)), "costly-picture: too many parts"),
     # Thousands of values, all the same bytes: Pillow copies them for each. The second file would take a gigabyte.
-    Upload("jpeg-exif-overlaps", lambda: jpeg(segment(0xE1, EXIF + tables(2700, 32_000))), "overlap"),
+    Upload("jpeg-exif-overlaps", lambda: jpeg(segment(0xE1, EXIF + tables(2700, 32_000))), "costly-picture: overlap"),
     Upload(
         "jpeg-exif-overlaps-in-segments",
         lambda: jpeg(*(segment(0xE1, EXIF + part) for part in cut(tables(2000, 2**19)))),
-        "overlap",
+        "costly-picture: overlap",
     ),
     Upload(
         "jpeg-exif-goes-round",
@@ -129,11 +129,11 @@ JPEG = [
     ),
     Upload("jpeg-4-billion-pictures", lambda: jpeg(multi(2**32 - 1)), (16, 16)),
     Upload("jpeg-four-pictures-outside-the-file", lambda: jpeg(multi(4)), (16, 16)),
-    Upload("jpeg-12-bit", lambda: sized(jpeg(), 16, 16, bits=12), "known format"),
-    Upload("jpeg-sampled-4-by-4", lambda: sized(jpeg(), 16, 16, sampling=0x44), "damaged"),
-    Upload("jpeg-sampled-0-by-0", lambda: sized(jpeg(), 16, 16, sampling=0), "damaged"),
+    Upload("jpeg-12-bit", lambda: sized(jpeg(), 16, 16, bits=12), "unknown-picture-format"),
+    Upload("jpeg-sampled-4-by-4", lambda: sized(jpeg(), 16, 16, sampling=0x44), "damaged-picture"),
+    Upload("jpeg-sampled-0-by-0", lambda: sized(jpeg(), 16, 16, sampling=0), "damaged-picture"),
     Upload("jpeg-arithmetic", lambda: jpeg().replace(b"\xff\xc0", b"\xff\xc9"), (16, 16)),
-    Upload("jpeg-lossless", lambda: jpeg().replace(b"\xff\xc0", b"\xff\xc3"), "damaged"),
+    Upload("jpeg-lossless", lambda: jpeg().replace(b"\xff\xc0", b"\xff\xc3"), "damaged-picture"),
     Upload(
         "jpeg-cmyk-without-adobe",
         lambda: jpeg(mode="CMYK").replace(b"\xff\xee\0\x0eAdobe", b"\xff\xef\0\x0eOther"),
@@ -143,9 +143,11 @@ JPEG = [
         "jpeg-cmyk-as-ycck", lambda: jpeg(mode="CMYK").replace(b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"), (16, 16)
     ),
     Upload("jpeg-colours-of-no-kind", lambda: jpeg(segment(0xEE, b"Adobe\0d\0\0\0\0\x09")), (16, 16)),
-    Upload("jpeg-without-end", lambda: jpeg()[:-2], "truncated"),
-    Upload("jpeg-without-scan", lambda: jpeg()[: jpeg().index(b"\xff\xda")], "known format"),
-    Upload("jpeg-scan-without-header", lambda: b"\xff\xd8" + jpeg()[jpeg().index(b"\xff\xda") :], "known format"),
+    Upload("jpeg-without-end", lambda: jpeg()[:-2], "truncated-picture"),
+    Upload("jpeg-without-scan", lambda: jpeg()[: jpeg().index(b"\xff\xda")], "unknown-picture-format"),
+    Upload(
+        "jpeg-scan-without-header", lambda: b"\xff\xd8" + jpeg()[jpeg().index(b"\xff\xda") :], "unknown-picture-format"
+    ),
     Upload("jpeg-and-zip", lambda: jpeg() + b"PK\5\6" + bytes(18), (16, 16)),
     Upload("jpeg-named-as-a-page", lambda: jpeg(segment(0xFE, b"<script>alert(1)</script>")), (16, 16)),
 ]

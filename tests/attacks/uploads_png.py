@@ -68,12 +68,14 @@ def scattered() -> bytes:
 
 
 PNG = [
-    Upload("png-1-bit-claims-2.5-gigapixels", lambda: claimed(50_000, 50_000, bits=1, colour=GREY), "pixels"),
-    Upload("png-16-bit-claims-2.5-gigapixels", lambda: claimed(50_000, 50_000, bits=16, colour=RGBA), "pixels"),
+    Upload("png-1-bit-claims-2.5-gigapixels", lambda: claimed(50_000, 50_000, bits=1, colour=GREY), "too-many-pixels"),
+    Upload(
+        "png-16-bit-claims-2.5-gigapixels", lambda: claimed(50_000, 50_000, bits=16, colour=RGBA), "too-many-pixels"
+    ),
     # Below the size at which Pillow itself refuses.
-    Upload("png-claims-170-megapixels", lambda: claimed(17_000, 10_000), "pixels"),
-    Upload("png-claims-the-longest-side", lambda: claimed(2**31 - 1, 1, bits=1, colour=GREY), "pixels"),
-    Upload("png-just-above-the-limit", lambda: claimed(WIDTH, HEIGHT + 1, bits=1, colour=GREY), "pixels"),
+    Upload("png-claims-170-megapixels", lambda: claimed(17_000, 10_000), "too-many-pixels"),
+    Upload("png-claims-the-longest-side", lambda: claimed(2**31 - 1, 1, bits=1, colour=GREY), "too-many-pixels"),
+    Upload("png-just-above-the-limit", lambda: claimed(WIDTH, HEIGHT + 1, bits=1, colour=GREY), "too-many-pixels"),
     Upload("png-1-bit", lambda: at_the_limit(GREY, 1), AT_THE_LIMIT, memory(AT_THE_LIMIT), 4),
     Upload("png-16-bit-grey", lambda: at_the_limit(GREY, 16), AT_THE_LIMIT, memory(AT_THE_LIMIT), 4),
     Upload("png-rgba", lambda: at_the_limit(RGBA), AT_THE_LIMIT, memory(AT_THE_LIMIT), 6),
@@ -94,28 +96,38 @@ PNG = [
         6,
     ),
     # Texts of 200 MiB in files of 900 KB.
-    Upload("png-text-bomb", lambda: png(before=chunk(b"zTXt", b"a\0\0" + zeros(200 * 2**20))), "too large"),
+    Upload(
+        "png-text-bomb", lambda: png(before=chunk(b"zTXt", b"a\0\0" + zeros(200 * 2**20))), "damaged-picture: too large"
+    ),
     Upload(
         "png-international-text-bomb",
         lambda: png(before=chunk(b"iTXt", b"a\0\1\0\0\0" + zeros(200 * 2**20))),
-        "too large",
+        "damaged-picture: too large",
     ),
-    Upload("png-profile-bomb", lambda: png(before=chunk(b"iCCP", b"a\0\0" + zeros(200 * 2**20))), "too large"),
-    Upload("png-text-bomb-at-the-end", lambda: png(after=chunk(b"zTXt", b"a\0\0" + zeros(200 * 2**20))), "too large"),
+    Upload(
+        "png-profile-bomb",
+        lambda: png(before=chunk(b"iCCP", b"a\0\0" + zeros(200 * 2**20))),
+        "damaged-picture: too large",
+    ),
+    Upload(
+        "png-text-bomb-at-the-end",
+        lambda: png(after=chunk(b"zTXt", b"a\0\0" + zeros(200 * 2**20))),
+        "damaged-picture: too large",
+    ),
     # Each is as long as Pillow allows: it counts them together, up to 64 MiB.
     Upload(
         "png-many-texts",
         lambda: png(before=b"".join(chunk(b"zTXt", b"%d\0\0" % i + zeros(2**20)) for i in range(300))),
-        "Too much memory",
+        "damaged-picture: Too much memory",
         mib=80,
     ),
     Upload("png-1-pixel-of-256-MiB", lambda: png(1, 1, data=chunk(b"IDAT", zeros(2**28))), (1, 1), 30),
-    Upload("png-a-million-empty-chunks", lambda: png(before=chunk(b"abCd") * 10**6), "too many parts"),
-    Upload("png-pixels-in-a-million-chunks", lambda: png(data=scattered()), "too many parts"),
-    Upload("png-chunk-of-2-GiB", lambda: SIGNATURE + b"\x7f\xff\xff\xffIHDR" + bytes(100), "truncated"),
-    Upload("png-pixels-of-2-GiB", lambda: png(data=b"\x7f\xff\xff\xffIDAT" + zeros(40)), "truncated"),
-    Upload("png-no-pixels", lambda: png(data=b""), "damaged"),
-    Upload("png-without-width", lambda: png(0, 4), "known format"),
+    Upload("png-a-million-empty-chunks", lambda: png(before=chunk(b"abCd") * 10**6), "costly-picture: too many parts"),
+    Upload("png-pixels-in-a-million-chunks", lambda: png(data=scattered()), "costly-picture: too many parts"),
+    Upload("png-chunk-of-2-GiB", lambda: SIGNATURE + b"\x7f\xff\xff\xffIHDR" + bytes(100), "truncated-picture"),
+    Upload("png-pixels-of-2-GiB", lambda: png(data=b"\x7f\xff\xff\xffIDAT" + zeros(40)), "truncated-picture"),
+    Upload("png-no-pixels", lambda: png(data=b""), "damaged-picture"),
+    Upload("png-without-width", lambda: png(0, 4), "unknown-picture-format"),
     Upload("png-row", lambda: png(100_000, 1), (1, 100_000)),
     Upload("png-column", lambda: png(1, 100_000), (100_000, 1)),
     Upload(
@@ -132,6 +144,6 @@ PNG = [
     Upload(
         "png-frame-outside",
         lambda: png(before=chunk(b"acTL", struct.pack(">II", 2, 0)) + frame(0, 50_000, 50_000, 9)),
-        "known format",
+        "unknown-picture-format",
     ),
 ]

@@ -108,29 +108,29 @@ def floats(*values: float) -> bytes:
 
 
 TIFF = [
-    Upload("tiff-claims-10-gigapixels", lambda: raw(width=100_000, height=100_000, pixels=b""), "pixels"),
+    Upload("tiff-claims-10-gigapixels", lambda: raw(width=100_000, height=100_000, pixels=b""), "too-many-pixels"),
     Upload(
         "tiff-claims-the-limit",
         lambda: raw(width=WIDTH, height=HEIGHT, pixels=bytes(100)),
-        "truncated",
+        "truncated-picture",
         memory(AT_THE_LIMIT, 1),
     ),
     Upload(
         "tiff-big-claims-2^60-pixels",
         lambda: tiff(*basic()[2:], tag(256, LONG8, 2**30), tag(257, LONG8, 2**30), *strip(9), big=True),
-        "pixels",
+        "too-many-pixels",
     ),
     Upload(
         "tiff-big-table-of-2^62-tags",
         lambda: b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**62) + bytes(100),
-        "known format",
+        "unknown-picture-format",
     ),
     Upload(
         "tiff-deflated", lambda: packed(WIDTH, HEIGHT, zeros(WIDTH * HEIGHT)), AT_THE_LIMIT, memory(AT_THE_LIMIT), 4
     ),
     Upload("tiff-deflated-to-more", lambda: packed(4, 4, zeros(2**28)), (4, 4)),
-    Upload("tiff-deflated-to-less", lambda: packed(4000, 4000, zeros(9)), "damaged", memory((4000, 4000), 2)),
-    Upload("tiff-tile-of-256-megapixels", lambda: tiled(16, 16, (2**14, 2**14)), "tiles are larger"),
+    Upload("tiff-deflated-to-less", lambda: packed(4000, 4000, zeros(9)), "damaged-picture", memory((4000, 4000), 2)),
+    Upload("tiff-tile-of-256-megapixels", lambda: tiled(16, 16, (2**14, 2**14)), "costly-picture: tiles are larger"),
     Upload(
         "tiff-tile-of-2^62-pixels",
         lambda: tiff(
@@ -141,7 +141,7 @@ TIFF = [
             tag(325, LONG, 9),
             pixels=bytes(9),
         ),
-        "tiles are larger",
+        "costly-picture: tiles are larger",
     ),
     Upload(
         "tiff-strip-of-4-billion-rows",
@@ -150,14 +150,20 @@ TIFF = [
         ),
         (4, 4),
     ),
-    Upload("tiff-a-million-strips", lambda: strips(10**6), "1,000,000 values"),
-    Upload("tiff-10,000-tags", lambda: raw(*((30_000 + i, BYTE, b"12345") for i in range(10_000))), "too many tags"),
-    Upload("tiff-tags-overlap", lambda: overlapping(500, 2**20), "overlap"),
-    Upload("tiff-a-million-fractions", lambda: raw((282, RATIONAL, bytes(8 * 10**6))), "1,000,000 values"),
+    Upload("tiff-a-million-strips", lambda: strips(10**6), "costly-picture: 1,000,000 values"),
+    Upload(
+        "tiff-10,000-tags",
+        lambda: raw(*((30_000 + i, BYTE, b"12345") for i in range(10_000))),
+        "costly-picture: too many tags",
+    ),
+    Upload("tiff-tags-overlap", lambda: overlapping(500, 2**20), "costly-picture: overlap"),
+    Upload(
+        "tiff-a-million-fractions", lambda: raw((282, RATIONAL, bytes(8 * 10**6))), "costly-picture: 1,000,000 values"
+    ),
     Upload("tiff-tables-go-round", lambda: tiff(*basic(), *strip(16), pixels=bytes(16), circular=True), (4, 4)),
     Upload("tiff-10,000-pages", lambda: pages(10_000), (4, 4)),
     Upload("tiff-inner-table-is-the-outer", lambda: raw(tag(34_665, LONG, 24), tag(330, LONG, 24)), (4, 4)),
-    Upload("tiff-table-outside-the-file", lambda: b"II*\0\xff\xff\xff\x7f" + bytes(64), "known format"),
+    Upload("tiff-table-outside-the-file", lambda: b"II*\0\xff\xff\xff\x7f" + bytes(64), "unknown-picture-format"),
     Upload("tiff-old-jpeg", lambda: packed(16, 16, jpeg(), compression=OLD_JPEG, photometric=YCBCR), (16, 16)),
     Upload(
         "tiff-jpeg-of-another-size",
@@ -165,16 +171,16 @@ TIFF = [
         (4000, 4000),
         memory((4000, 4000)),
     ),
-    Upload("tiff-jpeg-is-deflated", lambda: packed(4, 4, zeros(16), compression=NEW_JPEG), "damaged"),
-    Upload("tiff-unknown-compression", lambda: packed(4, 4, zeros(16), compression=9999), "known format"),
+    Upload("tiff-jpeg-is-deflated", lambda: packed(4, 4, zeros(16), compression=NEW_JPEG), "damaged-picture"),
+    Upload("tiff-unknown-compression", lambda: packed(4, 4, zeros(16), compression=9999), "unknown-picture-format"),
     Upload(
         "tiff-65535-samples",
         lambda: raw(tag(338, SHORT, 1)).replace(
             struct.pack("<HHII", 277, SHORT, 1, 1), struct.pack("<HHII", 277, SHORT, 1, 65_535)
         ),
-        "known format",
+        "unknown-picture-format",
     ),
-    Upload("tiff-without-width", lambda: raw(width=0), "known format"),
+    Upload("tiff-without-width", lambda: raw(width=0), "unknown-picture-format"),
     Upload(
         "tiff-32-bit-numbers",
         lambda: raw(tag(339, SHORT, 2), bits=32, pixels=struct.pack("<16i", *[-(2**31), 2**31 - 1] * 8)),
@@ -186,7 +192,7 @@ TIFF = [
     Upload(
         "tiff-ycbcr-sampled-0-by-0",
         lambda: packed(16, 16, zeros(768), tag(530, SHORT, 0, 0), photometric=YCBCR),
-        "damaged",
+        "damaged-picture",
     ),
     Upload("tiff-palette-of-one-colour", lambda: raw(tag(320, SHORT, 1, 2, 3), photometric=PALETTE), (4, 4)),
     Upload("tiff-orientation-of-4-billion", lambda: raw(tag(274, LONG, 2**32 - 1)), (4, 4)),

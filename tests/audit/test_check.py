@@ -419,9 +419,9 @@ def test_an_output_that_cannot_be_written_is_said_before_the_pictures_are_read(c
 def test_names_are_those_of_zoo_train(tmp_path):
     with refused("unknown-name", "dataset", "'mnits'", kind=UnknownNameError):
         run("mnits")
-    with pytest.raises(UsageError, match="'mnist'"):
+    with refused("dataset-with-own-splits", "'mnist'", kind=UsageError):
         run("mnist", "--val", tmp_path)
-    with pytest.raises(UsageError, match="nowhere"):
+    with refused("missing-dataset", "nowhere", kind=UsageError):
         run(tmp_path / "nowhere")
 
 

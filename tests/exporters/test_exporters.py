@@ -225,8 +225,10 @@ def test_a_card_too_large_is_not_written(exporter, file, content):
 def test_truncated_files_are_refused(exporter, file, content, share):
     file.write_bytes(content[: int(len(content) * share)])
     for read in (exporter.read_card, exporter.content_hash, lambda path: exporter.load(path, LoadOptions())):
-        with pytest.raises(ArtifactError, match=r"model\.(onnx|pt)"):
+        with pytest.raises(ArtifactError) as caught:
             read(file)
+        assert caught.value.code in ("damaged-file", "another-format")
+        assert str(file) in caught.value.cause
 
 
 @pytest.mark.parametrize("data", [b"not a model", b"\x00" * 4096, b"\xff" * 4096, b"PK\x05\x06" + b"\x00" * 18])
@@ -321,5 +323,5 @@ def test_a_missing_runtime_names_the_extra(name, missing, extra, tmp_path, monke
 def test_a_device_that_is_not_there(file, exporter):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with refused("missing-device", "'cuda'", kind=ArtifactError):
+    with refused("device-missing", "'cuda'", kind=ArtifactError):
         exporter.load(file, LoadOptions(device="cuda"))

@@ -91,7 +91,7 @@ class Masked(torch.nn.Module):
         return self.head((attended * self.gain).mean(1))
 
 
-def test_masks_and_constants_that_cancel_are_no_departure(tmp_path):
+def test_masks_and_constants_that_cancel_do_not_count_as_changes(tmp_path):
     torch.manual_seed(0)
     classifier = classifier_of(Masked(), 16)
     with torch.no_grad():

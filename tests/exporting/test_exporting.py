@@ -181,7 +181,7 @@ def test_a_run_may_be_named_by_its_folder(trained, reference, place):
 
 
 def test_unknown_formats_are_named(trained):
-    with pytest.raises(UnknownNameError, match="onnx"):
+    with refused("unknown-name", "'onx'", "onnx", kind=UnknownNameError):
         export(trained, "onx")
 
 
@@ -323,7 +323,7 @@ def test_the_newest_run_is_taken_and_named(trained, place, monkeypatch):
     ("arguments", "expected"),
     [
         ((), partial(pytest.raises, UsageError, match="--onnx, --torchscript")),
-        (("--onnx",), partial(pytest.raises, UsageError, match="runs/")),
+        (("--onnx",), partial(refused, "run-missing", "runs", kind=UsageError)),
         (("--onnx", "--calibration-pictures", "9"), partial(refused, "int8-only", kind=UsageError)),
         (("--onnx", "--accuracy-budget", "2"), partial(refused, "fp32-budget", kind=UsageError)),
     ],

@@ -56,7 +56,7 @@ def checked(exporter: Any, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     """
     if not isinstance(exporter, str):
         cause = f"{exporter!r} is not the name of a format."
-        raise UsageError(cause, "Choose one from `zoo list exporters`.", code="option-value")
+        raise UsageError(cause, "Choose one from `zoo list exporters`.", code="impossible-option")
     spec = registry().exporter(exporter).spec
     for name in RULES:
         check_option(name, asked[name])
@@ -113,11 +113,11 @@ def check_option(name: str, value: Any) -> None:
     """Raises `UsageError` if the value is not allowed for that option of `RULES`."""
     words, holds = RULES[name]
     if not holds(value):
-        raise UsageError(f"The option {name} cannot be {value!r}.", f"It takes {words}.", code="option-value")
+        raise UsageError(f"The option {name} cannot be {value!r}.", f"It takes {words}.", code="impossible-option")
 
 
 def check_path(name: str, value: Path | str) -> Path:
     """The value of an option. Raises `UsageError` if it is not a path."""
     if not isinstance(value, str | os.PathLike):
-        raise UsageError(f"The option {name} cannot be {value!r}.", "It takes a path.", code="option-value")
+        raise UsageError(f"The option {name} cannot be {value!r}.", "It takes a path.", code="impossible-option")
     return Path(value)
