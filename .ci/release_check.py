@@ -34,7 +34,7 @@ SHIPPED = (
 )
 # Of a place that the empty environments know nothing of, PYTHONPATH and the virtual environment above all.
 VARIABLES = ("PATH", "HOME", "SYSTEMROOT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "LANG")
-JOB_SECONDS = 300
+JOB_SECONDS = 600
 DRAW = """
 from PIL import Image, ImageDraw
 digit = Image.new("L", (28, 28))

@@ -1,5 +1,6 @@
 """The wheel that users install, and the workflows that test and publish it."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -106,6 +107,32 @@ def test_make_installs_for_each_goal_what_it_needs(tmp_path):
     assert installs("demo") == ["onnx,train", "all"]
     assert installs("test") == installs("lint") == ["dev"]
     assert installs("release-check") == ["dev", "release"]
+
+
+@pytest.mark.parametrize(
+    ("changelog", "tag", "wrong"),
+    [
+        ("## Unreleased\n\n- News.\n", None, None),
+        ("## 1.2.3\n\n- News.\n\n## 1.2.2\n\n- Old.\n", "v1.2.3", None),
+        ("## Unreleased\n\n- News.\n", "v1.2.3", "no section '## 1.2.3'"),
+        ("## 1.2.3\n\n## 1.2.2\n\n- Old.\n", "v1.2.3", "or an empty one"),
+        ("## 1.2.2\n\n- Old.\n", None, "no section '## 1.2.3 or Unreleased'"),
+        ("## 1.2.4\n\n- News.\n", "v1.2.4", "tag v1.2.4 is not that of version 1.2.3"),
+    ],
+)
+def test_a_release_needs_its_section_of_the_changelog(tmp_path, monkeypatch, changelog, tag, wrong):
+    spec = importlib.util.spec_from_file_location("release_check", ROOT / ".ci" / "release_check.py")
+    release_check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(release_check)
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "_version.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n{changelog}")
+    if wrong is None:
+        assert release_check.check_changelog(tag) == "1.2.3"
+    else:
+        with pytest.raises(release_check.CheckError, match=re.escape(wrong)):
+            release_check.check_changelog(tag)
 
 
 # Nothing of this process's settings, PYTHONPATH above all.
