@@ -116,6 +116,29 @@ def test_folders_are_searched_to_the_bottom_and_order_is_kept(model, bars, tmp_p
     assert files == [str(deep / "c.png"), *map(str, sorted((bars / "val" / "slope").iterdir()))]
 
 
+def test_a_folder_is_answered_in_full_or_the_exit_code_is_1(model, tmp_path):
+    folder = tmp_path / "mixed"
+    save_broken(folder)["empty"].unlink()
+    (folder / "text.png").unlink()
+    (folder / "truncated.png").unlink()
+    Image.fromarray(bar(30, 24)).save(folder / "plain.png")
+    Image.fromarray(bar(30, 24)).save(folder / "IMG_0001", "JPEG")
+    (folder / "@eaDir").mkdir()
+    Image.fromarray(bar(30, 24)).save(folder / "@eaDir" / "thumb.jpg")
+    (folder / "notes.txt").write_text("no picture")
+    done = run_zoo(model, folder, "--json")
+    assert done.exit_code == 0  # all that are pictures are answered
+    assert [Path(row["file"]).name for row in json.loads(done.stdout)] == ["IMG_0001", "plain.png"]
+    assert "'@eaDir'" in done.stderr and "'notes.txt'" in done.stderr and "'IMG_0001'" in done.stderr
+    (folder / "raw.CR2").write_bytes(b"II*\0")
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    done = run_zoo(model, folder, "--json")
+    assert done.exit_code == 1
+    assert [Path(row["file"]).name for row in json.loads(done.stdout)] == ["IMG_0001", "plain.png"]
+    assert "raw.CR2' cannot be read: zoo does not decode .cr2 files." in done.stderr
+    assert "phone.heic' cannot be read" in done.stderr and "2 of 4 pictures could not be read." in done.stderr
+
+
 def test_the_table_is_for_people(model, bars):
     done = run_zoo(model, bars / "test" / "bar" / "000.png", "--top-k", 2)
     assert done.exit_code == 0, done.output

@@ -64,7 +64,12 @@ def test_hidden_and_other_files(tmp_path):
         (tmp_path / name).touch()
     dataset = load(tmp_path)
     assert files(dataset.train, tmp_path) == ["a/1.png", "b/2.png"]
-    assert len(dataset.notes) == 1 and dataset.notes[0].startswith("3 files in")
+    (note,) = dataset.notes
+    assert note == (
+        f"Skipped in '{tmp_path}': 3 hidden files and folders (for example '.git'), "
+        "2 files that are not pictures (for example 'top.txt'), "
+        "2 files and folders of the system (for example 'a/.DS_Store')."
+    )
 
 
 def test_links_are_followed(tmp_path):

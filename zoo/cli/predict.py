@@ -43,15 +43,15 @@ def predict(
 ) -> None:
     """Classify pictures with an exported file.
 
-    Folders are searched with all their sub-folders. Files that cannot be read are named on stderr; the others
-    are classified, and the exit code is 1.
+    Folders are searched with all their sub-folders. Pictures that cannot be read are named on stderr; the others
+    are classified, and the exit code is 1. Other files in folders are counted on stderr.
     """
     from zoo.artifacts.predictor import load
     from zoo.cli.predictions import CsvWriter, JsonWriter, TableWriter
 
     if as_json and as_csv:
         raise UsageError("--json and --csv cannot be used together.", "Choose one of them.")
-    files = _files(pictures)
+    files, foreign = _files(pictures)
     predictor = load(artifact, device, workers=_workers(len(files), device))
     top_k = min(top_k, len(predictor.classes))
     writer = JsonWriter() if as_json else CsvWriter(top_k) if as_csv else TableWriter()
@@ -70,8 +70,13 @@ def predict(
                 stderr().print(printable(found), style="yellow", markup=False)
             else:
                 writer.add(file, found)
+    for path in foreign:
+        cause = f"'{path}' cannot be read: zoo does not decode {path.suffix.lower()} files."
+        stderr().print(printable(cause), style="yellow", markup=False)
+    failed += len(foreign)
     if failed:
-        stderr().print(f"{failed} of {len(files)} pictures could not be read.", style="bold yellow")
+        total = len(files) + len(foreign)
+        stderr().print(f"{failed} of {total} pictures could not be read.", style="bold yellow")
         raise typer.Exit(1)
 
 
@@ -83,21 +88,30 @@ def _workers(pictures: int, device: str) -> int:
     return 1 if device != "cpu" or pictures < FEW * cores else min(MAX_WORKERS, cores)
 
 
-def _files(given: list[str]) -> list[Path]:
-    from zoo.images import find_pictures
+def _files(given: list[str]) -> tuple[list[Path], list[Path]]:
+    """The pictures to classify, and those in folders that have a format which is not decoded."""
+    from zoo.cli.console import warn
+    from zoo.images import search
 
     files: list[Path] = []
+    foreign: list[Path] = []
     for text in given:
         if not text:
             raise UsageError("The name of a picture is empty.", "Leave it out, or write . for this folder.")
         path = Path(text)  # which makes one slash of two
         if ADDRESS.match(text) and not path.exists():
             raise UsageError(f"'{text}' is an address, not a file.", "Download it, then name the file.")
-        found = find_pictures(path) if path.is_dir() else [path]
-        if not found:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found = search(path)
+        for note in found.notes(path):
+            warn(note)
+        if not found.pictures:
             raise UsageError(f"There are no pictures in '{path}'.", "Name a folder that has some.")
-        files += found
-    return files
+        files += found.pictures
+        foreign += found.foreign
+    return files, foreign
 
 
 def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:

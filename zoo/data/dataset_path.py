@@ -7,12 +7,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data.folder import find_splits, read_folder, subfolders
+from zoo.data.folder import read_folder
 from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, assemble, quoted, some
+from zoo.data.split_folders import SplitFolders, find_splits
 from zoo.data.types import Dataset
 from zoo.errors import DataError, UsageError
-from zoo.images import is_picture
+from zoo.images import Found, is_picture, look
+from zoo.images.skipped import OUTSIDE
 from zoo.specs import DatasetRequest, DatasetSpec
 
 GIVE = "Give a folder of pictures or a list file."
@@ -61,23 +63,29 @@ def dataset_at(
 
 
 def _load(main: Path, places: dict[str, Path], encoding: str) -> Dataset:
-    own = {}
+    own: dict[str, Path] = {}
     if main.is_dir():
-        train_folder, *others = find_splits(main)
-        own = {name: folder for name, folder in zip(("val", "test"), others, strict=True) if folder}
-        train = _note_unused(main, read_folder(train_folder), own)
+        splits = find_splits(main)
+        own = {name: folder for name, folder in (("val", splits.val), ("test", splits.test)) if folder}
+        train = read_folder(splits.train)
+        if splits.train != main:
+            train = replace(train, notes=(*splits.notes, *_unused(main, splits), *train.notes))
     else:
         train = read_list(main, encoding)
     parts = {name: _part(place, encoding) for name, place in {**own, **places}.items()}
     return assemble(train, parts.get("val"), parts.get("test"), source=main)
 
 
-def _note_unused(main: Path, train: Listing, own: dict[str, Path]) -> Listing:
-    unused = [path.name for path in subfolders(main) if path not in (train.origin, *own.values())]
-    if train.origin == main or not unused:
-        return train
-    note = f"The folders {some(quoted(unused))} in '{main}' are not used."
-    return replace(train, notes=(*train.notes, note))
+def _unused(main: Path, splits: SplitFolders) -> list[str]:
+    """One sentence about folders beside the splits, and one about files there."""
+    found = Found()
+    taken = [path for path in (splits.train, splits.val, splits.test) if path]
+    folders = look(main, found, classes=True)
+    unused = [path.name for path in folders if not any(path in (part, part.parent) for part in taken)]
+    found.skipped.add(OUTSIDE, *found.pictures)
+    skipped = found.skipped.sentence(main)
+    sentences = [f"The folders {some(quoted(unused))} in '{main}' are not used."] if unused else []
+    return [*sentences, *([skipped] if skipped else [])]
 
 
 def _part(place: Path, encoding: str) -> Listing:

@@ -1,4 +1,4 @@
-"""Datasets in folders: `train/` beside `val/` or `test/`, or one folder, each with one folder per class."""
+"""The pictures of one split: a folder with one folder per class."""
 
 from __future__ import annotations
 
@@ -6,85 +6,63 @@ from pathlib import Path
 
 from zoo.data.listing import Listing, quoted, some
 from zoo.errors import DataError
-from zoo.images import find_files, find_pictures, is_picture
-
-TRAIN_NAMES = ("train",)
-VAL_NAMES = ("val", "valid", "validation")
-TEST_NAMES = ("test",)
-
-
-def find_splits(folder: Path) -> tuple[Path, Path | None, Path | None]:
-    """The folders of train, val and test. `folder` itself is train if it contains the class folders.
-
-    Raises:
-        DataError: class folders or the folder `train` are missing, or two folders have the same split.
-    """
-    train, val, test = (_named(folder, names) for names in (TRAIN_NAMES, VAL_NAMES, TEST_NAMES))
-    if train and subfolders(train):
-        return train, val, test
-    # `bus/`, `car/`, `train/`: a class may have the name train. It then contains pictures and no folders.
-    if val or test or (train and len(subfolders(folder)) == 1):
-        raise DataError(
-            f"Folder '{folder}' has no folder 'train' with class folders.",
-            f"Create one folder per class, for example {folder / 'train' / 'cat'} and {folder / 'train' / 'dog'}",
-            code="folder-without-train",
-        )
-    return folder, None, None
+from zoo.images import Found, find_pictures, look, search
+from zoo.images.skipped import OUTSIDE
 
 
 def read_folder(folder: Path, *, training: bool = True) -> Listing:
     """The pictures of one split. The label of a picture is the name of its class folder.
 
-    Links are followed. Hidden files and folders, and files that are not pictures, are ignored.
+    Links are followed. What is skipped is counted in a note.
 
     Args:
         training: whether every class folder must contain a picture.
 
     Raises:
-        DataError: there are no class folders, no pictures, or a class without pictures.
+        DataError: there are no class folders, no pictures, a class without pictures, or a folder that cannot be read.
     """
-    classes = subfolders(folder)
+    found = Found()
+    classes = look(folder, found, classes=True)
     if not classes:
-        found = len(find_pictures(folder))
+        pictures = len(find_pictures(folder))
         raise DataError(
-            f"Folder '{folder}' has no class folders. It holds {found} pictures.",
+            f"Folder '{folder}' has no class folders. It holds {pictures} pictures.",
             f"Create one folder per class, for example {folder / 'cat'} and {folder / 'dog'}",
             code="folder-without-classes",
         )
-    files: list[Path] = []
+    found.skipped.add(OUTSIDE, *found.pictures)
+    found.pictures, found.by_content = [], []
     labels: list[str] = []
     empty: list[str] = []
-    ignored = 0
     for path in classes:
-        inside = find_files(path)
-        pictures = [file for file in inside if is_picture(file)]
-        ignored += len(inside) - len(pictures)
-        files += pictures
-        labels += [path.name] * len(pictures)
-        if not pictures:
+        before = len(found.pictures)
+        search(path, found)
+        count = len(found.pictures) - before
+        labels += [path.name] * count
+        if not count:
             empty.append(path.name)
-    if not files or (training and empty):
+    if not labels or (training and empty):
+        cause = f"The class folders {some(quoted(empty))} in '{folder}' have no pictures."
+        skipped = found.skipped.sentence(folder)
         raise DataError(
-            f"The class folders {some(quoted(empty))} in '{folder}' have no pictures.",
+            f"{cause} {skipped}" if skipped else cause,
             "Add pictures to them, or remove these folders.",
             code="class-without-pictures",
         )
-    ignored += sum(path.is_file() and not path.name.startswith(".") for path in folder.iterdir())
-    notes = (f"{ignored} files in '{folder}' are not pictures in a class folder and were ignored.",) if ignored else ()
-    return Listing(folder, files, labels, notes)
+    return Listing(folder, found.pictures, labels, (*found.notes(folder), *_alike(folder, classes)))
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, with links, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _named(folder: Path, names: tuple[str, ...]) -> Path | None:
-    found = [path for path in subfolders(folder) if path.name.lower() in names]
-    if len(found) > 1:
-        raise DataError(
-            f"Folder '{folder}' has several folders for one split: {some(quoted([path.name for path in found]))}.",
-            "Keep one of them, and rename or remove the others.",
-            code="split-twice",
-        )
-    return found[0] if found else None
+def _alike(folder: Path, classes: list[Path]) -> tuple[str, ...]:
+    """Class folders that hold the same folders and nothing else are more often groups of pictures than classes."""
+    contents = []
+    for path in classes:
+        found = Found()
+        contents.append([inner.name for inner in look(path, found)])
+        if found.pictures:
+            return ()
+    if len(classes) < 2 or len(contents[0]) < 2 or any(names != contents[0] for names in contents):  # noqa: PLR2004
+        return ()
+    return (
+        f"The class folders in '{folder}' hold the same folders, {some(quoted(contents[0]))}. "
+        "If these are the classes, create one folder for each of them instead.",
+    )

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.data.dataset_path import dataset_at
-from zoo.data.folder import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, read_folder, subfolders
+from zoo.data.folder import read_folder
 from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, quoted, some, sort_labels
 from zoo.data.prepare import final_split, load_dataset, registered_dataset, training_splits
+from zoo.data.split_folders import named_splits, subfolders
 from zoo.data.types import Dataset, FilePictures, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of
 from zoo.recipes.place import PicturePlace
@@ -115,9 +116,7 @@ def _from_path(path: Path, place: PicturePlace, classes: Sequence[str], wanted: 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
     """The folders `test`, `val` and `train` that hold folders; a class may have such a name, and holds pictures."""
-    kinds = {"test": TEST_NAMES, "val": VAL_NAMES, "train": TRAIN_NAMES}
-    inside = [path for path in subfolders(folder) if subfolders(path)]
-    return {kind: path for kind, names in kinds.items() for path in inside if path.name.lower() in names}
+    return {kind: path for kind, path in named_splits(folder).items() if subfolders(path)}
 
 
 def _listing(path: Path, encoding: str) -> Listing:

@@ -1,14 +1,16 @@
-"""Picture files to RGB pixels: `read.py` decodes, `find.py` knows the suffixes."""
+"""Picture files to RGB pixels: `read.py` decodes, `find.py` finds them in folders."""
 
-from zoo.images.find import PICTURE_SUFFIXES, find_files, find_pictures, is_picture
+from zoo.images.find import PICTURE_SUFFIXES, Found, find_pictures, is_picture, look, search
 from zoo.images.read import MAX_PIXELS, as_picture, read_picture
 
 __all__ = [
     "MAX_PIXELS",
     "PICTURE_SUFFIXES",
+    "Found",
     "as_picture",
-    "find_files",
     "find_pictures",
     "is_picture",
+    "look",
     "read_picture",
+    "search",
 ]

@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 from zoo.images.bands import upright_pixels
 from zoo.images.bounded_file import BoundedFile, TooCostlyError, bounded
+from zoo.images.plugins import MissingPackageError, jxl_size, plugin_format
 
 # Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -31,7 +32,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000
 MAX_PIXELS = 2**27
 
 # Decoders that need more memory per pixel: each of their pixels counts as this many.
-COSTLY = {"WEBP": 2.3, "JPEG2000": 2.7, "AVIF": 1.4}
+COSTLY = {"WEBP": 2.3, "JPEG2000": 2.7, "AVIF": 1.4, "HEIF": 2, "JXL": 3}
 
 REPLACE = "Replace it, or leave it out."
 
@@ -66,8 +67,12 @@ def read_picture(
     most = MAX_PIXELS if max_pixels is None else max_pixels
     try:
         with _quiet(), _opened(source) as file:
+            plugin = plugin_format(file)
+            if plugin == "JXL":  # which is decoded as it is opened
+                _admit(*jxl_size(file), plugin, most, admit)
+                admit = None
             readable = bounded(file)
-            with Image.open(cast(BinaryIO, readable), formats=_formats()) as image:
+            with Image.open(cast(BinaryIO, readable), formats=(plugin,) if plugin else _formats()) as image:
                 if isinstance(readable, BoundedFile):
                     readable.allow(image.width * image.height, image.format)
                 return _pixels(image, most, admit)
@@ -76,8 +81,7 @@ def read_picture(
     except MemoryError:
         raise TooLittleMemoryError(name) from None
     except Exception as error:  # decoders raise any exception for damaged files
-        remedy = "Check its name, or leave it out." if isinstance(error, FileNotFoundError) else REPLACE
-        raise _unreadable(name, *_reason(error, source, most), remedy) from None
+        raise _unreadable(name, *_reason(error, source, most), _remedy(error)) from None
 
 
 def as_picture(picture: Any) -> np.ndarray:
@@ -133,12 +137,15 @@ def _opened(source: Path | str | bytes | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _pixels(image: Image.Image, max_pixels: int, admit: Admit | None = None) -> np.ndarray:
-    width, height = image.size
+    _admit(*image.size, image.format, max_pixels, admit)
+    return upright_pixels(image)
+
+
+def _admit(width: int, height: int, format_: str | None, max_pixels: int, admit: Admit | None) -> None:
     if width * height > max_pixels:
         raise _TooLargeError(f"{width:,} x {height:,}")
     if admit:
-        admit(round(width * height * COSTLY.get(image.format or "", 1)))
-    return upright_pixels(image)
+        admit(round(width * height * COSTLY.get(format_ or "", 1)))
 
 
 def _array_pixels(array: np.ndarray) -> np.ndarray:
@@ -180,6 +187,12 @@ def _unreadable(name: str, code: str, reason: str, remedy: str) -> UnreadablePic
     return UnreadablePictureError(f"{name} cannot be read: {reason}.", remedy, code=code)
 
 
+def _remedy(error: Exception) -> str:
+    if isinstance(error, MissingPackageError):
+        return f"Run: pip install {error.package}"
+    return "Check its name, or leave it out." if isinstance(error, FileNotFoundError) else REPLACE
+
+
 def _reason(error: Exception, source: object, max_pixels: int) -> tuple[str, str]:
     """The code of the error, and the reason as a clause."""
     match error:
@@ -195,6 +208,8 @@ def _reason(error: Exception, source: object, max_pixels: int) -> tuple[str, str
             # Pillow refuses the largest itself, and its message begins with their number of pixels.
             size = str(error) if isinstance(error, _TooLargeError) else f"{int(re.findall('[0-9]+', str(error))[0]):,}"
             found = "too-many-pixels", f"it has {size} pixels, and the limit is {max_pixels:,} pixels"
+        case MissingPackageError():
+            found = "missing-picture-package", str(error)
         case TooCostlyError():
             found = "costly-picture", str(error)
         case _ if "truncated" in str(error).lower():
