@@ -23,9 +23,10 @@ _USUAL = frozenset({"train", "val", "valid", "validation", "test"})
 
 _WORD = "train|training|test|testing|val|valid|validation|eval|evaluation|dev|holdout|fold|split"
 _FRONT = "my|seg|data|dataset|images?|imgs?|pictures?|photos?|small|full|new|old|raw|x|the|k|cv"
-_BACK = f"{_FRONT}|set|sets|pics|part|original|augmented|aug|resized|cropped|folder|dir|v|[a-z]|[ivx]+"
+_BACK = rf"{_FRONT}|set|sets|pics|part|original|augmented|aug|resized|cropped|folder|dir|\d+"
+# `train_a`, `trainB`, `train_resized_2`, `fold3of5`, but neither `trains` nor `tester`.
 _LOOKS_LIKE_SPLIT = re.compile(
-    rf"(?:(?:{_FRONT})[-_. ]*)?(?P<word>{_WORD})(?:[-_. ]*(?:{_BACK}|\d+))*(?:[-_. ]*(?:x|of)[-_. ]*\d+)?",
+    rf"(?:(?:{_FRONT})[-_. ]*)?(?P<word>{_WORD})(?:[-_. ]*(?:{_BACK}))*(?:[-_. ]*of[-_. ]*\d+|[-_. ]+[a-z]|[a-rt-z])?",
     re.IGNORECASE,
 )
 
@@ -52,7 +53,7 @@ def find_splits(folder: Path) -> SplitFolders:
     if train and subfolders(train):
         return SplitFolders(train, found.get("val"), found.get("test"), _taken(folder, found))
     inside = subfolders(folder)
-    others = [path for kind, path in found.items() if kind != "train" and not _is_dev(path)]
+    others = [path for path in inside if split_of(path.name) in ("val", "test") and (train or not _is_doubtful(path))]
     # `bus/`, `car/`, `train/`: a class may have the name train. It then contains pictures and no folders.
     if others or (train and len(inside) == 1):
         raise DataError(*_without_train(folder, train), code="folder-without-train")
@@ -102,8 +103,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_\s]", "", name.lower())
 
 
-def _is_dev(path: Path) -> bool:
-    return _plain(path.name).startswith("dev")  # which is a class as often
+def _is_doubtful(path: Path) -> bool:
+    """Whether this is as often the name of a class."""
+    return _plain(path.name) in _OFTEN_UNLABELLED or _plain(path.name).startswith("dev")
 
 
 def _inner(path: Path, kind: str) -> Path:
