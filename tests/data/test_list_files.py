@@ -9,7 +9,7 @@ from zoo.specs import DatasetRequest
 
 from ..refusals import refused
 
-NAMES = ("a.png", "my cat.png", "sub/b c.png", "sub/d.png", "été.png")
+NAMES = ("a.png", "my cat.png", "my dog.png", "sub/b c.png", "sub/d.png", "été.png")
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def pairs(dataset, root, part="train"):
 
 
 def test_lines(root):
-    text = "# pictures\n\n a.png  dog \r\nmy cat.png\tcat\n'my cat.png' 'tabby cat'\n"
+    text = "# pictures\n\n a.png  dog \r\nmy cat.png\tcat\n'my dog.png' 'tabby cat'\n"
     text += '"sub/d.png" dog\nsub\\b c.png cat'
     dataset = load(written(root, text))
     assert dataset.classes == ("cat", "dog", "tabby cat")
     assert pairs(dataset, root) == [
         ("a.png", "dog"),
         ("my cat.png", "cat"),
-        ("my cat.png", "tabby cat"),
+        ("my dog.png", "tabby cat"),
         ("sub/d.png", "dog"),
         ("sub/b c.png", "cat"),
     ]

@@ -7,9 +7,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from zoo.data.assemble import assemble
 from zoo.data.folder import read_folder
 from zoo.data.list_files import read_list
-from zoo.data.listing import Listing, assemble, quoted, some
+from zoo.data.listing import Listing, quoted, some
 from zoo.data.split_folders import SplitFolders, find_splits
 from zoo.data.types import Dataset
 from zoo.errors import DataError, UsageError

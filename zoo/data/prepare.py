@@ -6,6 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
+from zoo.data.class_names import check_class_names
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UnknownNameError, UsageError
 from zoo.recipes.place import PicturePlace
@@ -57,7 +58,9 @@ def load_dataset(place: PicturePlace) -> tuple[DatasetSpec, Dataset]:
 def load_from(spec: DatasetSpec, data_root: str | None) -> Dataset:
     """Loads a dataset from its folder in `data_root`; None for the user's cache folder."""
     root = Path(data_root) if data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
-    return spec.load(DatasetRequest(root=root))
+    dataset = spec.load(DatasetRequest(root=root))
+    check_class_names(dataset.classes, spec.name)
+    return dataset
 
 
 def training_splits(dataset: Dataset, seed: int, limit: int | None = None) -> tuple[Split, Split]:

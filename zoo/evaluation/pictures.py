@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.data.class_names import in_one_form, matched
 from zoo.data.dataset_path import dataset_at
 from zoo.data.folder import read_folder
 from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, quoted, some, sort_labels
 from zoo.data.prepare import final_split, load_dataset, registered_dataset, training_splits
+from zoo.data.same_files import identity, without_repeats
 from zoo.data.split_folders import named_splits, subfolders
 from zoo.data.types import Dataset, FilePictures, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of
@@ -124,6 +126,7 @@ def _listing(path: Path, encoding: str) -> Listing:
 
 
 def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequence[str]) -> EvalSet:
+    listing = without_repeats(in_one_form({split_name: listing})[split_name])
     names = sort_labels(set(listing.labels))
     index = {name: i for i, name in enumerate(names)}
     labels = np.array([index[name] for name in listing.labels], dtype=np.int64)
@@ -141,6 +144,7 @@ def _in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin
     if not len(split):
         raise DataError(f"'{origin}' holds no pictures to evaluate on.", "Name another dataset or --split.")
     index = {name: number for number, name in enumerate(classes)}
+    own = [name if name in index else matched(name, classes) or name for name in own]
     present = [own[label] for label in np.unique(split.labels)]
     unknown = [name for name in present if name not in index]
     if unknown:
@@ -184,5 +188,5 @@ def trained_on(chosen: Split, dataset: Dataset, seed: int, limit: int | None = N
     train = training_splits(dataset, seed, limit)[0].pictures
     if not isinstance(train, FilePictures) or not isinstance(chosen.pictures, FilePictures):
         return 0
-    known = {path.resolve() for path in train.paths}
-    return sum(path.resolve() in known for path in chosen.pictures.paths)
+    known = {identity(path) for path in train.paths}
+    return sum(identity(path) in known for path in chosen.pictures.paths)
