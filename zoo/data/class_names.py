@@ -36,7 +36,7 @@ def check_class_names(names: Iterable[str], origin: str) -> None:
             reason = f"character {found.start() + 1} is {kind}"
         if reason:
             raise DataError(
-                f"The class name {ascii(name[:100])} in '{origin}' is impossible: {reason}.",
+                f"The class name {name[:100]!a} in '{origin}' is impossible: {reason}.",
                 "Rename this class.",
                 code="impossible-class-name",
             )
