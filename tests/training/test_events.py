@@ -4,6 +4,8 @@ import pytest
 
 import zoo
 from zoo.training.events import Listener
+from zoo.training.loop import CHECKED_STEPS
+from zoo.training.time_budget import TimeBudget
 
 OPTIONS = {"image_size": 16, "batch_size": 16, "augment": "none", "device": "cpu", "precision": "fp32"}
 
@@ -87,3 +89,20 @@ def test_a_listener_that_stops_a_training_leaves_it_to_be_resumed(bars, tmp_path
         ("epoch", "full", 2, 3, 8, 0),
     ]
     assert [row["epoch"] for row in run.rows()] == ["1", "2", "3"]
+
+
+def test_a_time_budget_may_end_right_behind_a_look_at_the_loss(bars, tmp_path, monkeypatch):
+    """The loss is looked at every 50 batches; a budget that ends before the 51st leaves nothing to look at."""
+    calls = []
+
+    def late(self, seconds=0.0):
+        calls.append(seconds)
+        return len(calls) >= CHECKED_STEPS
+
+    monkeypatch.setattr(TimeBudget, "late", late)
+    heard = Recorder()
+    options = {**OPTIONS, "batch_size": 2, "strategy": "full", "epochs": 3}
+    run = zoo.train("tiny", bars, output=tmp_path / "run", listeners=[heard], **options)
+    assert heard.events.count(("batch",)) == CHECKED_STEPS
+    assert len(run.rows()) == 1
+    assert run.info.status == "finished"

@@ -90,7 +90,7 @@ class TrainState:
         """Adds to the gradients, and steps where the accumulated batches are complete.
 
         Args:
-            loss: times the share of its batch in those.
+            loss: the batch's mean loss, times its share of the pictures of the accumulated batches.
         """
         self.phase.fabric.backward(loss)
         if step:

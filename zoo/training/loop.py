@@ -153,13 +153,16 @@ class Trainer:
         return whole + (rest >= 2 * self.world.size)  # BatchNorm has no statistics of a single picture
 
     def fit_phase(self, phase: Phase, resumed: dict[str, Any] | None = None) -> None:
-        """Trains and validates the epochs of a phase; its best weights go back into the network.
+        """Trains and validates the epochs of a phase. Where a copy of the head learned, its best state goes back.
 
         Args:
             resumed: a checkpoint from within this phase.
         """
         train_state = TrainState(self.learning, phase, self.batches_per_epoch())
-        progress, best = self.progress, train_state.state() if phase.part.goes_back else None
+        progress, best = (
+            self.progress,
+            train_state.state() if phase.part.goes_back else None,
+        )  # the state of its best epoch
         if resumed:
             train_state.load_state_dict(resumed["train_state"])
             best = resumed["phase_best"]
@@ -288,7 +291,7 @@ class Trainer:
     def _settle(self, meter: AverageMeter, number: int, phase: Phase) -> None:
         """Puts what was counted into the position, which now stands behind a batch."""
         progress = self.progress
-        losses = self.world.sum(meter.losses / self.world.size)
+        losses = self.world.sum(meter.losses / self.world.size)  # each process's loss is a part times their number
         progress.loss += self._finite(losses, phase, first=progress.batch + 1)
         progress.correct += int(self.world.sum(meter.correct))
         progress.seen += meter.seen
@@ -422,8 +425,8 @@ class AverageMeter:
 
     @property
     def losses(self) -> Tensor:
-        """Of the pictures of each batch, float32 `[n]`."""
-        return torch.stack(self._losses)
+        """Of the pictures of each batch, float32 `[n]`; none where a time budget ended right behind a look."""
+        return torch.stack(self._losses) if self._losses else torch.zeros(0, device=self.device)
 
     @property
     def seconds(self) -> float:

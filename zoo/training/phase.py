@@ -39,7 +39,7 @@ class Phase:
         fabric: its device and number format.
         groups: the parameters that learn, with their learning rates.
         frozen: modules that stay in eval mode while the rest of the model trains.
-        brief: whether its epochs take moments, so that the checkpoint can wait for the last one.
+        brief: whether its epochs take only moments: its best weights are written once, when it ends.
     """
 
     planned: PhasePlan
