@@ -17,7 +17,7 @@ from zoo.recipes.builtin import BOOK, description, find, recipe_names
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
 from zoo.specs import DatasetSpec
-from zoo.training.plan import make_plan, variation
+from zoo.training.plan import make_plan
 from zoo.transforms.augment import describe, make_policy
 
 from ..conftest import write_folder
@@ -123,7 +123,7 @@ def resolved(name: str) -> dict[str, str]:
         "weights": "pretrained" if pretrained else "random",
         "pixels": f"{spec.image_size}, {'the centre' if spec.crop_fraction < 1 else 'the whole picture'}",
         "mean, deviation": {"0.485, 0.229": "ImageNet's", "0, 1": "none"}.get(values, values),
-        "varied": f"{describe(make_policy(plan.augment, variation(recipe)))}; {new}" if plan.varied else "no",
+        "varied": f"{describe(make_policy(plan.augment, recipe.variation()))}; {new}" if plan.varied else "no",
         "trains": ", then ".join(f"{phase.epochs} epochs {parts(phase.first, names)}" for phase in plan.phases),
         "optimiser": f"{recipe.optimizer} {', '.join(dict.fromkeys(f'{p.learning_rates[-1]:g}' for p in plan.phases))}"
         + (f", momentum {recipe.momentum:g}" if recipe.optimizer == "sgd" else ""),

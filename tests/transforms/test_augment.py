@@ -12,7 +12,6 @@ from zoo.errors import UsageError
 from zoo.recipes.recipe import Recipe
 from zoo.registry.validation import spec_fault
 from zoo.specs import DatasetSpec
-from zoo.training.plan import variation
 from zoo.transforms.augment import POLICIES, Draws, Policy, augment, describe, draw, make_policy
 from zoo.transforms.augment.trivial import LEVELS, NAMES
 
@@ -436,7 +435,7 @@ def test_a_policy_alone_is_itself(name):
 )
 @pytest.mark.parametrize("name", POLICIES)
 def test_an_option_stands_in_place_of_the_policys_own(name, options, fields):
-    whole = make_policy(name, variation(recipe(**options)))
+    whole = make_policy(name, recipe(**options).variation())
     before = POLICIES[name] or Policy()
     for field in Policy.__dataclass_fields__:
         assert getattr(whole, field) == fields.get(field, getattr(before, field))

@@ -23,6 +23,12 @@ TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 # What may differ when a run is resumed: where it runs, and where its pictures are.
 PLACES = ("device", "devices", "nodes", "distributed", "data_root", "dataset")
 
+# The options that change a named policy, and the fields of `zoo.transforms.augment.Policy` that they set.
+VARIATION = {
+    **{"rotate": "degrees", "zoom": "scale"},
+    **{name: name for name in ("translate", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")},
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -264,12 +270,19 @@ class Recipe:
         names = [field.name for field in dataclasses.fields(PicturePlace)]
         return PicturePlace(**{name: getattr(self, name) for name in names})
 
+    def variation(self) -> dict[str, Any]:
+        """The fields of an augmentation policy that the recipe sets itself."""
+        given = {field: getattr(self, option) for option, field in VARIATION.items()}
+        return {field: value for field, value in given.items() if value is not None}
+
     def moved(self, dataset: str) -> Recipe:
         """The recipe with its pictures in another place; paths inside the old one move along."""
         old, new = Path(self.dataset), Path(dataset).expanduser().absolute()
-        given = {name: getattr(self, name) for name in ("val", "test")}
-        inside = {name: Path(place).relative_to(old) for name, place in given.items() if _is_inside(place, old)}
-        places: dict[str, Any] = {name: str(new / path) for name, path in inside.items()}
+        places: dict[str, Any] = {
+            name: str(new / Path(place).relative_to(old))
+            for name, place in (("val", self.val), ("test", self.test))
+            if place and Path(place).is_relative_to(old)
+        }
         return dataclasses.replace(self, dataset=str(new), **places)
 
     def options(self) -> dict[str, Any]:
@@ -287,7 +300,3 @@ class Recipe:
         import tomli_w
 
         return tomli_w.dumps(self.options())
-
-
-def _is_inside(place: str | None, folder: Path) -> bool:
-    return place is not None and Path(place).is_relative_to(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
 from zoo.recipes.parsing import without_effect
@@ -33,11 +33,6 @@ PHOTO_PIXELS = 160
 PHOTO_CROP = 0.875
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 VIEWS = 4
-# The options that change a named policy, and the fields of `zoo.transforms.augment.Policy` that they set.
-VARIATION = {
-    **{"rotate": "degrees", "zoom": "scale"},
-    **{name: name for name in ("translate", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")},
-}
 
 
 def make_plan(
@@ -64,7 +59,7 @@ def make_plan(
     if recipe.precision == "auto" and (device, precision) == ("cpu", "bf16") and _has_depthwise(network):
         precision, reasons["precision"] = "fp32", "depthwise convolutions train faster in it on a CPU"
     augment = recipe.augment or ("none" if strategy == "head" else data.augment)
-    varied = augment != "none" or bool(variation(recipe))
+    varied = augment != "none" or bool(recipe.variation())
     if recipe.views and recipe.views > 1 and not varied:
         raise UsageError(
             "Without augmentation, all views of a picture are the same.",
@@ -88,12 +83,6 @@ def make_plan(
         frozen_precision=frozen_precision,
         reasons=reasons,
     )
-
-
-def variation(recipe: Recipe) -> dict[str, Any]:
-    """The fields of an augmentation policy that the recipe sets itself."""
-    given = {field: getattr(recipe, option) for option, field in VARIATION.items()}
-    return {field: value for field, value in given.items() if value is not None}
 
 
 def phases_of(

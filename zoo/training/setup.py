@@ -24,7 +24,7 @@ from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
 from zoo.training.learner import LearningOptions
 from zoo.training.loss import class_weights
 from zoo.training.optim import OptimizerOptions
-from zoo.training.plan import make_plan, moved_plan, variation
+from zoo.training.plan import make_plan, moved_plan
 from zoo.training.schedule import ScheduleOptions
 from zoo.transforms.augment import Policy, make_policy
 
@@ -123,7 +123,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
         weights=weights,
         network=network,
         stages=tuple(backbone.stages(network)),
-        policy=make_policy(plan.augment, variation(recipe)) if plan.varied else None,
+        policy=make_policy(plan.augment, recipe.variation()) if plan.varied else None,
         class_weights=_class_weights(recipe, counts),
         learning=_learning(recipe, plan),
     )
