@@ -11,6 +11,7 @@ import numpy as np
 from zoo.audit.duplicates import Double, find_doubles
 from zoo.audit.near_duplicates import MAX_DISTANCE, MIN_SIDE
 from zoo.audit.problems import Problem, class_counts, find_problems
+from zoo.audit.refused import refused
 from zoo.audit.scan import Scan
 
 
@@ -30,23 +31,31 @@ class Report:
     problems: tuple[Problem, ...]
 
     @property
+    def errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    @property
     def usable(self) -> bool:
         """Whether `zoo train` takes the dataset as it is."""
         return not any(problem.stops for problem in self.problems)
 
 
-def conclude(found: Scan, classes: Sequence[str], *, max_unreadable: float) -> Report:
+def conclude(
+    found: Scan, classes: Sequence[str], *, max_unreadable: float, seed: int = 0, doubts: Sequence[str] = ()
+) -> Report:
     """The facts, duplicates and problems of a scanned dataset.
 
     Args:
         max_unreadable: the largest share of unreadable pictures that a training accepts.
+        seed: of the training, which decides how a validation split is cut.
+        doubts: of the dataset.
     """
     doubles = find_doubles(found)
     return Report(
         classes=tuple(classes),
         splits={split: _facts(found, split, classes) for split in found.splits},
         doubles=doubles,
-        problems=find_problems(found, doubles, classes, max_unreadable),
+        problems=find_problems(found, doubles, classes, refused(found, classes, max_unreadable, seed), doubts),
     )
 
 

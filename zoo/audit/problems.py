@@ -10,9 +10,11 @@ import numpy as np
 
 from zoo.audit.duplicates import Double
 from zoo.audit.scan import Scan
+from zoo.errors import DataError
 
 FEW = 5  # pictures of a class
 IMBALANCE = 10  # times as many pictures in the largest class as in the smallest
+TOO_MANY, EMPTY = "too-many-unreadable", "class-without-readable-pictures"
 CUT = "The dataset has no validation split. The tenth of train that becomes one would hold copies of training pictures."
 
 
@@ -24,7 +26,7 @@ class Problem:
         severity: `error` if a training would stop, or if labels or figures are wrong; else `warning`.
         kind: its name for programs.
         message: what is wrong, and how often.
-        remedy: one sentence or two.
+        remedy: one sentence or two, or nothing where the message says it.
         examples: every case, one line each.
         stops: whether `zoo train` refuses the dataset because of it.
     """
@@ -32,17 +34,28 @@ class Problem:
     severity: Literal["error", "warning"]
     kind: str
     message: str
-    remedy: str
+    remedy: str = ""
     examples: tuple[str, ...] = ()
     stops: bool = False
 
 
 def find_problems(
-    found: Scan, doubles: Sequence[Double], classes: Sequence[str], max_unreadable: float
+    found: Scan,
+    doubles: Sequence[Double],
+    classes: Sequence[str],
+    refused: Sequence[tuple[str, DataError]],
+    doubts: Sequence[str] = (),
 ) -> tuple[Problem, ...]:
-    """All problems, errors first."""
+    """All problems, errors first.
+
+    Args:
+        refused: splits, and what a training refuses them for.
+        doubts: of the dataset.
+    """
     problems = [
-        *_unreadable(found, classes, max_unreadable),
+        *_unreadable(found, refused),
+        *_refused(found, classes, refused),
+        *(Problem(severity="warning", kind="doubtful-labels", message=doubt) for doubt in doubts),
         *_shared(found, doubles),
         *_conflicts(found, doubles, classes),
         *_copies(found, doubles),
@@ -58,13 +71,14 @@ def class_counts(found: Scan, split: str, num_classes: int) -> np.ndarray:
     return np.bincount(found.labels[numbers][found.readable[numbers]], minlength=num_classes)
 
 
-def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> Iterator[Problem]:
+def _unreadable(found: Scan, refused: Sequence[tuple[str, DataError]]) -> Iterator[Problem]:
+    refused_for_it = {split for split, error in refused if error.code == TOO_MANY}
     for split in found.splits:
         numbers = found.numbers(split).tolist()
         reasons = tuple(found.unreadable[number] for number in numbers if number in found.unreadable)
-        stops = len(reasons) > max_unreadable * len(numbers)
+        stops = split in refused_for_it
         if reasons:
-            share = f"more than {max_unreadable:.0%}, so a training would stop" if stops else "left out"
+            share = "more than --max-unreadable allows" if stops else "left out"
             yield Problem(
                 severity="error" if stops else "warning",
                 kind="unreadable",
@@ -73,6 +87,9 @@ def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> I
                 examples=reasons,
                 stops=stops,
             )
+
+
+def _refused(found: Scan, classes: Sequence[str], refused: Sequence[tuple[str, DataError]]) -> Iterator[Problem]:
     empty = [classes[i] for i in _where(class_counts(found, "train", len(classes)) == 0)]
     if empty:
         yield Problem(
@@ -83,6 +100,12 @@ def _unreadable(found: Scan, classes: Sequence[str], max_unreadable: float) -> I
             examples=tuple(empty),
             stops=True,
         )
+    for split, error in refused:
+        told = error.code == TOO_MANY or (error.code == EMPTY and any(f"'{name}'" in error.cause for name in empty))
+        if not told:
+            yield Problem(
+                severity="error", kind=error.code, message=error.cause, remedy=error.remedy, stops=split != "test"
+            )
 
 
 def _shared(found: Scan, doubles: Sequence[Double]) -> Iterator[Problem]:

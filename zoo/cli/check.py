@@ -29,12 +29,17 @@ def check(
     output: Annotated[
         Path | None, typer.Option(help="Folder for check.png (a contact sheet) and duplicates.csv.")
     ] = None,
+    max_unreadable: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of unreadable pictures that a training accepts.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training: it cuts the validation split.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: everything, in full.")] = False,
 ) -> None:
     """Look for what is wrong with a dataset before training on it.
 
-    Every picture is decoded once. Nothing is changed. The exit code is 1 only where `zoo train` would refuse the
-    pictures.
+    Every picture is decoded once. Nothing is changed. The exit code is 1 if there is an error: `zoo train` would
+    refuse the pictures, or labels or figures would be wrong. With --strict it is 1 for warnings too.
 
     Examples:
 
@@ -56,7 +61,8 @@ def check(
     with Reporter().bar("Decoding", total) as advance:
         found = scan(loaded, advance)
     with stderr().status("Looking for duplicates"):
-        report = conclude(found, loaded.classes, max_unreadable=Recipe.defaults()["max_unreadable"])
+        accepted = Recipe.defaults()["max_unreadable"] if max_unreadable is None else max_unreadable
+        report = conclude(found, loaded.classes, max_unreadable=accepted, seed=seed, doubts=loaded.doubts)
     files = write_report(report, found, output) if output else []
     if as_json:
         from zoo.audit import as_json as plain
@@ -65,9 +71,10 @@ def check(
         facts = {"dataset": spec.name, "source": loaded.source, "notes": list(loaded.notes)}
         print_json({**facts, **plain(report, found), "files": [str(file) for file in files]})
     else:
-        _print(f"{spec.name}: {loaded.source}".removesuffix(": "), loaded.notes, report, compared=len(found.thumbs))
+        notes = [note for note in loaded.notes if note not in loaded.doubts]
+        _print(f"{spec.name}: {loaded.source}".removesuffix(": "), notes, report, compared=len(found.thumbs))
         _print_end(report, files)
-    raise typer.Exit(0 if report.usable else 1)
+    raise typer.Exit(1 if report.errors or (strict and report.problems) else 0)
 
 
 def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
@@ -132,13 +139,12 @@ def _print_end(report: Report, files: Sequence[Path]) -> None:
     if not report.problems:
         typer.echo("No problems found.")
         return
-    errors = sum(problem.severity == "error" for problem in report.problems)
-    verdict = f"Errors: {errors}, warnings: {len(report.problems) - errors}."
+    verdict = f"Errors: {report.errors}, warnings: {len(report.problems) - report.errors}."
     typer.echo(verdict if report.usable else f"{verdict} `zoo train` refuses these pictures as they are.")
 
 
 def _lines(problem: Problem) -> list[str]:
-    lines = [f"{problem.severity}: {problem.message}", f"    {problem.remedy}"]
+    lines = [f"{problem.severity}: {problem.message}", *([f"    {problem.remedy}"] if problem.remedy else [])]
     lines += [f"      {example}" for example in problem.examples[:SHOWN_EXAMPLES]]
     more = len(problem.examples) - SHOWN_EXAMPLES
     return [*lines, *([f"      and {more:,} more: --json names them all"] if more > 0 else []), ""]

@@ -39,13 +39,15 @@ def assemble(train: Listing, val: Listing | None, test: Listing | None, *, sourc
         )
     index = {name: i for i, name in enumerate(classes)}
     notes = [note for part in splits.values() for note in part.notes]
+    doubts = [*(doubt for part in splits.values() for doubt in part.doubts), *name_notes(classes)]
     return Dataset(
         classes=classes,
         train=_split(train, index, train),
         val=_split(splits["val"], index, train) if val else None,
         test=_split(splits["test"], index, train) if test else None,
         source=str(source),
-        notes=(*dict.fromkeys(notes), *name_notes(classes), *shared_notes(splits), *_missing(splits, classes)),
+        notes=tuple(dict.fromkeys([*notes, *doubts, *shared_notes(splits), *_missing(splits, classes)])),
+        doubts=tuple(dict.fromkeys(doubts)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from zoo.data.pixels import Decoded, DecodeRequest, Rows, StoredRows, stamps
 from zoo.data.streaming_rows import StreamedRows
 from zoo.data.types import ArrayPictures, FilePictures, Split
 from zoo.data.workers import start_workers
-from zoo.errors import DataError
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
 from zoo.transforms.augment.policy import MARGIN
@@ -92,17 +90,6 @@ def _rows(request: DecodeRequest, decoded: Decoded, indices: np.ndarray, pool: E
     gone = np.array(sorted(decoded.unreadable), dtype=np.int64)
     numbers = indices - np.searchsorted(gone, indices)  # arrays have no row for an unreadable picture
     return [StoredRows(array, numbers) for array in decoded.arrays]
-
-
-def check_unreadable(unreadable: Sequence[str], total: int, share: float) -> None:
-    """Raises `DataError` where more than `share` of `total` pictures are unreadable."""
-    if len(unreadable) > share * total:
-        enough = math.ceil(100 * len(unreadable) / total) / 100
-        raise DataError(
-            f"{len(unreadable)} of {total} pictures cannot be read. The first: {unreadable[0]}",
-            f"Fix or remove them, or allow more with --max-unreadable {enough:.2f}",
-            code="too-many-unreadable",
-        )
 
 
 def gather(rows: Rows, indices: Tensor, device: torch.device) -> Tensor:

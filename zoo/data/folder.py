@@ -49,7 +49,7 @@ def read_folder(folder: Path, *, training: bool = True) -> Listing:
             "Add pictures to them, or remove these folders.",
             code="class-without-pictures",
         )
-    return Listing(folder, found.pictures, labels, (*found.notes(folder), *_alike(folder, classes)))
+    return Listing(folder, found.pictures, labels, found.notes(folder), _alike(folder, classes))
 
 
 def _alike(folder: Path, classes: list[Path]) -> tuple[str, ...]:

@@ -15,13 +15,14 @@ class Listing:
         origin: the folder or the list file of the pictures.
         files: their paths.
         labels: the name of each picture's class.
-        notes: as in `zoo.data.Dataset`.
+        notes, doubts: as in `zoo.data.Dataset`.
     """
 
     origin: Path
     files: Sequence[Path]
     labels: Sequence[str]
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:

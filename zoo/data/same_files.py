@@ -52,7 +52,7 @@ def without_repeats(part: Listing) -> Listing:
         part,
         files=[part.files[index] for index in kept],
         labels=[part.labels[index] for index in kept],
-        notes=(*part.notes, note),
+        doubts=(*part.doubts, note),
     )
 
 

@@ -100,6 +100,7 @@ class Dataset:
         val, test: None where the publisher (or the folder) has none. `zoo.data.splits` makes a `val` from `train`.
         source: where the pictures came from, for the run's record.
         notes: messages for the user about the pictures, for example about a substitute. One sentence each.
+        doubts: those of the notes that say that classes or labels may be wrong. `zoo check` warns of them.
     """
 
     classes: tuple[str, ...]
@@ -108,3 +109,4 @@ class Dataset:
     test: Split | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()

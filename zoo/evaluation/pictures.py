@@ -135,7 +135,7 @@ def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequen
         source=str(path),
         split_name=split_name,
         split=_in_classes(Split(FilePictures(listing.files), labels), names, classes, str(path)),
-        notes=listing.notes,
+        notes=(*listing.notes, *listing.doubts),
     )
 
 

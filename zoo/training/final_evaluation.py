@@ -11,9 +11,9 @@ import torch
 
 from zoo.artifacts.card import MAX_MISTAKES
 from zoo.data import Dataset, Split
-from zoo.data.decoded_split import check_unreadable
 from zoo.data.prepare import final_split
 from zoo.data.splits import evenly
+from zoo.data.usable import check_unreadable
 from zoo.errors import TrainingError
 from zoo.evaluation.evaluation import Evaluation, answers, classifier_stream
 from zoo.models.classifier import Classifier

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from zoo.data import Dataset, Split
-from zoo.data.decoded_split import DecodedSplit, check_unreadable, make_stores
+from zoo.data.decoded_split import DecodedSplit, make_stores
 from zoo.data.decoding import Budgets
 from zoo.data.prepare import find_dataset, load_from, registered_dataset, training_splits
-from zoo.errors import DataError, ZooError
+from zoo.data.usable import ReadSplit, refusals
+from zoo.errors import ZooError
 from zoo.models.pretrained import WeightsReport, load_weights
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
@@ -192,16 +193,15 @@ def decode_splits(setup: Setup, reporter: Reporter, *, processes: int = 1) -> tu
         source=f"{setup.data.name} ({setup.dataset.source})",
         reporter=reporter,
     )
-    for split, store in zip(setup.splits, stores, strict=True):
+    for store in stores:
         for sentence in store.unreadable:
             reporter.warn(f"Left out: {sentence}")
-        check_unreadable(store.unreadable, len(split), setup.recipe.max_unreadable)
-        for label in set(split.labels.tolist()) - set(store.labels.tolist()):
-            raise DataError(
-                f"No picture of the class '{setup.dataset.classes[label]}' can be read.", "Fix or remove that class."
-            )
-    if len(stores[0]) < 2:  # noqa: PLR2004
-        raise DataError(
-            "There are fewer than two pictures to train on.", "Give more pictures.", code="too-few-pictures"
-        )
+    read = [
+        ReadSplit(split.labels, store.labels, store.unreadable)
+        for split, store in zip(setup.splits, stores, strict=True)
+    ]
+    named = dict(zip(("train", "val"), read, strict=True))
+    cut = setup.dataset.val is None
+    for _, error in refusals(named, setup.dataset.classes, setup.recipe.max_unreadable, cut=cut):
+        raise error
     return stores[0], stores[1]
