@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 # Another machine may write into the same folder, and has other processes with the same numbers.
 _HOST = re.sub(r"[^A-Za-z0-9]+", "_", platform.node()) or "host"
@@ -71,12 +73,21 @@ def _alive(process: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text atomically."""
+    """Writes UTF-8 text atomically. File names that are not UTF-8 keep their bytes."""
     write_atomically(path, lambda file: _write(file, text))
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """A value as JSON that can be written as UTF-8, and read back as it was.
+
+    Bytes of a file name that are not UTF-8 are lone surrogates in Python, which JSON can escape.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def data_path(path: Path) -> Path:

@@ -23,7 +23,7 @@ from zoo.cli import (
     train,
     verify,
 )
-from zoo.cli.console import fail, flush, refused, warn
+from zoo.cli.console import accept_all_text, fail, flush, refused, warn
 from zoo.cli.option_groups import GroupedCommand
 from zoo.cli.parsing import Group
 from zoo.errors import ZooError
@@ -88,6 +88,7 @@ def main() -> None:
     from zoo.registry import registry
 
     guard()
+    accept_all_text()
     try:
         registry().add_commands(app, sys.argv[1:])
         warn_problems(registry().problems)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
 from contextlib import suppress
 from functools import cache
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from zoo.errors import ZooError, reason_of
@@ -17,6 +19,35 @@ if TYPE_CHECKING:
 
 # A write that fails does not say to which file.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def accept_all_text() -> None:
+    """Lets stdout and stderr print any text: no name of a file or a class may end a command.
+
+    Bytes of file names that are not text are printed as they are. Characters that the encoding of a stream lacks are
+    printed as escapes: `\\u732b`.
+    """
+    codecs.register_error("zoo", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="zoo")
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if "\udc80" <= character <= "\udcff":
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return character.encode("ascii", "backslashreplace").decode("ascii"), error.start + 1
+
+
+def prints_all_text() -> bool:
+    """Whether the encoding of stdout has every character."""
+    try:
+        return codecs.lookup(getattr(sys.stdout, "encoding", None) or "ascii").name == "utf-8"
+    except LookupError:
+        return False
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from zoo.cli.tables import print_table
+from zoo.cli.tables import json_line, print_table
 
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Prediction
@@ -60,7 +59,7 @@ class JsonWriter(Writer):
             "probability": prediction.probability,
             "top": [{"label": label, "probability": share} for label, share in prediction.top],
         }
-        typer.echo(f"{self._between}\n  {json.dumps(row, ensure_ascii=False)}", nl=False)
+        typer.echo(f"{self._between}\n  {json_line(row)}", nl=False)
         self._between = ","
 
     def close(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import cache
@@ -56,9 +54,15 @@ def _console() -> Console:
 
 
 def print_json(value: object) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    # Bytes of a file name that are no text are lone surrogates, which JSON can escape and UTF-8 cannot hold.
-    typer.echo(re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text))
+    typer.echo(json_line(value, indent=2))
+
+
+def json_line(value: object, indent: int | None = None) -> str:
+    """JSON that stdout can print, whatever its encoding."""
+    from zoo.cli.console import prints_all_text
+    from zoo.files import json_text
+
+    return json_text(value, indent=indent, ascii_only=not prints_all_text())
 
 
 def record(entry: Registered[Spec], *, ask_provider: bool = False) -> dict[str, object]:

@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from zoo.data.listing import Listing, quoted, some
@@ -46,7 +47,7 @@ def read_list(file: Path, encoding: str = "utf-8") -> Listing:
         raise DataError(
             f"List file '{file}' lists no pictures.", "Write a line `path label` for each picture.", code="empty-list"
         )
-    located = [(number, path, _locate(file.parent, path)) for number, path, _ in rows]
+    located = [(number, path, _locate(file.parent, path, encoding)) for number, path, _ in rows]
     missing = [f"'{path}' (line {number})" for number, path, found in located if found is None]
     if missing:
         raise DataError(
@@ -133,8 +134,10 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def _locate(folder: Path, name: str) -> Path | None:
+def _locate(folder: Path, name: str, encoding: str) -> Path | None:
     candidates = [folder / name, folder / name.replace("\\", os.sep)]
+    with suppress(UnicodeEncodeError):  # names of files may be the same bytes as in the list
+        candidates.append(folder / os.fsdecode(name.encode(encoding)))
     try:
         return next((path for path in candidates if path.is_file()), None)
     except OSError:  # a name too long for the file system

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from zoo.artifacts.card import (
     first_problem,
 )
 from zoo.errors import ExportError
+from zoo.progress import printable
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
@@ -45,7 +47,7 @@ def make_card(
     info = run.info
     try:
         return Card(
-            name=run.name,
+            name=printable(run.name),
             format=exporter.name,
             created=info.created,
             input=options.input,
@@ -57,7 +59,9 @@ def make_card(
             backbone_plugin=PluginVersion.of(info.backbone_plugin),
             weights=info.weights.name,
             weights_licence=info.weights.licence,
-            dataset=DatasetCard(**asdict(info.dataset) | {"source": _last_name(info.dataset.source)}),
+            dataset=DatasetCard(
+                **asdict(info.dataset) | {"source": _last_name(info.dataset.source), "notes": _notes(run)}
+            ),
             recipe=_shareable(run.recipe.options()),
             metrics=run.metrics,
             metrics_split=info.metrics_split,
@@ -74,6 +78,15 @@ def make_card(
             "Fix it in the run's run.json, or train again without it.",
             code=code_of(error),
         ) from None
+
+
+def _notes(run: Run) -> list[str]:
+    """The notes on the pictures, without the folders of the machine that trained."""
+    places = [run.info.dataset.source, run.recipe.dataset, run.recipe.val, run.recipe.test]
+    notes = run.info.dataset.notes
+    for place in sorted((place for place in places if place and Path(place).is_absolute()), key=len, reverse=True):
+        notes = [note.replace(place, _last_name(place)) for note in notes]
+    return [printable(note) for note in notes]
 
 
 def _curves(run: Run) -> tuple[dict[str, Any], ...]:
@@ -101,7 +114,7 @@ def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _last_name(place: str) -> str:
-    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]
+    return printable(re.split(r"[/\\]", place.rstrip("/\\"))[-1])
 
 
 def _versions() -> dict[str, str]:

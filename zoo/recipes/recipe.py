@@ -233,7 +233,7 @@ class Recipe:
         from zoo.recipes.parsing import check_lines
 
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes
             options = tomllib.loads(text)
         except FileNotFoundError:
             raise UsageError(
@@ -241,7 +241,7 @@ class Recipe:
                 "Each run holds one: RUN_FOLDER/recipe.toml.",
                 code="recipe-missing",
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        except (tomllib.TOMLDecodeError, OSError) as error:
             raise UsageError(
                 f"The recipe {path} cannot be read: {error}.", "Fix the file.", code="recipe-unreadable"
             ) from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.files import json_text
 from zoo.specs import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class RunInfo:
 
     def text(self) -> str:
         """What `parse` reads."""
-        return json.dumps(self.facts(), indent=2, ensure_ascii=False) + "\n"
+        return json_text(self.facts(), indent=2) + "\n"
 
 
 @cache

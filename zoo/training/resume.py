@@ -25,7 +25,7 @@ def fingerprint(splits: tuple[Split, ...]) -> str:
         if isinstance(split.pictures, FilePictures):
             paths = [str(path) for path in split.pictures.paths]
             root = len(os.path.commonpath([os.path.dirname(path) for path in paths]))  # noqa: PTH120
-            digest.update("\0".join(path[root:] for path in paths).encode())
+            digest.update("\0".join(path[root:] for path in paths).encode(errors="surrogateescape"))
         else:
             digest.update(split.pictures.array.data)
     return digest.hexdigest()
