@@ -42,6 +42,8 @@ class PreprocessSpec:
         resize: `crop` cuts a centred square before it resizes, `squash` resizes the whole picture.
         crop_fraction: side of that square relative to the shorter side, 0 < f <= 1.
         channels: `rgb`, or `grey`: the luma (ITU-R BT.601) in all three channels.
+        pixel_range: the values of pictures with more than 8 bits that become 0 and 255, where the user gave them.
+            Decoding applies it, before `Preprocess`. None: `zoo.images.values` has the rule.
     """
 
     image_size: int
@@ -50,6 +52,7 @@ class PreprocessSpec:
     resize: Literal["crop", "squash"] = "crop"
     crop_fraction: float = 1.0
     channels: Literal["rgb", "grey"] = "rgb"
+    pixel_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ def answer(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any]
     if kind == "strokes":
         picture = digit_from_strokes(parse_strokes(body.decode()))
     else:
-        picture = read_picture(body, max_pixels=MAX_PIXELS)
+        picture = read_picture(body, max_pixels=MAX_PIXELS, pixel_range=predictor.card.preprocess.pixel_range)
     start = time.perf_counter()
     (prediction,) = predictor.predict([picture], TOP_CLASSES)
     latency_ms = 1000 * (time.perf_counter() - start)

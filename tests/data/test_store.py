@@ -127,7 +127,7 @@ def streamed(paths, monkeypatch):
     rows = stores(split(paths), place="streamed")[0].pixels
     read, rows.reads = streamed_module.read_resized, []
     monkeypatch.setattr(
-        streamed_module, "read_resized", lambda path, *to: (rows.reads.append(path), read(path, *to))[1]
+        streamed_module, "read_resized", lambda path, *to, **how: (rows.reads.append(path), read(path, *to, **how))[1]
     )
     return rows
 

@@ -19,9 +19,8 @@ HEIGHTS = (1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS + 1)
 def in_one_piece(image: Image.Image) -> np.ndarray:
     """The result as it was computed before there were bands."""
     if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), nan=0.0, posinf=255.0, neginf=0.0)
-        scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
-        pixels = np.rint((values * scale).clip(0, 255)).astype(np.uint8)
+        values = np.nan_to_num(np.asarray(image), nan=0.0, posinf=1.0, neginf=0.0)
+        pixels = np.rint((values * 255).clip(0, 255)).astype(np.uint8)
     elif image.mode.startswith("I"):
         pixels = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
     elif image.has_transparency_data:
@@ -51,7 +50,7 @@ def of_mode(mode: str, height: int) -> Image.Image:
     if mode in {"F", "F unit"}:
         values = rng.uniform(-0.2, 1, (height, WIDTH)).astype(np.float32)
         values[0, :3] = np.nan, -np.inf, 0.5
-        values[-1, -1] = 1 if mode == "F unit" else 300  # what decides about the scale lies in the last band
+        values[-1, -1] = 1 if mode == "F unit" else 300
         return Image.fromarray(values)
     if mode.startswith("I;16"):
         order = ">u2" if mode.endswith("B") else "<u2"
@@ -68,7 +67,7 @@ def of_mode(mode: str, height: int) -> Image.Image:
     if plain == "RGBa":
         image = rgba.convert("RGBa")
     if transparent:
-        image.info.transparency = {"number": 3, "bytes": bytes(range(0, 256, 2)), "colour": image.getpixel((0, 0))}[
+        image.info["transparency"] = {"number": 3, "bytes": bytes(range(0, 256, 2)), "colour": image.getpixel((0, 0))}[
             transparent
         ]
         image.palette = image.palette and image.palette.copy()

@@ -11,7 +11,17 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WrapSerializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, read_strictly
@@ -48,7 +58,17 @@ def _executable(spec: PreprocessSpec) -> PreprocessSpec:
         raise PydanticCustomError("card-crop-fraction", "the crop fraction must be above 0 and at most 1")
     if not all(map(math.isfinite, (*spec.mean, *spec.std))) or min(spec.std) <= 0:
         raise PydanticCustomError("card-mean-std", "mean and std must be finite, and std above 0")
+    if spec.pixel_range is not None:
+        low, high = spec.pixel_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise PydanticCustomError("card-pixel-range", "the pixel range must be two rising finite numbers")
     return spec
+
+
+def _without_none(spec: PreprocessSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Older versions know no pixel range, and their files keep their bytes."""
+    fields: dict[str, Any] = write(spec)
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 ShortText = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -161,7 +181,7 @@ class Card(_Part):
     precision: Precision = "fp32"
     exported: Facts = {}
     classes: Annotated[tuple[ShortText, ...], Field(min_length=2, max_length=MAX_CLASSES), AfterValidator(_distinct)]
-    preprocess: Annotated[PreprocessSpec, AfterValidator(_executable)]
+    preprocess: Annotated[PreprocessSpec, AfterValidator(_executable), WrapSerializer(_without_none)]
     backbone: ShortText
     backbone_plugin: Annotated[PluginVersion, BeforeValidator(PluginVersion.of)]
     weights: ShortText

@@ -29,6 +29,7 @@ from zoo.errors import (
 )
 from zoo.images import as_picture, read_picture
 from zoo.images.read import Admit
+from zoo.images.values import Range
 from zoo.metrics import log_softmax
 from zoo.processes.threads import Threads, aside
 from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
@@ -98,14 +99,14 @@ class Predictor:
             ArtifactError: the runtime fails.
         """
         found: dict[int, Prediction] = {}
-        for indices, logits in self.stream(_numbered(pictures)):
+        for indices, logits in self.stream(_numbered(pictures, self.card.preprocess.pixel_range)):
             found.update(zip(indices, self.predictions(logits, top_k), strict=True))
         return [found[index] for index in range(len(found))]
 
     def logits(self, pictures: Iterable[Picture]) -> np.ndarray:
         """Takes what `predict` takes; returns float32 `[N, K]`. Raises the same errors."""
         found: dict[int, np.ndarray] = {}
-        for indices, logits in self.stream(_numbered(pictures)):
+        for indices, logits in self.stream(_numbered(pictures, self.card.preprocess.pixel_range)):
             found.update(zip(indices, logits, strict=True))
         rows = [found[index] for index in range(len(found))]
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
@@ -206,7 +207,7 @@ def _num_bytes(batch: _Batch) -> int:
     return batch[1].nbytes
 
 
-def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
+def _numbered(pictures: Iterable[Picture], pixel_range: Range | None) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures uint8 `[H, W, 3]` with their numbers; threads decode files ahead."""
     batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
     if isinstance(pictures, str | bytes | os.PathLike | np.ndarray | Image.Image) and not batch:
@@ -215,7 +216,8 @@ def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
 
     # Two threads must not read one open file or one PIL picture.
     tasks = (
-        [partial(_read_file, picture) if isinstance(picture, _FILE) else as_picture(picture)] for picture in pictures
+        [partial(_read_file, picture, pixel_range) if isinstance(picture, _FILE) else as_picture(picture, pixel_range)]
+        for picture in pictures
     )
     with closing(decode_ahead(tasks)) as found:
         for index, picture in enumerate(found):
@@ -224,8 +226,8 @@ def _numbered(pictures: Iterable[Picture]) -> Iterator[tuple[int, np.ndarray]]:
             yield index, picture
 
 
-def _read_file(file: _File, admit: Admit) -> np.ndarray:
-    return read_picture(file if isinstance(file, bytes) else Path(file), admit=admit)
+def _read_file(file: _File, pixel_range: Range | None, admit: Admit) -> np.ndarray:
+    return read_picture(file if isinstance(file, bytes) else Path(file), admit=admit, pixel_range=pixel_range)
 
 
 def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predictor:

@@ -59,6 +59,7 @@ def find_problems(
         *_shared(found, doubles),
         *_conflicts(found, doubles, classes),
         *_copies(found, doubles),
+        *_values(found),
         *_blank(found),
         *_balance(found, classes),
     ]
@@ -157,6 +158,11 @@ def _copies(found: Scan, doubles: Sequence[Double]) -> Iterator[Problem]:
                     remedy=f"{remedy} {CUT}" if split == "train" and "val" not in found.splits else remedy,
                     examples=_lines(found, pairs),
                 )
+
+
+def _values(found: Scan) -> Iterator[Problem]:
+    for message, remedy in found.value_findings():
+        yield Problem(severity="warning", kind="values", message=message, remedy=remedy)
 
 
 def _blank(found: Scan) -> Iterator[Problem]:

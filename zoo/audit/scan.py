@@ -10,9 +10,10 @@ import numpy as np
 
 from zoo.audit.near_duplicates import MIN_DEVIATION, MIN_SIDE, THUMB_SIDE
 from zoo.data.prefetch import decode
-from zoo.data.types import ArrayPictures, Dataset, Split
+from zoo.data.types import ArrayPictures, Dataset, FilePictures, Split
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 from zoo.images.bands import BAND_PIXELS
+from zoo.images.values import ValueLog
 
 BLANK_RANGE = 8  # grey levels: what JPEG makes of one flat colour
 
@@ -64,6 +65,11 @@ class Scan:
         pictures = self.splits[split].pictures
         name = pictures.name(number - self.offsets[split])
         return f"{split} {name}" if isinstance(pictures, ArrayPictures) else name
+
+    def value_findings(self) -> list[tuple[str, str]]:
+        """Cause and remedy: about the pictures of more than 8 bits in all splits together."""
+        files = [split.pictures for split in self.splits.values() if isinstance(split.pictures, FilePictures)]
+        return ValueLog.joined(pictures.log for pictures in files).findings(files[0].pixel_range) if files else []
 
     def read(self, number: int) -> np.ndarray:
         """The picture, uint8 `[H, W, 3]`, decoded again."""

@@ -10,6 +10,7 @@ import typer
 
 from zoo.recipes.place import PicturePlace
 from zoo.recipes.recipe import Recipe
+from zoo.recipes.values import PIXEL_RANGE
 
 if TYPE_CHECKING:
     from zoo.audit import Report
@@ -26,6 +27,7 @@ def check(
     test: Annotated[str | None, typer.Option(help="Folder or list file of test pictures.")] = None,
     encoding: Annotated[str, typer.Option(help="Text encoding of list files.")] = "utf-8",
     data_root: Annotated[str | None, typer.Option(help="Folder that holds the named datasets.")] = None,
+    pixel_range: Annotated[str | None, typer.Option(help="As for `zoo train`: for example 0,4095.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for check.png (a contact sheet) and duplicates.csv.")
     ] = None,
@@ -52,7 +54,10 @@ def check(
     from zoo.data.prepare import find_dataset, load_dataset
     from zoo.progress import Reporter
 
-    place = PicturePlace(dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root)
+    values = None if pixel_range is None else PIXEL_RANGE.parse("pixel_range", pixel_range)
+    place = PicturePlace(
+        dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root, pixel_range=values
+    )
     find_dataset(place)
     if output:
         make_folder(output)

@@ -74,6 +74,7 @@ def evaluate(
     eval_set = _choose(target, place, split, own=own, model=model, named=dataset is not None)
     notes = [*eval_set.notes, *warnings_of(target, eval_set, own=own)]
     found = _run(target, eval_set, device)
+    notes += eval_set.split.value_warnings(trained=True)
     notes += _differences(target, eval_set, found) if own else []
     for note in notes:
         warn(note)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.output_file import check_target, writing
-from zoo.cli.run_facts import is_run, recipe_facts, run_facts
+from zoo.cli.run_facts import is_run, pixel_range, recipe_facts, run_facts
 from zoo.errors import UnknownNameError, UsageError, nearest
 from zoo.recipes.builtin import recipe_names
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
@@ -98,13 +98,14 @@ def _write_model_card(file: Path, card: Card) -> None:
 
 def _card_facts(card: Card, path: Path) -> Facts:
     spec = card.preprocess
+    how = f"{spec.resize}{pixel_range(spec)}"
     names = ", ".join(card.classes[:10]) + (", …" if len(card.classes) > 10 else "")  # noqa: PLR2004
     facts = [
         ("artifact", f"{path} ({card.format}, {card.precision}, {path.stat().st_size / 2**20:.1f} MiB)"),
         ("name", card.name),
         ("created", card.created),
         ("classes", f"{len(card.classes)}: {names}"),
-        ("input", f"{card.input}, then {_preprocessing(spec.image_size, spec.mean, spec.std)}, {spec.resize}"),
+        ("input", f"{card.input}, then {_preprocessing(spec.image_size, spec.mean, spec.std)}, {how}"),
         ("export", _pairs(card.exported)),
         ("backbone", f"{card.backbone} ({card.backbone_plugin}), weights: {card.weights}"),
         ("weights licence", card.weights_licence),

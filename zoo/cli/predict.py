@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.artifacts.predictor import Prediction, Predictor
+    from zoo.data.types import FilePictures
 
 Results = Generator[tuple[Path, "Prediction | str"], None, None]
 FEW = 4  # pictures a core: fewer are classified one batch after the other
@@ -48,6 +49,7 @@ def predict(
     """
     from zoo.artifacts.predictor import load
     from zoo.cli.predictions import CsvWriter, JsonWriter, TableWriter
+    from zoo.data.types import FilePictures
 
     if as_json and as_csv:
         raise UsageError("--json and --csv cannot be used together.", "Choose one of them.")
@@ -55,11 +57,12 @@ def predict(
     predictor = load(artifact, device, workers=_workers(len(files), device))
     top_k = min(top_k, len(predictor.classes))
     writer = JsonWriter() if as_json else CsvWriter(top_k) if as_csv else TableWriter()
+    given = FilePictures(files, predictor.card.preprocess.pixel_range)
     failed, shown = 0, time.monotonic()
     with (
         writer,
         stderr().status(f"classifying {len(files)} pictures") as status,
-        closing(_classify(predictor, files, top_k)) as results,
+        closing(_classify(predictor, given, top_k)) as results,
     ):
         for done, (file, found) in enumerate(results, start=1):
             if time.monotonic() - shown > SHOWN_EVERY_S:
@@ -74,6 +77,8 @@ def predict(
         cause = f"'{path}' cannot be read: zoo does not decode {path.suffix.lower()} files."
         stderr().print(printable(cause), style="yellow", markup=False)
     failed += len(foreign)
+    for sentence in given.log.warnings(trained=True):
+        stderr().print(printable(sentence), style="yellow", markup=False)
     if failed:
         total = len(files) + len(foreign)
         stderr().print(f"{failed} of {total} pictures could not be read.", style="bold yellow")
@@ -114,17 +119,17 @@ def _files(given: list[str]) -> tuple[list[Path], list[Path]]:
     return files, foreign
 
 
-def _classify(predictor: Predictor, files: list[Path], top_k: int) -> Results:
+def _classify(predictor: Predictor, pictures: FilePictures, top_k: int) -> Results:
     """Yields each file in order, with its prediction or what is wrong with it."""
     from zoo.artifacts.predictor import BATCH_SIZE
     from zoo.data.prefetch import decode
-    from zoo.data.types import FilePictures
     from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 
+    files = pictures.paths
     results: dict[int, Prediction | str] = {}  # those that wait for one in front of them
 
     def readable() -> Iterator[tuple[int, np.ndarray]]:
-        for index, picture in decode(FilePictures(files)):
+        for index, picture in decode(pictures):
             if isinstance(picture, UnreadablePictureError):
                 results[index] = str(picture)
             else:

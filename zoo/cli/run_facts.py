@@ -10,6 +10,7 @@ from zoo.progress import in_words
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
+    from zoo.specs import PreprocessSpec
 
     Facts = list[tuple[str, str]]
 
@@ -18,6 +19,11 @@ SHOWN_CLASSES = 10
 
 def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
+
+
+def pixel_range(spec: PreprocessSpec) -> str:
+    """The end of a phrase: the range of values of pictures with more than 8 bits, where it was given."""
+    return "" if spec.pixel_range is None else ", values {:g}..{:g}".format(*spec.pixel_range)
 
 
 def run_facts(run: Run) -> Facts:
@@ -34,7 +40,7 @@ def run_facts(run: Run) -> Facts:
         ("dataset", f"{info.dataset.name}: {info.dataset.source}"),
         ("limit", _number(run.recipe.limit, "training pictures")),
         ("classes", f"{len(classes)}: {shown}"),
-        ("image size", f"{run.preprocess.image_size} pixels, {run.preprocess.resize}"),
+        ("image size", f"{run.preprocess.image_size} pixels, {run.preprocess.resize}{pixel_range(run.preprocess)}"),
         ("strategy", f"{plan.strategy} ({phases})"),
         ("optimizer", f"{run.recipe.optimizer}, learning rate {plan.learning_rate}, {run.recipe.schedule}"),
         ("parameters", f"{parameters.total:,}, {parameters.trainable:,} of them trainable" if parameters else ""),

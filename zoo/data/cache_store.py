@@ -17,6 +17,7 @@ from zoo.data.cache import FACTS, folder, is_temporary, remove
 from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.errors import UnreadablePictureError
 from zoo.images import read_picture
+from zoo.images.values import ValueLog
 from zoo.specs import PreprocessSpec
 
 ARRAYS = ("pixels.npy", "wide.npy")
@@ -26,11 +27,11 @@ def read(request: DecodeRequest, *, in_memory: bool) -> Decoded | None:
     """Reads the finished store of a request, into memory or mapped. None where it is missing or damaged."""
     path = folder() / request.key
     try:
-        unreadable = json.loads((path / FACTS).read_text(encoding="utf-8"))["unreadable"]
-        found = Decoded(
-            load(path, request, in_memory=in_memory), {int(index): unreadable[index] for index in unreadable}
-        )
-    except (OSError, ValueError, EOFError, KeyError, TypeError):  # absent, or damaged
+        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        unreadable = {int(index): sentence for index, sentence in facts["unreadable"].items()}
+        values = ValueLog.read(facts["values"])
+        found = Decoded(load(path, request, in_memory=in_memory), unreadable, values)
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError):  # absent, or damaged
         return None
     count = len(request.paths) - len(found.unreadable)
     sides = [spec.image_size for spec in request.specs]
@@ -83,7 +84,7 @@ class Writer:
             file.write(row.data)
         self.count += 1
 
-    def finish(self, unreadable: dict[int, str]) -> None:
+    def finish(self, unreadable: dict[int, str], values: ValueLog) -> None:
         """Writes the remaining data, and waits until all of it is on the disk."""
         for file, spec in zip(self.files, self.request.specs, strict=True):
             file.seek(0)
@@ -95,6 +96,7 @@ class Writer:
             "image_size": self.request.specs[0].image_size,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "unreadable": unreadable,
+            "values": values.facts(),
         }
         with (self.path / FACTS).open("wb") as file:
             file.write(json.dumps(facts, indent=2).encode())

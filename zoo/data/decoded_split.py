@@ -15,6 +15,7 @@ from zoo.data.pixels import Decoded, DecodeRequest, Rows, StoredRows, stamps
 from zoo.data.streaming_rows import StreamedRows
 from zoo.data.types import ArrayPictures, FilePictures, Split
 from zoo.data.workers import start_workers
+from zoo.images.values import ValueLog
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
 from zoo.transforms.augment.policy import MARGIN
@@ -30,6 +31,7 @@ class DecodedSplit:
         labels: int64 `[N]`.
         preprocess: the remaining preprocessing of `pixels`.
         unreadable: one sentence for each picture that was left out.
+        value_warnings: about the pictures of more than 8 bits in all splits together.
     """
 
     pixels: Rows
@@ -37,6 +39,7 @@ class DecodedSplit:
     labels: np.ndarray
     preprocess: PreprocessSpec
     unreadable: tuple[str, ...] = ()
+    value_warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,21 +66,24 @@ def make_stores(
     paths = tuple(sorted({path for pictures in files for path in pictures.paths}))
     wide = replace(spec, image_size=round(spec.image_size * MARGIN), crop_fraction=1.0)
     request = DecodeRequest(paths, stamps(paths), (spec, wide) if augmented else (spec,), source)
-    decoded = decode_wanted(request, budgets, reporter) if paths else Decoded((), {})
+    decoded = decode_wanted(request, budgets, reporter) if paths else Decoded((), {}, ValueLog())
     pool = start_workers() if paths and not decoded.arrays else None
     places = {path: index for index, path in enumerate(paths)}
+    warnings = tuple(decoded.values.warnings(spec.pixel_range))
     stores = []
     for split in splits:
         if isinstance(split.pictures, ArrayPictures):
             rows: Rows = StoredRows(split.pictures.array)
-            stores.append(DecodedSplit(rows, rows, split.labels, spec))
+            stores.append(DecodedSplit(rows, rows, split.labels, spec, value_warnings=warnings))
             continue
         wishes = np.array([places[path] for path in split.pictures.paths], dtype=np.int64)
         readable = np.array([index not in decoded.unreadable for index in wishes], dtype=np.bool_)
         sizes = _rows(request, decoded, wishes[readable], pool)
         unreadable = tuple(decoded.unreadable[index] for index in wishes[~readable])
         stores.append(
-            DecodedSplit(sizes[0], sizes[-1], split.labels[readable], replace(spec, crop_fraction=1.0), unreadable)
+            DecodedSplit(
+                sizes[0], sizes[-1], split.labels[readable], replace(spec, crop_fraction=1.0), unreadable, warnings
+            )
         )
     return stores
 

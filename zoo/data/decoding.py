@@ -16,6 +16,7 @@ from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.data.prefetch import in_order
 from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
+from zoo.images.values import Range, ValueLog
 from zoo.processes.memory import give_back_freed_memory
 from zoo.progress import Reporter
 
@@ -66,7 +67,7 @@ def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) 
         except OSError as error:
             reason = _unwritable(error)
     if found is None:
-        found = _decode_into_memory(request, reporter) if fits else Decoded((), _decode(request, [], reporter))
+        found = _decode_into_memory(request, reporter) if fits else _decode_for_streams(request, reporter)
     if not found.arrays:
         reporter.say(f"Decoded pictures: streamed, decoded again in each epoch: {reason}.")
         return found
@@ -76,10 +77,15 @@ def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) 
     return found
 
 
+def _decode_for_streams(request: DecodeRequest, reporter: Reporter) -> Decoded:
+    values = ValueLog()
+    return Decoded((), _decode(request, [], values, reporter), values)
+
+
 def _decode_into_memory(request: DecodeRequest, reporter: Reporter) -> Decoded:
-    memory = Memory(request)
-    unreadable = _decode(request, [memory.add], reporter)
-    return Decoded(memory.filled(), unreadable)
+    memory, values = Memory(request), ValueLog()
+    unreadable = _decode(request, [memory.add], values, reporter)
+    return Decoded(memory.filled(), unreadable, values)
 
 
 def _decode_into_cache(
@@ -90,10 +96,11 @@ def _decode_into_cache(
     writer, memory = Writer(request), Memory(request) if fits else None
     attempt = Attempt(writer.discard)
     arrays: Resized = ()
+    values = ValueLog()
     sinks: list[Callable[[Resized], None]] = [partial(attempt, writer.add), *([memory.add] if memory else [])]
     try:
-        unreadable = _decode(request, sinks, reporter)
-        attempt(writer.finish, unreadable)
+        unreadable = _decode(request, sinks, values, reporter)
+        attempt(writer.finish, unreadable, values)
         unchanged = request.is_unchanged()
         if unchanged:
             attempt(writer.publish)
@@ -104,7 +111,7 @@ def _decode_into_cache(
     finally:
         writer.discard()
     reason = "" if unchanged else "some of them changed while they were decoded"
-    return Decoded(arrays, unreadable), _unwritable(attempt.failure) if attempt.failure else reason
+    return Decoded(arrays, unreadable, values), _unwritable(attempt.failure) if attempt.failure else reason
 
 
 class Attempt:
@@ -128,12 +135,15 @@ class Attempt:
             self.give_up()
 
 
-def _decode(request: DecodeRequest, sinks: Sequence[Callable[[Resized], None]], reporter: Reporter) -> dict[int, str]:
+def _decode(
+    request: DecodeRequest, sinks: Sequence[Callable[[Resized], None]], values: ValueLog, reporter: Reporter
+) -> dict[int, str]:
     """Decodes every picture once and gives it to all sinks. Returns a sentence per unreadable picture, by index."""
     resizes = tuple(Resize(spec) for spec in request.specs) if sinks else ()
+    read_one = partial(_try_reading, resizes, request.specs[0].pixel_range, values)
     unreadable: dict[int, str] = {}
     with start_workers() as pool, reporter.bar("Decoding", len(request.paths)) as advance:
-        for index, rows in enumerate(in_order(pool, partial(_try_reading, resizes), request.paths)):
+        for index, rows in enumerate(in_order(pool, read_one, request.paths)):
             if isinstance(rows, UnreadablePictureError):
                 unreadable[index] = rows.cause
             else:
@@ -144,9 +154,11 @@ def _decode(request: DecodeRequest, sinks: Sequence[Callable[[Resized], None]], 
     return unreadable
 
 
-def _try_reading(resizes: tuple[Resize, ...], path: Path) -> Resized | UnreadablePictureError:
+def _try_reading(
+    resizes: tuple[Resize, ...], pixel_range: Range | None, log: ValueLog, path: Path
+) -> Resized | UnreadablePictureError:
     try:
-        return read_resized(path, resizes)
+        return read_resized(path, resizes, pixel_range=pixel_range, log=log)
     except UnreadablePictureError as error:
         return error
 

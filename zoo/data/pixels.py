@@ -13,9 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
+from zoo.images.values import ValueLog
 from zoo.specs import PreprocessSpec
 
-FORMAT = 1  # of a store, and of the pixels that `zoo.images` decodes; after an increase, older stores are not used
+FORMAT = 2  # of a store, and of the pixels that `zoo.images` decodes; after an increase, older stores are not used
 
 Stamp = tuple[int, int] | None
 
@@ -73,8 +74,9 @@ class DecodeRequest:
     def key(self) -> str:
         """A hash of the files and of all settings that change the pixels, except the second size."""
         spec = self.specs[0]
-        made_by = (FORMAT, version("pillow"), version("torch"), spec.image_size, spec.resize, spec.crop_fraction)
-        digest = hashlib.sha256(repr(made_by).encode())
+        made_by = (FORMAT, version("pillow"), version("torch"))
+        settings = (spec.image_size, spec.resize, spec.crop_fraction, spec.pixel_range)
+        digest = hashlib.sha256(repr((made_by, settings)).encode())
         for path, stamp_ in zip(self.paths, self.stamps, strict=True):
             digest.update(os.path.abspath(path).encode(errors="surrogateescape") + f"\0{stamp_}\n".encode())  # noqa: PTH100 (links stay)
         return digest.hexdigest()[:32]
@@ -91,10 +93,12 @@ class Decoded:
     Attributes:
         arrays: uint8 `[n, R, R, 3]` of the readable pictures in their order, one array per spec.
         unreadable: one sentence for each unreadable picture, by index.
+        values: what was found in pictures of more than 8 bits.
     """
 
     arrays: tuple[np.ndarray, ...]
     unreadable: dict[int, str]
+    values: ValueLog
 
 
 def stamp(path: Path) -> Stamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -9,6 +10,7 @@ import platformdirs
 from zoo.data.class_names import check_class_names
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UnknownNameError, UsageError
+from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
 from zoo.specs import DatasetRequest, DatasetSpec
 
@@ -52,15 +54,22 @@ def registered_dataset(name: str) -> DatasetSpec | None:
 def load_dataset(place: PicturePlace) -> tuple[DatasetSpec, Dataset]:
     """Finds and loads a dataset."""
     spec = find_dataset(place)
-    return spec, load_from(spec, place.data_root)
+    return spec, load_from(spec, place.data_root, place.pixel_range)
 
 
-def load_from(spec: DatasetSpec, data_root: str | None) -> Dataset:
-    """Loads a dataset from its folder in `data_root`; None for the user's cache folder."""
+def load_from(spec: DatasetSpec, data_root: str | None, pixel_range: Range | None = None) -> Dataset:
+    """Loads a dataset from its folder in `data_root`; None for the user's cache folder.
+
+    Args:
+        pixel_range: as in `zoo.specs.PreprocessSpec`.
+    """
     root = Path(data_root) if data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
-    dataset = spec.load(DatasetRequest(root=root))
-    check_class_names(dataset.classes, spec.name)
-    return dataset
+    found = spec.load(DatasetRequest(root=root))
+    check_class_names(found.classes, spec.name)
+    if pixel_range is None:
+        return found
+    val, test = (split and split.within(pixel_range) for split in (found.val, found.test))
+    return replace(found, train=found.train.within(pixel_range), val=val, test=test)
 
 
 def training_splits(dataset: Dataset, seed: int, limit: int | None = None) -> tuple[Split, Split]:

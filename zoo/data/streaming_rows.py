@@ -67,7 +67,7 @@ class StreamedRows:
     def _read(self, index: int) -> np.ndarray:
         path = self.paths[index]
         try:
-            (row,) = read_resized(path, (self.resize,))
+            (row,) = read_resized(path, (self.resize,), pixel_range=self.resize.spec.pixel_range)
             if stamp(path) == self.stamps[index]:  # checked last: the file may change while it is decoded
                 return row
         except TooLittleMemoryError:

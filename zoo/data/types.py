@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.images import read_picture
 from zoo.images.read import Admit
+from zoo.images.values import Range, ValueLog
 
 
 class ArrayPictures:
@@ -43,21 +44,31 @@ class ArrayPictures:
 
 
 class FilePictures:
-    """Pictures in files, decoded each time they are read."""
+    """Pictures in files, decoded each time they are read.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    Args:
+        pixel_range: as in `zoo.images.read_picture`.
+        log: of what was found in those that were read. Subsets share it.
+    """
+
+    def __init__(self, paths: Sequence[Path], pixel_range: Range | None = None, log: ValueLog | None = None) -> None:
         self.paths = tuple(paths)
+        self.pixel_range, self.log = pixel_range, log or ValueLog()
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """The picture as uint8 `[H, W, 3]`. Raises `UnreadablePictureError`."""
-        return read_picture(self.paths[index])
+        return self._read(index, None)
 
     def read(self, index: int, admit: Admit) -> np.ndarray:
         """The picture, decoded after `admit` allows it. Raises as `read_picture`."""
-        return read_picture(self.paths[index], admit=admit)
+        return self._read(index, admit)
+
+    def _read(self, index: int, admit: Admit | None) -> np.ndarray:
+        observe = self.log.of(self.name(index))
+        return read_picture(self.paths[index], admit=admit, pixel_range=self.pixel_range, observe=observe)
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
@@ -88,8 +99,21 @@ class Split:
         if isinstance(self.pictures, ArrayPictures):
             pictures: Pictures = ArrayPictures(self.pictures.array[indices])
         else:
-            pictures = FilePictures([self.pictures.paths[i] for i in indices])
+            chosen = [self.pictures.paths[i] for i in indices]
+            pictures = FilePictures(chosen, self.pictures.pixel_range, self.pictures.log)
         return Split(pictures, self.labels[indices])
+
+    def value_warnings(self, *, trained: bool = False) -> list[str]:
+        """As `ValueLog.warnings`, about the pictures that were read so far."""
+        if isinstance(self.pictures, ArrayPictures):
+            return []
+        return self.pictures.log.warnings(self.pictures.pixel_range, trained=trained)
+
+    def within(self, pixel_range: Range | None) -> Split:
+        """The same pictures, read by this range."""
+        if pixel_range is None or isinstance(self.pictures, ArrayPictures):
+            return self
+        return Split(FilePictures(self.pictures.paths, pixel_range), self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from zoo.data.prefetch import count_workers
 from zoo.errors import TooLittleMemoryError, is_out_of_memory
 from zoo.images import read_picture
 from zoo.images.bands import BYTES_PER_PIXEL
+from zoo.images.values import Range, ValueLog
 from zoo.specs import PreprocessSpec
 from zoo.transforms.preprocess import Preprocess
 from zoo.transforms.preprocess_numpy import LARGE_PIXELS, resize
@@ -64,24 +66,37 @@ class Resize:
 
 
 def read_resized(
-    path: Path, resizes: tuple[Resize, ...], budget: MemoryBudget = SHARED_BUDGET
+    path: Path,
+    resizes: tuple[Resize, ...],
+    budget: MemoryBudget = SHARED_BUDGET,
+    *,
+    pixel_range: Range | None = None,
+    log: ValueLog | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Decodes a picture and applies each of `resizes`, rounded: uint8 `[S, S, 3]`.
 
     Args:
         budget: limits the memory of the pictures that threads decode at once.
+        pixel_range: as in `zoo.images.read_picture`.
+        log: takes what is found in the picture.
 
     Raises:
         UnreadablePictureError: as `read_picture`.
     """
+    read = partial(read_picture, path, pixel_range=pixel_range, observe=log.of(str(path)) if log else None)
     try:
-        return _resized(path, resizes, budget)
+        return _resized(path, read, resizes, budget)
     except TooLittleMemoryError:
-        return _resized(path, resizes, budget, alone=True)  # the other threads may have held the memory
+        return _resized(path, read, resizes, budget, alone=True)  # the other threads may have held the memory
 
 
 def _resized(
-    path: Path, resizes: tuple[Resize, ...], budget: MemoryBudget, *, alone: bool = False
+    path: Path,
+    read: Callable[..., np.ndarray],
+    resizes: tuple[Resize, ...],
+    budget: MemoryBudget,
+    *,
+    alone: bool = False,
 ) -> tuple[np.ndarray, ...]:
     held = 0
 
@@ -94,7 +109,7 @@ def _resized(
 
     try:
         with _memory_for(path), torch.inference_mode():
-            picture = read_picture(path, admit=admit)
+            picture = read(admit=admit)
             resized = [resize_(picture) for resize_ in resizes]  # [3, S, S]
             rounded = [each.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous() for each in resized]
             return tuple(each.numpy() for each in rounded)

@@ -19,6 +19,7 @@ from zoo.data.same_files import identity, without_repeats
 from zoo.data.split_folders import named_splits, subfolders
 from zoo.data.types import Dataset, FilePictures, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of
+from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
 
 if TYPE_CHECKING:
@@ -109,11 +110,12 @@ def _from_path(path: Path, place: PicturePlace, classes: Sequence[str], wanted: 
     if folders and (name == "train" or name not in folders) and "val" not in folders:
         return _from_dataset(replace(place, val=None, test=None), classes, wanted, own=False)
     if name is None:
-        return _from_listing(_listing(path, place.encoding), path, "all", classes)
+        return _from_listing(_listing(path, place.encoding), path, "all", classes, place.pixel_range)
     if name not in folders:
         what = f"has no split '{name}', but {some(quoted(folders))}" if folders else "has no splits"
         raise UsageError(f"'{path}' {what}.", "Leave out --split.")
-    return _from_listing(read_folder(folders[name], training=False), path, NAMES[name], classes)
+    listing = read_folder(folders[name], training=False)
+    return _from_listing(listing, path, NAMES[name], classes, place.pixel_range)
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
@@ -125,7 +127,9 @@ def _listing(path: Path, encoding: str) -> Listing:
     return read_folder(path, training=False) if path.is_dir() else read_list(path, encoding)
 
 
-def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequence[str]) -> EvalSet:
+def _from_listing(
+    listing: Listing, path: Path, split_name: str, classes: Sequence[str], pixel_range: Range | None
+) -> EvalSet:
     listing = without_repeats(in_one_form({split_name: listing})[split_name])
     names = sort_labels(set(listing.labels))
     index = {name: i for i, name in enumerate(names)}
@@ -134,7 +138,7 @@ def _from_listing(listing: Listing, path: Path, split_name: str, classes: Sequen
         dataset=path.resolve().name,
         source=str(path),
         split_name=split_name,
-        split=_in_classes(Split(FilePictures(listing.files), labels), names, classes, str(path)),
+        split=_in_classes(Split(FilePictures(listing.files, pixel_range), labels), names, classes, str(path)),
         notes=(*listing.notes, *listing.doubts),
     )
 

@@ -43,6 +43,11 @@ class EvalTarget:
     recorded: tuple[dict[str, Any], str]
     run: bool
 
+    @property
+    def pixel_range(self) -> tuple[float, float] | None:
+        """By which its pictures are read: `zoo.specs.PreprocessSpec.pixel_range`."""
+        return self.source.preprocess.pixel_range
+
 
 def find_target(path: Path) -> EvalTarget:
     """The run in a folder, or the artifact in a file.
@@ -135,9 +140,15 @@ def place_of(
             "Name the pictures to evaluate on: zoo evaluate ARTIFACT DATASET",
         )
     if home is not None and (dataset is None or _same(dataset, home.dataset)):
-        return replace(home, data_root=data_root or home.data_root), True
+        return replace(home, data_root=data_root or home.data_root, pixel_range=target.pixel_range), True
     assert dataset is not None  # refused above
-    place = PicturePlace(dataset=dataset, seed=target.seed, encoding=encoding or "utf-8", data_root=data_root)
+    place = PicturePlace(
+        dataset=dataset,
+        seed=target.seed,
+        encoding=encoding or "utf-8",
+        data_root=data_root,
+        pixel_range=target.pixel_range,
+    )
     return place, False
 
 

@@ -1,8 +1,8 @@
 """Decodes picture files to RGB pixels. Training, `zoo predict` and the demo use the same decoder.
 
-The result is always uint8 `[H, W, 3]`: turned upright by its EXIF orientation, transparency on white, and 16-bit grey
-scaled to 8 bits. Colour profiles are ignored, as in the training of the published weights. Pillow's draft mode is not
-used, because its pixels depend on the requested size.
+The result is always uint8 `[H, W, 3]`: turned upright by its EXIF orientation, transparency on white, and more than 8
+bits scaled to 8 by the rule of `zoo.images.values`. Colour profiles are ignored, as in the training of the published
+weights. Pillow's draft mode is not used, because its pixels depend on the requested size.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
-from zoo.images.bands import upright_pixels
+from zoo.images.bands import TURNS, Levels, orientation_of, upright_pixels
 from zoo.images.bounded_file import BoundedFile, TooCostlyError, bounded
 from zoo.images.plugins import MissingPackageError, jxl_size, plugin_format
+from zoo.images.values import Observe, Range
 
 # Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
@@ -46,7 +47,12 @@ class PostponedError(Exception):
 
 
 def read_picture(
-    source: Path | str | bytes | BinaryIO, *, max_pixels: int | None = None, admit: Admit | None = None
+    source: Path | str | bytes | BinaryIO,
+    *,
+    max_pixels: int | None = None,
+    admit: Admit | None = None,
+    pixel_range: Range | None = None,
+    observe: Observe | None = None,
 ) -> np.ndarray:
     """Decodes one picture. It needs 7 bytes of memory per pixel, of which 3 are the result.
 
@@ -55,6 +61,7 @@ def read_picture(
         max_pixels: the largest allowed number of pixels, by default `MAX_PIXELS`. The header has the number of pixels,
             so a larger picture is refused before it is decoded.
         admit: called after the header is read and before the picture is decoded.
+        pixel_range, observe: as in `zoo.images.bands.upright_pixels`.
 
     Returns:
         uint8 `[H, W, 3]`, red, green, blue; the first frame of an animation.
@@ -75,7 +82,7 @@ def read_picture(
             with Image.open(cast(BinaryIO, readable), formats=(plugin,) if plugin else _formats()) as image:
                 if isinstance(readable, BoundedFile):
                     readable.allow(image.width * image.height, image.format)
-                return _pixels(image, most, admit)
+                return _pixels(image, most, admit, pixel_range, observe)
     except PostponedError:
         raise
     except MemoryError:
@@ -84,12 +91,14 @@ def read_picture(
         raise _unreadable(name, *_reason(error, source, most), _remedy(error)) from None
 
 
-def as_picture(picture: Any) -> np.ndarray:
+def as_picture(picture: Any, pixel_range: Range | None = None) -> np.ndarray:
     """Makes a picture from a path, bytes, an open file, a PIL image, or an array.
 
     Args:
         picture: what `read_picture` takes; a `PIL.Image.Image`; or pixels `[H, W]`, `[H, W, 1]`, `[H, W, 3]`
-            or `[H, W, 4]` (composited on white) as uint8, uint16 (scaled), bool, or floats from 0 to 1.
+            or `[H, W, 4]` (composited on white) as uint8, uint16 (scaled), bool, or floats from 0 to 1. With a range
+            `[H, W, 4]` must be uint8, and other numbers may have any values.
+        pixel_range: the values that become 0 and 255, for all types but uint8 and bool.
 
     Returns:
         uint8 `[H, W, 3]`.
@@ -98,19 +107,22 @@ def as_picture(picture: Any) -> np.ndarray:
         UnreadablePictureError: as `read_picture`, and for arrays of other shapes, types or values.
     """
     if isinstance(picture, str | os.PathLike):
-        return read_picture(Path(picture))
+        return read_picture(Path(picture), pixel_range=pixel_range)
     if isinstance(picture, bytes) or hasattr(picture, "read"):
-        return read_picture(picture)
+        return read_picture(picture, pixel_range=pixel_range)
     if isinstance(picture, Image.Image):
         try:
             with _quiet():
-                return _pixels(picture, MAX_PIXELS)
+                _refuse_turned(picture)
+                return _pixels(picture, MAX_PIXELS, None, pixel_range)
+        except UnreadablePictureError:
+            raise
         except MemoryError:
             raise TooLittleMemoryError("The picture") from None
         except Exception as error:  # as in read_picture: an image may still have to be decoded
             raise _unreadable("The picture", *_reason(error, picture, MAX_PIXELS), REPLACE) from None
     try:
-        return _array_pixels(np.asarray(picture))
+        return _array_pixels(np.asarray(picture), pixel_range)
     except MemoryError:
         raise TooLittleMemoryError("The picture") from None
 
@@ -136,9 +148,25 @@ def _opened(source: Path | str | bytes | BinaryIO) -> Iterator[BinaryIO]:
         yield source
 
 
-def _pixels(image: Image.Image, max_pixels: int, admit: Admit | None = None) -> np.ndarray:
+def _refuse_turned(image: Image.Image) -> None:
+    """An image that was made from an opened one keeps its EXIF, whether it was turned on the way or not."""
+    if not isinstance(image, ImageFile.ImageFile) and orientation_of(image) in TURNS:
+        raise UnreadablePictureError(
+            "The picture was changed after it was opened, and its EXIF still says that it must be turned.",
+            "Pass PIL.ImageOps.exif_transpose(image), made before other changes, or the file.",
+            code="turned-picture",
+        )
+
+
+def _pixels(
+    image: Image.Image,
+    max_pixels: int,
+    admit: Admit | None = None,
+    pixel_range: Range | None = None,
+    observe: Observe | None = None,
+) -> np.ndarray:
     _admit(*image.size, image.format, max_pixels, admit)
-    return upright_pixels(image)
+    return upright_pixels(image, pixel_range, observe)
 
 
 def _admit(width: int, height: int, format_: str | None, max_pixels: int, admit: Admit | None) -> None:
@@ -148,7 +176,7 @@ def _admit(width: int, height: int, format_: str | None, max_pixels: int, admit:
         admit(round(width * height * COSTLY.get(format_ or "", 1)))
 
 
-def _array_pixels(array: np.ndarray) -> np.ndarray:
+def _array_pixels(array: np.ndarray, pixel_range: Range | None = None) -> np.ndarray:
     shape = f"shape {list(array.shape)} and type {array.dtype}"
     grey = array.ndim == 2  # noqa: PLR2004
     if 0 in array.shape or not (grey or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):  # noqa: PLR2004
@@ -157,16 +185,18 @@ def _array_pixels(array: np.ndarray) -> np.ndarray:
             "Pass an array of shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].",
             code="array-shape",
         )
-    if array.dtype == np.uint16:
+    if pixel_range and array.dtype.kind in "uif" and array.dtype != np.uint8 and (grey or array.shape[2] != 4):  # noqa: PLR2004
+        array = Levels(pixel_range)(array)
+    elif array.dtype == np.uint16 and not pixel_range:
         array = (array >> 8).astype(np.uint8)
     elif array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
-    elif np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1:
+    elif np.issubdtype(array.dtype, np.floating) and not pixel_range and array.min() >= 0 and array.max() <= 1:
         array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise UnreadablePictureError(
             f"An array of {shape} has an unknown range of values.",
-            "Pass uint8, uint16, bool, or floats from 0 to 1.",
+            "Pass uint8, uint16, bool, or floats from 0 to 1; or other numbers [H, W] or [H, W, 3] with a pixel range.",
             code="array-range",
         )
     if grey or array.shape[2] == 1:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from zoo.artifacts.predictor import load, open_runtime
+from zoo.artifacts.predictor import load, open_runtime, read_card
 from zoo.errors import ZooError
 from zoo.images import read_picture
+from zoo.images.values import Range
 from zoo.processes.children import guard, limit_memory
 from zoo.processes.messages import read_array, receive, send
 from zoo.registry import registry
@@ -31,8 +33,17 @@ def _runtime(path: Path, how: dict[str, Any], *, optimised: bool) -> Runtime:
     return open_runtime(registry().exporter_for(path).spec, path, how["input"], spec, options)
 
 
+def _pixel_range(path: Path, how: dict[str, Any]) -> Range | None:
+    """Of the card, where the file has one."""
+    if how["spec"] is None:
+        return read_card(path).preprocess.pixel_range
+    low_high = how["spec"]["pixel_range"]
+    return None if low_high is None else (low_high[0], low_high[1])
+
+
 def _serve(path: Path, how: dict[str, Any], answers: IO[bytes]) -> None:
     runtime, current = _runtime(path, how, optimised=True), True
+    read = partial(read_picture, pixel_range=_pixel_range(path, how))
     send(answers, {"refused": None})
     while True:
         try:
@@ -43,7 +54,7 @@ def _serve(path: Path, how: dict[str, Any], answers: IO[bytes]) -> None:
         try:
             if head["optimised"] != current:
                 runtime, current = _runtime(path, how, optimised=not current), not current
-            pixels = np.stack([read_picture(Path(file)) for file in head["files"]]) if given is None else given
+            pixels = np.stack([read(Path(file)) for file in head["files"]]) if given is None else given
             logits = runtime(pixels).astype("<f4")
         except Exception as error:  # runtimes raise classes of their own
             send(answers, {"error": _reason(error)})

@@ -15,6 +15,7 @@ class PicturePlace:
         encoding: of list files.
         data_root: folder that holds the named datasets; None for the user's cache folder.
         seed: of the cut that makes a validation split where there is none.
+        pixel_range: as in `zoo.specs.PreprocessSpec`.
         limit: the most pictures to train on, None for all of them.
     """
 
@@ -24,4 +25,5 @@ class PicturePlace:
     encoding: str = "utf-8"
     data_root: str | None = None
     seed: int = 0
+    pixel_range: tuple[float, float] | None = None
     limit: int | None = None

@@ -14,7 +14,20 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from zoo.errors import UsageError
 from zoo.recipes.place import PicturePlace
-from zoo.recipes.values import CHANNELS, CLASS_WEIGHTS, CROP, EPOCHS, NAMES, RGB, SIZE, TIME, ZOOM, Pair, Written
+from zoo.recipes.values import (
+    CHANNELS,
+    CLASS_WEIGHTS,
+    CROP,
+    EPOCHS,
+    NAMES,
+    PIXEL_RANGE,
+    RGB,
+    SIZE,
+    TIME,
+    ZOOM,
+    Pair,
+    Written,
+)
 from zoo.specs import Augmentation
 
 Strategy = Literal["head", "finetune", "gradual", "full"]
@@ -82,6 +95,12 @@ class Recipe:
         "pictures with pretrained weights, their native size without.",
     ] = None
     resize: Annotated[Literal["crop", "squash"], "`crop` keeps the centre square, `squash` the whole picture."] = "crop"
+    pixel_range: Annotated[
+        Pair | None,
+        "For pictures of more than 8 bits a channel: the values that become black and white, such as 0,4095. Default: "
+        "by the tags of each file, else 0,65535 for 16 bits and 0,1 for floats.",
+        PIXEL_RANGE,
+    ] = None
     mean: Annotated[
         RGB | None, "Mean of pixels in 0..1: one number, or red,green,blue. Default: the weights' own.", CHANNELS
     ] = None

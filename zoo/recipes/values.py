@@ -92,6 +92,15 @@ def _range(most: float, example: str) -> Written:
     return Written(parse, as_text)
 
 
+def _pixel_range(name: str, text: str) -> Pair:
+    """Two numbers, the smaller one first."""
+    remedy = f"Give {flag(name)} the lowest and the highest value, for example: 0,4095"
+    values = _numbers(name, text, remedy)
+    if len(values) != 2 or not values[0] < values[1]:  # noqa: PLR2004
+        raise impossible(name, text, remedy)
+    return values[0], values[1]
+
+
 def _epochs(name: str, text: str) -> tuple[int, ...]:
     """A rising list of epochs, each from 1."""
     remedy = f"Give {flag(name)} rising epochs, for example: 3,5,7"
@@ -157,6 +166,7 @@ def _names(_: str, text: str) -> tuple[str, ...]:
 CHANNELS = Written(_channels, _channels_text)
 ZOOM = _range(math.inf, "0.9,1.1")
 CROP = _range(1, "0.35,1")
+PIXEL_RANGE = Written(_pixel_range, as_text)
 EPOCHS = Written(_epochs, as_text)
 TIME = Written(_seconds, _seconds_text)
 SIZE = Written(_bytes, _bytes_text)

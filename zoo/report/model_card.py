@@ -80,6 +80,16 @@ def _facts(card: Card) -> list[tuple[str, object]]:
         *((f"export: {name}", value) for name, value in card.exported.items() if not isinstance(value, dict | list)),
         ("input", takes),
         ("preprocessing", f"{crop} resized to {spec.image_size} x {spec.image_size} pixels, antialiased{colours}"),
+        *(
+            [
+                (
+                    "decoding",
+                    "values {:g}..{:g} of pictures with more than 8 bits become 0..255".format(*spec.pixel_range),
+                )
+            ]
+            if spec.pixel_range
+            else []
+        ),
         ("normalisation", "mean ({}), std ({}), of pixels scaled to 0..1".format(*triples)),
         ("output", f"logits, float32 [N, {len(card.classes)}]"),
     ]

@@ -55,7 +55,7 @@ def card_sections(card: Card) -> Sections:
             "backbone": _joined(card.backbone, card.backbone_plugin),
             "weights": card.weights,
             "weights licence": card.weights_licence,
-            **_preprocessing({"image_size": card.preprocess.image_size, "resize": card.preprocess.resize}),
+            **_preprocessing(asdict(card.preprocess)),
         },
         "Trained on": _data(card.dataset.model_dump()),
         f"Figures in its card ({card.metrics_split})": _texts(card.metrics),
@@ -82,9 +82,12 @@ def _data(dataset: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _preprocessing(fields: Mapping[str, Any]) -> dict[str, str]:
-    return (
-        {"image size": f"{fields['image_size']} pixels, {fields.get('resize', '')}"} if "image_size" in fields else {}
-    )
+    if "image_size" not in fields:
+        return {}
+    facts = {"image size": f"{fields['image_size']} pixels, {fields.get('resize', '')}"}
+    if fields.get("pixel_range"):
+        facts["values"] = "{:g}..{:g}, of pictures with more than 8 bits".format(*fields["pixel_range"])
+    return facts
 
 
 def _plan(plan: Mapping[str, Any]) -> dict[str, str]:

@@ -157,7 +157,8 @@ class RunInfo:
     def facts(self) -> dict[str, Any]:
         """Plain values as JSON holds them; what is not known yet is left out."""
         values = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, "", {})}
-        values["preprocess"] = values["plan"].pop("preprocess")
+        preprocess = values["plan"].pop("preprocess")
+        values["preprocess"] = {name: value for name, value in preprocess.items() if value is not None}
         return values
 
     def text(self) -> str:

@@ -30,7 +30,9 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
     # The run's folder may be out of reach for other machines.
     classifier = run.classifier(world.from_rank_zero(run.weights))
     found = _evaluate(classifier, name, split, world, reporter)
-    if name == "test":
+    if name == "test":  # the others were decoded before the training
+        for sentence in dict.fromkeys(world.everyones(tuple(split.value_warnings()))):
+            reporter.warn(sentence)
         for sentence in found.unreadable:
             reporter.warn(f"Left out: {sentence}")
         run.info.unreadable += found.unreadable

@@ -186,6 +186,7 @@ def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size:
         resize=recipe.resize,
         crop_fraction=1.0 if small or recipe.resize == "squash" else crop,
         channels=data.channels,
+        pixel_range=recipe.pixel_range,
     )
 
 

@@ -64,8 +64,8 @@ def make_preview(recipe: Recipe, reporter: Reporter, *, count: int, views: int) 
     (store,) = make_stores(
         (split,), plan.preprocess, augmented=plan.varied, budgets=in_memory, source="", reporter=quiet
     )
-    for sentence in store.unreadable:
-        reporter.warn(f"Left out: {sentence}")
+    for sentence in (*store.value_warnings, *(f"Left out: {cause}" for cause in store.unreadable)):
+        reporter.warn(sentence)
     if not len(store):
         raise DataError("None of the chosen pictures can be read.", "Fix them, or choose others with --seed.")
     augment_rng = torch.Generator().manual_seed(recipe.seed + 1)
@@ -116,12 +116,13 @@ def _lines(setup: Setup) -> tuple[str, ...]:
     recipe, plan, spec = setup.recipe, setup.plan, setup.plan.preprocess
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (spec.mean, spec.std))
     why = f" ({plan.reasons['image size']})" if "image size" in plan.reasons else ""
+    values = f"values {spec.pixel_range[0]:g}..{spec.pixel_range[1]:g}; " if spec.pixel_range else ""
     grey = ", grey" if spec.channels == "grey" else ""
     name = "" if plan.augment == "none" else f"{plan.augment}: "
     mixing = [f"{kind} {alpha:g}" for kind, alpha in (("MixUp", recipe.mixup), ("CutMix", recipe.cutmix)) if alpha]
     return (
         f"{setup.data.name} as {recipe.backbone} (weights: {setup.weights.name}) sees it, seed {recipe.seed}",
-        f"input: {spec.image_size} pixels{why}, {spec.resize}{grey}; mean {mean}, std {std} (undone here)",
+        f"input: {spec.image_size} pixels{why}, {spec.resize}{grey}; {values}mean {mean}, std {std} (undone here)",
         f"augmentation: {name}{describe(setup.policy)}",
         *(["left column: without augmentation"] if setup.policy else []),
         *([f"not shown: {' and '.join(mixing)}, which blend pictures of a batch"] if mixing else []),

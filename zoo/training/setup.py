@@ -96,7 +96,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
         recorded: of a resumed run. Its plan is kept; its checkpoint brings the weights.
     """
     recipe, backbone, data = resolved.recipe, resolved.backbone.spec, resolved.data
-    dataset = load_from(data, recipe.data_root)
+    dataset = load_from(data, recipe.data_root, recipe.pixel_range)
     for note in dataset.notes:
         reporter.warn(note)
     everything = training_splits(dataset, recipe.seed)
@@ -193,6 +193,8 @@ def decode_splits(setup: Setup, reporter: Reporter, *, processes: int = 1) -> tu
         source=f"{setup.data.name} ({setup.dataset.source})",
         reporter=reporter,
     )
+    for sentence in stores[0].value_warnings:
+        reporter.warn(sentence)
     for store in stores:
         for sentence in store.unreadable:
             reporter.warn(f"Left out: {sentence}")
