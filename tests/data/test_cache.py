@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from PIL import Image
+from PIL import Image, ImageFile
 from typer.testing import CliRunner
 
 from zoo.cli import app
@@ -25,6 +25,7 @@ from zoo.data import FilePictures, Split
 from zoo.data import cache as pixel_cache
 from zoo.data.decoded_split import make_stores
 from zoo.data.decoding import Budgets
+from zoo.data.pixels import stamp, stamps
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
 from zoo.training.feature_cache import allocate
@@ -67,14 +68,13 @@ def left(pattern="*"):
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_a_second_training_decodes_nothing(tmp_path):
+def test_a_second_training_decodes_nothing(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "photos", {"train": 12, "val": 3, "test": 2})
     weights = []
     for name in ("first", "second"):
         run = train(folder, tmp_path, name=name, augment="light")
         weights.append((run.path / "best.safetensors").read_bytes())
-        for path in [*folder.glob("train/*/*"), *folder.glob("val/*/*")]:
-            overwrite(path, b"no picture")
+        monkeypatch.setattr("zoo.data.decoding.read_resized", lambda *_, **__: pytest.fail("it decodes again"))
     assert weights[0] == weights[1]
 
 
@@ -173,6 +173,63 @@ def test_a_picture_that_can_be_read_again_comes_back(tmp_path):
     assert len(pixels_of(paths)) == 5
     overwrite(paths[2], content)
     assert len(pixels_of(paths)) == 6
+
+
+def flat(path, value, *, edges=255):
+    """A picture without compression, whose first and last rows do not depend on what it shows."""
+    pixels = np.full((96, 64, 3), edges, np.uint8)
+    pixels[32:64] = value
+    Image.fromarray(pixels).save(path, "BMP")
+
+
+@pytest.mark.parametrize("where", ["edges", "middle"])
+def test_contents_that_are_swapped_under_the_same_size_and_time_are_decoded_again(tmp_path, where):
+    path = tmp_path / "a.bmp"
+    flat(path, 10)
+    before, first = path.stat(), pixels_of([path])
+    flat(path, *{"edges": (10,), "middle": (240,)}[where], **({"edges": 9} if where == "edges" else {}))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert (pixels_of([path]) != first).any()
+
+
+def test_the_ends_of_a_file_tell_contents_apart_where_a_system_has_no_time_of_change(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(20_000))
+    before = stamp(path)
+    for place in (0, 4095, 20_000 - 4096, 19_999):
+        path.write_bytes(bytes(place) + b"x" + bytes(19_999 - place))
+        assert stamp(path).sample != before.sample
+    path.write_bytes(b"")
+    assert stamp(path).size == 0
+    assert stamp(tmp_path / "absent") is None
+
+
+def test_other_permissions_are_the_same_content(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    before = stamp(path)
+    path.chmod(0o600)
+    assert stamp(path).same_content(before)
+    path.write_bytes(b"abd")
+    assert not stamp(path).same_content(before)
+    assert not before.same_content(None)
+
+
+def test_many_stamps_are_in_the_order_of_their_files(tmp_path):
+    paths = [tmp_path / f"{index}" for index in range(300)]
+    for index, path in enumerate(paths):
+        path.write_bytes(bytes(index))
+    assert [each.size for each in stamps(paths)] == list(range(300))
+
+
+def test_pictures_that_are_truncated_do_not_reach_the_cache_through_a_setting_of_others(tmp_path, monkeypatch):
+    paths = photos(tmp_path / "photos")
+    paths[2].write_bytes(paths[2].read_bytes()[:-900])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert len(pixels_of(paths)) == 5
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
 class Disturbed(Reporter):

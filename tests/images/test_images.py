@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
-from zoo.images import as_picture, find_pictures, read_picture
+from zoo.images import as_picture, find_pictures, pillow_settings, read_picture
 from zoo.images import read as images
 from zoo.images.read import PostponedError
 
@@ -255,7 +255,7 @@ def test_too_little_memory_is_an_error_of_one_picture(tmp_path, monkeypatch):
 
 def test_warnings_stay_inside(monkeypatch):
     # Between Pillow's limit and twice that, it warns; the suite makes warnings errors.
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    monkeypatch.setattr(pillow_settings, "_PINNED", ((Image, "MAX_IMAGE_PIXELS", 60),))
     before = list(warnings.filters)
     data = encoded(Image.new("L", (10, 10)))
     barrier = threading.Barrier(4)

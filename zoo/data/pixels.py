@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +20,30 @@ from zoo.specs import PreprocessSpec
 
 FORMAT = 2  # of a store, and of the pixels that `zoo.images` decodes; after an increase, older stores are not used
 
-Stamp = tuple[int, int] | None
+FEW = 64  # files that a thread takes at a time
+STAMP_THREADS = 8
+SAMPLE_BYTES = 4096  # that a stamp reads at each end of a file
+
+
+class Stamp(NamedTuple):
+    """What tells two contents of one path apart, without reading all of it.
+
+    Attributes:
+        size: in bytes.
+        modified_ns: time of the last change, which programs can set.
+        sample: a hash of the first and the last `SAMPLE_BYTES`.
+        changed_ns: time at which the system last changed the file or its permissions, which no program can set. 0 on
+            Windows, which has none.
+    """
+
+    size: int
+    modified_ns: int
+    sample: str
+    changed_ns: int
+
+    def same_content(self, other: Stamp | None) -> bool:
+        """Whether the file is as it was, but for its permissions and links."""
+        return other is not None and self[:3] == other[:3]
 
 
 class Rows(Protocol):
@@ -62,7 +87,7 @@ class DecodeRequest:
     """
 
     paths: tuple[Path, ...]
-    stamps: tuple[Stamp, ...]
+    stamps: tuple[Stamp | None, ...]
     specs: tuple[PreprocessSpec, ...]
     source: str
 
@@ -101,14 +126,25 @@ class Decoded:
     values: ValueLog
 
 
-def stamp(path: Path) -> Stamp:
-    """Size in bytes and modification time in ns of a file. None if it is missing."""
+def stamp(path: Path) -> Stamp | None:
+    """None for a file that is missing or cannot be opened."""
     try:
-        facts = path.stat()
-    except OSError:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (half the time of Path.open)
+            facts = os.fstat(file.fileno())
+            sample = hashlib.blake2b(file.read(SAMPLE_BYTES), digest_size=8)
+            if facts.st_size > SAMPLE_BYTES:
+                file.seek(max(SAMPLE_BYTES, facts.st_size - SAMPLE_BYTES))
+                sample.update(file.read(SAMPLE_BYTES))
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
         return None
-    return facts.st_size, facts.st_mtime_ns
+    changed_ns = 0 if os.name == "nt" else facts.st_ctime_ns
+    return Stamp(facts.st_size, facts.st_mtime_ns, sample.hexdigest(), changed_ns)
 
 
-def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
-    return tuple(stamp(path) for path in paths)
+def stamps(paths: Sequence[Path]) -> tuple[Stamp | None, ...]:
+    """Of each file. Threads read ahead: from a cold disk or a network, each file takes a millisecond or more."""
+    if len(paths) < FEW:
+        return tuple(map(stamp, paths))
+    with ThreadPoolExecutor(STAMP_THREADS) as pool:
+        parts = [paths[start : start + FEW] for start in range(0, len(paths), FEW)]
+        return tuple(chain.from_iterable(pool.map(lambda part: [stamp(path) for path in part], parts)))

@@ -28,7 +28,7 @@ class StreamedRows:
         pool: from `zoo.data.workers.start_workers`.
     """
 
-    def __init__(self, paths: list[Path], stamps: list[Stamp], spec: PreprocessSpec, pool: Executor) -> None:
+    def __init__(self, paths: list[Path], stamps: list[Stamp | None], spec: PreprocessSpec, pool: Executor) -> None:
         self.paths, self.stamps, self.pool = paths, stamps, pool
         self.resize = Resize(spec)
         self.most = max(2 * count_workers(), min(AHEAD_PICTURES, AHEAD_BYTES // (3 * spec.image_size**2)))
@@ -68,7 +68,8 @@ class StreamedRows:
         path = self.paths[index]
         try:
             (row,) = read_resized(path, (self.resize,), pixel_range=self.resize.spec.pixel_range)
-            if stamp(path) == self.stamps[index]:  # checked last: the file may change while it is decoded
+            before, now = self.stamps[index], stamp(path)  # checked last: the file may change while it is decoded
+            if before and before.same_content(now):
                 return row
         except TooLittleMemoryError:
             raise

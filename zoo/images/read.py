@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +23,7 @@ from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 from zoo.images.bands import TURNS, Levels, orientation_of, upright_pixels
 from zoo.images.bounded_file import BoundedFile, TooCostlyError, bounded
 from zoo.images.plugins import MissingPackageError, jxl_size, plugin_format
+from zoo.images.pillow_settings import pinned
 from zoo.images.values import Observe, Range
 
 # Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
@@ -73,7 +72,7 @@ def read_picture(
     name = _name(source)
     most = MAX_PIXELS if max_pixels is None else max_pixels
     try:
-        with _quiet(), _opened(source) as file:
+        with pinned(), _opened(source) as file:
             plugin = plugin_format(file)
             if plugin == "JXL":  # which is decoded as it is opened
                 _admit(*jxl_size(file), plugin, most, admit)
@@ -112,7 +111,7 @@ def as_picture(picture: Any, pixel_range: Range | None = None) -> np.ndarray:
         return read_picture(picture, pixel_range=pixel_range)
     if isinstance(picture, Image.Image):
         try:
-            with _quiet():
+            with pinned():
                 _refuse_turned(picture)
                 return _pixels(picture, MAX_PIXELS, None, pixel_range)
         except UnreadablePictureError:
@@ -256,27 +255,3 @@ def _is_empty(source: object) -> bool:
         return Path(source).is_file() and Path(source).stat().st_size == 0
     except OSError:  # the name is too long
         return False
-
-
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-_quiet_filters = warnings.catch_warnings()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences Pillow's warnings about metadata and size; the filters are shared by all decoding threads."""
-    global _quiet_users, _quiet_filters  # noqa: PLW0603
-    with _quiet_lock:
-        if _quiet_users == 0:
-            _quiet_filters = warnings.catch_warnings()
-            _quiet_filters.__enter__()
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-        _quiet_users += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            if _quiet_users == 0:
-                _quiet_filters.__exit__(None, None, None)
