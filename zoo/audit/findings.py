@@ -13,6 +13,7 @@ from zoo.audit.near_duplicates import MAX_DISTANCE, MIN_SIDE
 from zoo.audit.problems import Problem, class_counts, find_problems
 from zoo.audit.refused import refused
 from zoo.audit.scan import Scan
+from zoo.data.seen import PHOTO_CROP, share_seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,13 @@ class Report:
 
 
 def conclude(
-    found: Scan, classes: Sequence[str], *, max_unreadable: float, seed: int = 0, doubts: Sequence[str] = ()
+    found: Scan,
+    classes: Sequence[str],
+    *,
+    max_unreadable: float,
+    seed: int = 0,
+    doubts: Sequence[str] = (),
+    crop_fraction: float = PHOTO_CROP,
 ) -> Report:
     """The facts, duplicates and problems of a scanned dataset.
 
@@ -49,13 +56,21 @@ def conclude(
         max_unreadable: the largest share of unreadable pictures that a training accepts.
         seed: of the training, which decides how a validation split is cut.
         doubts: of the dataset.
+        crop_fraction: of the centre crop that a training would use.
     """
     doubles = find_doubles(found)
     return Report(
         classes=tuple(classes),
-        splits={split: _facts(found, split, classes) for split in found.splits},
+        splits={split: _facts(found, split, classes, crop_fraction) for split in found.splits},
         doubles=doubles,
-        problems=find_problems(found, doubles, classes, refused(found, classes, max_unreadable, seed), doubts),
+        problems=find_problems(
+            found,
+            doubles,
+            classes,
+            refused(found, classes, max_unreadable, seed),
+            doubts=doubts,
+            crop_fraction=crop_fraction,
+        ),
     )
 
 
@@ -86,7 +101,7 @@ def double_row(double: Double, found: Scan, classes: Sequence[str]) -> dict[str,
     }
 
 
-def _facts(found: Scan, split: str, classes: Sequence[str]) -> dict[str, Any]:
+def _facts(found: Scan, split: str, classes: Sequence[str], crop_fraction: float) -> dict[str, Any]:
     numbers = found.numbers(split)
     readable = numbers[found.readable[numbers]]
     facts: dict[str, Any] = {
@@ -102,6 +117,7 @@ def _facts(found: Scan, split: str, classes: Sequence[str]) -> dict[str, Any]:
         for name, place in (("smallest", 0), ("median", (len(sizes) - 1) // 2), ("largest", -1)):
             height, width = by_area[place].tolist()
             facts[name] = {"width": width, "height": height}
+        facts["seen"] = round(share_seen((facts["median"]["width"], facts["median"]["height"]), crop_fraction), 3)
         ratios = np.quantile(sizes[:, 1] / sizes[:, 0], (0, 0.5, 1))
         facts["width_to_height"] = dict(zip(("least", "median", "most"), ratios.round(3).tolist(), strict=True))
     return facts

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.audit.duplicates import Double
 from zoo.audit.scan import Scan
+from zoo.data.seen import LITTLE, median_of, share_seen
 from zoo.errors import DataError
 
 FEW = 5  # pictures of a class
@@ -44,7 +45,9 @@ def find_problems(
     doubles: Sequence[Double],
     classes: Sequence[str],
     refused: Sequence[tuple[str, DataError]],
+    *,
     doubts: Sequence[str] = (),
+    crop_fraction: float,
 ) -> tuple[Problem, ...]:
     """All problems, errors first.
 
@@ -60,6 +63,7 @@ def find_problems(
         *_conflicts(found, doubles, classes),
         *_copies(found, doubles),
         *_values(found),
+        *_crop(found, crop_fraction),
         *_blank(found),
         *_balance(found, classes),
     ]
@@ -163,6 +167,19 @@ def _copies(found: Scan, doubles: Sequence[Double]) -> Iterator[Problem]:
 def _values(found: Scan) -> Iterator[Problem]:
     for message, remedy in found.value_findings():
         yield Problem(severity="warning", kind="values", message=message, remedy=remedy)
+
+
+def _crop(found: Scan, crop_fraction: float) -> Iterator[Problem]:
+    sizes = found.sizes[found.numbers("train")]
+    size = median_of((width, height) for height, width in sizes[sizes[:, 0] > 0].tolist())
+    if size and share_seen(size, crop_fraction) < LITTLE:
+        yield Problem(
+            severity="warning",
+            kind="crop",
+            message=f"The centre crop shows {share_seen(size, crop_fraction):.0%} of the median picture in train "
+            f"({size[0]} x {size[1]}).",
+            remedy="If what decides may lie outside of it, train with --resize squash.",
+        )
 
 
 def _blank(found: Scan) -> Iterator[Problem]:

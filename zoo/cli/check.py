@@ -52,6 +52,7 @@ def check(
     from zoo.audit import conclude, make_folder, scan, write_report
     from zoo.cli.console import stderr
     from zoo.data.prepare import find_dataset, load_dataset
+    from zoo.data.seen import default_crop
     from zoo.progress import Reporter
 
     values = None if pixel_range is None else PIXEL_RANGE.parse("pixel_range", pixel_range)
@@ -66,8 +67,14 @@ def check(
     with Reporter().bar("Decoding", total) as advance:
         found = scan(loaded, advance)
     with stderr().status("Looking for duplicates"):
-        accepted = Recipe.defaults()["max_unreadable"] if max_unreadable is None else max_unreadable
-        report = conclude(found, loaded.classes, max_unreadable=accepted, seed=seed, doubts=loaded.doubts)
+        report = conclude(
+            found,
+            loaded.classes,
+            max_unreadable=Recipe.defaults()["max_unreadable"] if max_unreadable is None else max_unreadable,
+            seed=seed,
+            doubts=loaded.doubts,
+            crop_fraction=default_crop(spec.native_size),
+        )
     files = write_report(report, found, output) if output else []
     if as_json:
         from zoo.audit import as_json as plain
@@ -91,7 +98,17 @@ def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -
     for note in notes:
         warn(note)
     typer.echo(f"{printable(title)}\n")
-    headers = ("split", "pictures", "unreadable", "smallest", "median", "largest", "width : height", "grey")
+    headers = (
+        "split",
+        "pictures",
+        "unreadable",
+        "smallest",
+        "median",
+        "largest",
+        "width : height",
+        "crop shows",
+        "grey",
+    )
     print_table(headers, [_split_row(name, facts) for name, facts in report.splits.items()])
     typer.echo()
     print_table(("class", *report.splits), _class_rows(report))
@@ -110,7 +127,8 @@ def _split_row(name: str, facts: dict[str, Any]) -> list[str]:
     ]
     ratios = facts.get("width_to_height")
     span = f"{ratios['least']:.2f} to {ratios['most']:.2f}" if ratios else "-"
-    return [name, f"{facts['pictures']:,}", f"{facts['unreadable']:,}", *sizes, span, f"{facts['grey']:,}"]
+    seen = f"{facts['seen']:.0%}" if "seen" in facts else "-"
+    return [name, f"{facts['pictures']:,}", f"{facts['unreadable']:,}", *sizes, span, seen, f"{facts['grey']:,}"]
 
 
 def _class_rows(report: Report) -> list[list[str]]:

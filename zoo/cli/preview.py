@@ -10,7 +10,7 @@ import typer
 from zoo.cli.output_file import check_target, writing
 from zoo.cli.train import JSON, given_recipe, with_options
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipes.recipe import VARIATION
+from zoo.recipes.values import VARIATION
 
 DEFAULT_BACKBONE = "resnet18"
 MOST_PICTURES = 1_000

@@ -1,7 +1,7 @@
 """Picture files to RGB pixels: `read.py` decodes, `find.py` finds them in folders."""
 
 from zoo.images.find import PICTURE_SUFFIXES, Found, find_pictures, is_picture, look, search
-from zoo.images.read import MAX_PIXELS, as_picture, read_picture
+from zoo.images.read import MAX_PIXELS, as_picture, read_header, read_picture
 
 __all__ = [
     "MAX_PIXELS",
@@ -11,6 +11,7 @@ __all__ = [
     "find_pictures",
     "is_picture",
     "look",
+    "read_header",
     "read_picture",
     "search",
 ]

@@ -38,7 +38,7 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
     8: lambda a: np.rot90(a, -1),
 }
-_TURNED = frozenset({5, 6, 7, 8})
+TURNED = frozenset({5, 6, 7, 8})
 
 
 def upright_pixels(image: Image.Image, pixel_range: Range | None = None, observe: Observe | None = None) -> np.ndarray:
@@ -54,7 +54,7 @@ def upright_pixels(image: Image.Image, pixel_range: Range | None = None, observe
     image.load()
     width, height = image.size
     orientation = orientation_of(image)
-    pixels = memory.reshape((width, height, 3) if orientation in _TURNED else (height, width, 3))
+    pixels = memory.reshape((width, height, 3) if orientation in TURNED else (height, width, 3))
     stored = TURNS[orientation](pixels) if orientation in TURNS else pixels
     levels = Levels(range_of(image, pixel_range), inverted=is_white_zero(image)) if _is_deep(image) else None
     convert = levels or _conversion(image)

@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
-from zoo.images.bands import TURNS, Levels, orientation_of, upright_pixels
+from zoo.images.bands import TURNED, TURNS, Levels, orientation_of, upright_pixels
 from zoo.images.bounded_file import BoundedFile, TooCostlyError, bounded
-from zoo.images.plugins import MissingPackageError, jxl_size, plugin_format
 from zoo.images.pillow_settings import pinned
+from zoo.images.plugins import MissingPackageError, jxl_size, plugin_format
 from zoo.images.values import Observe, Range
 
 # Formats recognised by their first bytes, decoded by libraries inside Pillow; EPS would start Ghostscript.
@@ -34,11 +34,20 @@ MAX_PIXELS = 2**27
 # Decoders that need more memory per pixel: each of their pixels counts as this many.
 COSTLY = {"WEBP": 2.3, "JPEG2000": 2.7, "AVIF": 1.4, "HEIF": 2, "JXL": 3}
 
+T = TypeVar("T")
 REPLACE = "Replace it, or leave it out."
 
 # Called before a picture is decoded, with its number of pixels, or more where its decoder is `COSTLY`. It may wait, or
 # raise `PostponedError`.
 Admit = Callable[[int], None]
+
+
+class Header(NamedTuple):
+    """The size of the upright picture in pixels, and Pillow's name of the format."""
+
+    width: int
+    height: int
+    format: str
 
 
 class PostponedError(Exception):
@@ -69,8 +78,34 @@ def read_picture(
         UnreadablePictureError: the file is missing, empty, damaged or not a picture, it has more than `max_pixels`
             pixels, or there is not enough memory for it.
     """
-    name = _name(source)
     most = MAX_PIXELS if max_pixels is None else max_pixels
+
+    def pixels(image: Image.Image, admitted: Admit | None) -> np.ndarray:
+        return _pixels(image, most, admitted, pixel_range, observe)
+
+    return _with_image(source, most, pixels, admit)
+
+
+def read_header(source: Path | str | bytes | BinaryIO) -> Header:
+    """Reads what a file says of its picture, without decoding it. Raises `UnreadablePictureError` as `read_picture`."""
+
+    def header(image: Image.Image, _: Admit | None) -> Header:
+        width, height = image.size
+        _admit(width, height, image.format, MAX_PIXELS, None)
+        is_turned = orientation_of(image) in TURNED
+        return Header(*((height, width) if is_turned else (width, height)), image.format or "")
+
+    return _with_image(source, MAX_PIXELS, header)
+
+
+def _with_image(
+    source: Path | str | bytes | BinaryIO,
+    most: int,
+    use: Callable[[Image.Image, Admit | None], T],
+    admit: Admit | None = None,
+) -> T:
+    """The result of `use`, which takes the opened image, and `admit` if it was not called yet."""
+    name = _name(source)
     try:
         with pinned(), _opened(source) as file:
             plugin = plugin_format(file)
@@ -81,7 +116,7 @@ def read_picture(
             with Image.open(cast(BinaryIO, readable), formats=(plugin,) if plugin else _formats()) as image:
                 if isinstance(readable, BoundedFile):
                     readable.allow(image.width * image.height, image.format)
-                return _pixels(image, most, admit, pixel_range, observe)
+                return use(image, admit)
     except PostponedError:
         raise
     except MemoryError:

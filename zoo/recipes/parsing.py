@@ -68,6 +68,25 @@ NEEDS: dict[str, tuple[str, tuple[str | None, ...]]] = {
 }
 
 
+def read_options(path: Path, known: Sequence[str]) -> dict[str, Any]:
+    """The options in a TOML file: `known` names, values not yet validated. Raises `UsageError`."""
+    import tomllib
+
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes
+        options = tomllib.loads(text)
+    except FileNotFoundError:
+        raise UsageError(
+            f"The recipe {path} was not found.", "Each run holds one: RUN_FOLDER/recipe.toml.", code="recipe-missing"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"The recipe {path} cannot be read: {error}.", "Fix the file.", code="recipe-unreadable"
+        ) from None
+    check_lines(path, text, options, known)
+    return options
+
+
 def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises `UsageError` for an unknown option."""
     for name in options:

@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from zoo.errors import UsageError
 from zoo.recipes.place import PicturePlace
 from zoo.recipes.values import (
     CHANNELS,
@@ -24,6 +23,7 @@ from zoo.recipes.values import (
     RGB,
     SIZE,
     TIME,
+    VARIATION,
     ZOOM,
     Pair,
     Written,
@@ -35,12 +35,6 @@ TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
 # What may differ when a run is resumed: where it runs, and where its pictures are.
 PLACES = ("device", "devices", "nodes", "distributed", "data_root", "dataset")
-
-# The options that change a named policy, and the fields of `zoo.transforms.augment.Policy` that they set.
-VARIATION = {
-    **{"rotate": "degrees", "zoom": "scale"},
-    **{name: name for name in ("translate", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,25 +241,9 @@ class Recipe:
     @classmethod
     def read(cls, path: Path) -> dict[str, Any]:
         """The options in a TOML file: known names, values not yet validated."""
-        import tomllib
+        from zoo.recipes.parsing import read_options
 
-        from zoo.recipes.parsing import check_lines
-
-        try:
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes
-            options = tomllib.loads(text)
-        except FileNotFoundError:
-            raise UsageError(
-                f"The recipe {path} was not found.",
-                "Each run holds one: RUN_FOLDER/recipe.toml.",
-                code="recipe-missing",
-            ) from None
-        except (tomllib.TOMLDecodeError, OSError) as error:
-            raise UsageError(
-                f"The recipe {path} cannot be read: {error}.", "Fix the file.", code="recipe-unreadable"
-            ) from None
-        check_lines(path, text, options, [field.name for field in dataclasses.fields(cls)])
-        return options
+        return read_options(path, [field.name for field in dataclasses.fields(cls)])
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

@@ -172,3 +172,9 @@ TIME = Written(_seconds, _seconds_text)
 SIZE = Written(_bytes, _bytes_text)
 CLASS_WEIGHTS = Written(_class_weights, as_text)
 NAMES = Written(_names, as_text)
+
+# The options that change a named policy, and the fields of `zoo.transforms.augment.Policy` that they set.
+VARIATION = {
+    **{"rotate": "degrees", "zoom": "scale"},
+    **{name: name for name in ("translate", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial", "erase")},
+}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from zoo.data.seen import crop_advice
 from zoo.errors import TrainingError, is_out_of_memory
 from zoo.registry import backbones_with_weights
 from zoo.training.duration import advice, expected_seconds, stage_seconds
@@ -27,7 +28,8 @@ def advice_before(setup: Setup, processes: int = 1) -> list[str]:
     Args:
         processes: that share the work.
     """
-    return [sentence for sentence in (_frozen_random(setup), _too_long(setup, processes)) if sentence]
+    cropped = crop_advice(setup.plan.preprocess, setup.median_size)
+    return [sentence for sentence in (cropped, _frozen_random(setup), _too_long(setup, processes)) if sentence]
 
 
 def advice_after(setup: Setup, rows: Sequence[EpochMetrics], best: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from zoo.data.seen import PHOTO_CROP, SMALL_PIXELS
 from zoo.errors import UsageError
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
     from zoo.models.pretrained import WeightsReport
 
-SMALL_PIXELS = 96
 PHOTO_PIXELS = 160
-PHOTO_CROP = 0.875
 WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}
 VIEWS = 4
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.data.decoded_split import make_stores
 from zoo.data.decoding import Budgets
+from zoo.data.seen import crop_advice, seen_in_words
 from zoo.errors import DataError
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
@@ -59,6 +60,9 @@ def make_preview(recipe: Recipe, reporter: Reporter, *, count: int, views: int) 
     """
     setup = prepare(resolve(recipe), reporter)
     plan, train, policy = setup.plan, setup.splits[0], setup.policy
+    advice = crop_advice(plan.preprocess, setup.median_size)
+    if advice:
+        reporter.warn(advice)
     split = train.subset(choose(train.labels, count, recipe.seed))
     in_memory, quiet = Budgets(memory=sys.maxsize, disk=0), Reporter(quiet=True)
     (store,) = make_stores(
@@ -116,6 +120,7 @@ def _lines(setup: Setup) -> tuple[str, ...]:
     recipe, plan, spec = setup.recipe, setup.plan, setup.plan.preprocess
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (spec.mean, spec.std))
     why = f" ({plan.reasons['image size']})" if "image size" in plan.reasons else ""
+    seen = seen_in_words(spec, setup.median_size)
     values = f"values {spec.pixel_range[0]:g}..{spec.pixel_range[1]:g}; " if spec.pixel_range else ""
     grey = ", grey" if spec.channels == "grey" else ""
     name = "" if plan.augment == "none" else f"{plan.augment}: "
@@ -123,6 +128,7 @@ def _lines(setup: Setup) -> tuple[str, ...]:
     return (
         f"{setup.data.name} as {recipe.backbone} (weights: {setup.weights.name}) sees it, seed {recipe.seed}",
         f"input: {spec.image_size} pixels{why}, {spec.resize}{grey}; {values}mean {mean}, std {std} (undone here)",
+        *([seen] if seen else []),
         f"augmentation: {name}{describe(setup.policy)}",
         *(["left column: without augmentation"] if setup.policy else []),
         *([f"not shown: {' and '.join(mixing)}, which blend pictures of a batch"] if mixing else []),

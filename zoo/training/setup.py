@@ -13,6 +13,7 @@ from zoo.data import Dataset, Split
 from zoo.data.decoded_split import DecodedSplit, make_stores
 from zoo.data.decoding import Budgets
 from zoo.data.prepare import find_dataset, load_from, registered_dataset, training_splits
+from zoo.data.seen import median_size
 from zoo.data.usable import ReadSplit, refusals
 from zoo.errors import ZooError
 from zoo.models.pretrained import WeightsReport, load_weights
@@ -68,6 +69,7 @@ class Setup:
     Attributes:
         splits: the pictures to train on, and those that choose the checkpoint.
         trainable_pictures: how many there are to train on; more than in `splits` where the recipe limits them.
+        median_size: width and height of the median training picture, where it is known.
         stages: of the network, from stem to head.
         policy: how training pictures vary, None for not at all.
         class_weights: of the K classes in the loss, None for equal ones.
@@ -81,6 +83,7 @@ class Setup:
     dataset: Dataset
     splits: tuple[Split, Split]
     trainable_pictures: int
+    median_size: tuple[int, int] | None
     weights: WeightsReport
     network: nn.Module
     stages: tuple[Stage, ...]
@@ -121,6 +124,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
         dataset=dataset,
         splits=splits,
         trainable_pictures=len(everything[0]),
+        median_size=median_size(splits[0].pictures),
         weights=weights,
         network=network,
         stages=tuple(backbone.stages(network)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoo.data.prepare import final_split
+from zoo.data.seen import seen_in_words
 from zoo.runs.info import Parameters
 from zoo.transforms.augment import describe
 
@@ -33,13 +34,15 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
     validation = "the dataset's own" if dataset.val is not None else "a tenth of the training pictures"
     tested = f"{len(final):,} test" if final_name == "test" else "no test split: final figures on validation"
     parameters = count_parameters(setup)
+    seen = seen_in_words(plan.preprocess, setup.median_size)
     more = ", …" if len(dataset.classes) > SHOWN_CLASSES else ""
     return {
         "backbone": f"{recipe.backbone}, weights: {setup.weights.name}",
         "data": f"{data.name}: {dataset.source}",
         "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
         "pictures": f"{_training(setup)}, {len(splits[1]):,} validation ({validation}), {tested}",
-        "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}",
+        "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}"
+        + (f", {seen}" if seen else ""),
         "strategy": f"{plan.strategy}{_frozen(setup)}{because('strategy')}",
         "parameters": f"{parameters.total:,}, {parameters.trainable:,} of them trainable",
         "epochs": f"{_epochs(setup)}, {recipe.batch_size * recipe.accumulate} pictures a step",
