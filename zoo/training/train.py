@@ -22,6 +22,7 @@ from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
 from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
+from zoo.training.before import check_space, check_test_pictures
 from zoo.training.devices import choose_machine, possible_precision
 from zoo.training.distributed import World, count_processes
 from zoo.training.events import Listener
@@ -218,6 +219,8 @@ def _fit_and_evaluate(job: _Job, run: Run, setup: Setup, history: History, budge
     reporter.table(STAGE_HEADERS, stage_rows(setup.plan, setup.stages, setup.network))
     for sentence in [] if saved else advice_before(setup, world.size):
         reporter.warn(sentence)
+    check_space(run.path, setup, world, resumed=bool(saved))
+    check_test_pictures(setup.dataset, setup.recipe.max_unreadable, world, reporter)
     stores = decode_splits(setup, reporter, processes=world.devices)
     run.info.unreadable = [sentence for store in stores for sentence in store.unreadable]
     with within_memory(setup, world.size):
