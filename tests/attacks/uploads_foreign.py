@@ -46,7 +46,7 @@ FOREIGN = [
     Upload("tga", lambda: saved(TINY, "TGA"), UNKNOWN),
     Upload("sgi", lambda: saved(TINY, "SGI"), UNKNOWN),
     Upload("spider", lambda: saved(Image.new("F", (4, 4)), "SPIDER"), UNKNOWN),
-    Upload("heic", lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), UNKNOWN),
+    Upload("heic", lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "missing-picture-package: pillow-heif"),
     Upload("executable", lambda: b"\x7fELF" + bytes(999), UNKNOWN),
     Upload("zip", lambda: b"PK\3\4" + bytes(999), UNKNOWN),
     Upload("pickle", lambda: b"\x80\4cos\nsystem\n(S'true'\ntR.", UNKNOWN),

@@ -153,7 +153,7 @@ def test_output_that_cannot_be_written_is_said(model, tmp_path, command, buffere
         )
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "Error: The output cannot be written: no space left on device.\nMake room, or send it elsewhere.\n"
+        "Error: The output cannot be written: no space left on device.\nFree some space, or write it elsewhere.\n"
     )
     assert "Traceback" not in done.stderr
     assert "ignored" not in done.stderr

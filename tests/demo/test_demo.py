@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,7 +275,7 @@ def test_an_address_that_is_not_this_machines_is_refused():
         free_port("192.0.2.1", 7860)
 
 
-def test_the_newest_runs_onnx_file_is_shown(tmp_path):
+def test_the_newest_runs_onnx_file_is_shown(trained, tmp_path):
     for name, created in (
         ("old", "2026-01-01T00:00:00"),
         ("new", "2026-02-01T00:00:00"),
@@ -282,7 +283,7 @@ def test_the_newest_runs_onnx_file_is_shown(tmp_path):
     ):
         folder = tmp_path / name / "export"
         folder.mkdir(parents=True)
-        (tmp_path / name / "run.json").write_text(f'{{"created": "{created}"}}')
+        (tmp_path / name / "run.json").write_text(replace(trained.info, created=created).text())
         (tmp_path / name / "recipe.toml").write_text('backbone = "tiny"\ndataset = "mnist"\n')
         for file in ("model.txt",) if name == "bare" else ("model.onnx", "model.pt"):
             (folder / file).touch()

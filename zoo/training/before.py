@@ -29,7 +29,8 @@ PLOTS_BYTES = 2 * 2**20
 def check_test_pictures(dataset: Dataset, share: float, world: World, reporter: Reporter) -> None:
     """Looks at the header and the end of every test file, and decodes those that need it. No result is kept.
 
-    10,000 JPEG files take 2 s of one core; to decode those of 500 x 375 would take 16 s. Damage within a file is found at the end of the training, as before.
+    10,000 JPEG files take 2 s of one core; to decode those of 500 x 375 would take 16 s. Damage within a file is found
+    at the end of the training.
 
     Args:
         share: of unreadable pictures that the training accepts.
