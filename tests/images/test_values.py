@@ -13,13 +13,17 @@ from typer.testing import CliRunner
 import zoo
 from zoo.artifacts.card import Card
 from zoo.cli import app
-from zoo.data import FilePictures
+from zoo.data import FilePictures, Split
+from zoo.data.decoded_split import make_stores
+from zoo.data.decoding import Budgets
 from zoo.errors import UnreadablePictureError, UsageError
 from zoo.exporting.pipeline import export
 from zoo.images import as_picture, read_picture
 from zoo.images.values import ValueLog
+from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.runs.run import Run
+from zoo.specs import PreprocessSpec
 
 from ..cards import ANY, any_card
 from ..conftest import draw
@@ -268,3 +272,18 @@ def test_a_training_and_a_check_say_that_values_are_squeezed_also_from_the_cache
     assert "--pixel-range" in problem["remedy"]
     done = CliRunner().invoke(app, ["check", str(twelve_bits), "--pixel-range", "0,4095", "--json"])
     assert not [each for each in json.loads(done.stdout)["problems"] if each["kind"] == "values"]
+
+
+@pytest.mark.parametrize("budget", [(2**30, 2**30), (2**30, 0), (0, 2**30), (0, 0)])
+def test_stored_mapped_and_streamed_pictures_have_the_same_range(twelve_bits, budget):
+    paths = sorted(twelve_bits.glob("train/bar/*.tif"))
+    split = Split(FilePictures(paths), np.zeros(len(paths), np.int64))
+    rows = {}
+    for high in (4095.0, 2047.0):  # another range is another store
+        spec = PreprocessSpec(image_size=24, pixel_range=(0.0, high))
+        (store,) = make_stores(
+            [split], spec, augmented=False, budgets=Budgets(*budget), source="", reporter=Reporter(quiet=True)
+        )
+        rows[high] = store.pixels.take(np.arange(len(paths)))
+        np.testing.assert_array_equal(rows[high][0], read_picture(paths[0], pixel_range=(0, high)))
+    assert (rows[4095.0] != rows[2047.0]).any()
