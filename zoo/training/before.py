@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import ByteSize
 
 from zoo.data import Dataset, FilePictures
-from zoo.data.decoded_split import check_unreadable
 from zoo.data.prefetch import count_workers, decode
+from zoo.data.usable import check_unreadable
 from zoo.errors import TrainingError, UnreadablePictureError
 from zoo.images.complete import seems_complete
 from zoo.progress import Reporter
