@@ -2,6 +2,8 @@
 PYTHON ?= python3
 RUN ?= runs/resnet18-mnist
 BIN := .venv/bin
+# Processes that share the test suite: most tests compute on one core.
+JOBS ?= 2
 # What .venv holds: enough to train and export; and the demo; and all that development needs.
 TRAIN := .venv/.train
 DEMO := .venv/.demo
@@ -10,12 +12,13 @@ RELEASE := .venv/.release
 ONNX_GPU := .venv/onnx-gpu/bin/python
 PIP := $(BIN)/pip install $(if $(CI),--quiet) --constraint constraints.txt
 
-.PHONY: help train test test-slow test-cuda coverage demo lint format release-check clean
+.PHONY: help train test test-fast test-slow test-cuda coverage demo lint format release-check clean
 
 help:
 	@echo "make train          train ResNet18 on MNIST, export it to ONNX and TorchScript"
 	@echo "make demo           open the exported model in the browser"
 	@echo "make test           the test suite"
+	@echo "make test-fast      the tests of what differs from the last commit, for at most a minute"
 	@echo "make test-slow      the tests that take minutes"
 	@echo "make test-cuda      what a GPU changes, and a table of what was and was not run"
 	@echo "make coverage       the test suite, and the share of the code that it runs"
@@ -71,7 +74,10 @@ demo: $(DEMO)
 	$(BIN)/zoo demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m tests.fast
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
