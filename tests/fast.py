@@ -55,8 +55,6 @@ class Minute:
     def pytest_runtest_logreport(self, report: Any) -> None:
         before = self.seconds.get(report.nodeid, 0.0) if report.when != "setup" else 0.0
         self.seconds[report.nodeid] = before + report.duration
-            self.seconds.get(report.nodeid, 0) if report.when != "setup" else 0
-        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
