@@ -111,7 +111,7 @@ def test_errors_and_with_strict_warnings_are_exit_code_1(tmp_path, strict):
     root = tree(tmp_path, FINE)
     assert check(root, *options).exit_code == 0
     (root / "train" / "a" / ".DS_Store").touch()
-    assert check(root, *options).exit_code == 0  # a note is no warning
+    assert check(root, *options).exit_code == 0  # a note is not a warning
     Image.new("RGB", (16, 16)).save(root / "train" / "a" / "blank.png")
     assert kinds(root) == {"blank"}
     assert check(root, *options).exit_code == strict
