@@ -57,7 +57,7 @@ def jxl_size(file: BinaryIO) -> tuple[int, int]:
     https://arxiv.org/abs/1908.03565 and section 3 of ISO/IEC 18181-1 (SizeHeader).
 
     Raises:
-        ValueError: the header is missing.
+        ValueError: the file has no such header.
     """
     place = file.tell()
     try:
