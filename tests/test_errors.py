@@ -10,6 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/errors.md"
 PACKAGES = ("zoo", "exporters", "demo", "plugins")
+# What carries a code inside, and the error that a caller sees.
+RAISED_AS = {
+    "EndedError": "RefusedError",
+    "ForeignError": "ArtifactError",
+    "Mistake": "RefusedError",
+    "foreign": "ArtifactError",
+    "malformed": "ArtifactError",
+}
 MARK = "| code | error | raised in |\n|---|---|---|\n"
 
 
@@ -31,7 +39,7 @@ def collected() -> dict[str, tuple[set[str], set[str]]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 given = next((keyword.value for keyword in node.keywords if keyword.arg == "code"), None)
-                kind = name_of(node.func)
+                kind = RAISED_AS.get(name_of(node.func), name_of(node.func))
                 pairs = [(given, kind)]
             elif isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
                 assigned = [each for each in node.body if isinstance(each, ast.Assign)]

@@ -48,7 +48,7 @@ class ForeignError(ValueError):
         code: of the error that names it.
     """
 
-    def __init__(self, reason: str, code: str) -> None:
+    def __init__(self, reason: str, *, code: str) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -116,7 +116,7 @@ class Archive:
         with self.opened(path) as archive:
             found = {name: entry for name, entry in self._entries(path, archive).items() if re.fullmatch(names, name)}
             if sum(entry.file_size for entry in found.values()) > most:
-                raise self.foreign(path, f"its program is larger than {most // 2**20} MiB", "program-too-large")
+                raise self.foreign(path, f"its program is larger than {most // 2**20} MiB", code="program-too-large")
             return {name: archive.read(entry) for name, entry in found.items()}
 
     def sizes(self, path: Path) -> dict[str, int]:
@@ -124,7 +124,7 @@ class Archive:
         with self.opened(path) as archive:
             return {name: entry.file_size for name, entry in self._entries(path, archive).items()}
 
-    def foreign(self, path: Path, reason: str, code: str) -> ArtifactError:
+    def foreign(self, path: Path, reason: str, *, code: str) -> ArtifactError:
         """The error for a sound file that zoo did not write."""
         return ArtifactError(f"'{path}' is not a {self.format} file from zoo: {reason}.", self.again, code=code)
 
@@ -153,20 +153,20 @@ class Archive:
         if not found.keys() >= set(self.entries):
             raise ArtifactError(f"'{path}' is not a {self.format} file.", self.again, code="another-format")
         if roots != {_ROOT}:
-            raise self.foreign(path, f"it has folders other than '{_ROOT}'", "foreign-folder")
+            raise self.foreign(path, f"it has folders other than '{_ROOT}'", code="foreign-folder")
         if len(found) != len(entries):
             raise ArtifactError(f"'{path}' has several entries of one name.", self.again, code="entry-twice")
         allowed = re.compile(f"{self.names}|{re.escape(_CARD)}")
         for name, entry in found.items():
             if not allowed.fullmatch(name):
-                raise self.foreign(path, f"it has an unknown entry {entry.filename[:100]!a}", "foreign-entry")
+                raise self.foreign(path, f"it has an unknown entry {entry.filename[:100]!a}", code="foreign-entry")
             # Compressed entries may unpack to any size. Links and encrypted entries are not needed.
             packed = entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
             # Two readers may read a name with a zero byte, or lengths that occur twice, in different ways.
             odd = entry.orig_filename != entry.filename or (entry.extra and entry.header_offset <= _LARGE)
             if packed or odd or entry.flag_bits & 1 or stat.S_ISLNK(entry.external_attr >> 16):
                 raise self.foreign(
-                    path, f"its entry {entry.filename[:100]!a} is not stored as plain bytes", "packed-entry"
+                    path, f"its entry {entry.filename[:100]!a} is not stored as plain bytes", code="packed-entry"
                 )
         _check_layout(archive)
         if _CARD in found and found[_CARD].file_size > MAX_CARD_BYTES:

@@ -79,7 +79,7 @@ def _opened(path: Path) -> Any:
     try:
         _check(path)
     except ForeignError as error:
-        raise ARCHIVE.foreign(path, str(error), error.code) from None
+        raise ARCHIVE.foreign(path, str(error), code=error.code) from None
     try:
         with quiet():
             return torch.export.load(path)

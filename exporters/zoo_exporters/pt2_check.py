@@ -70,9 +70,9 @@ def check(texts: Mapping[str, bytes], sizes: Mapping[str, int]) -> None:
         ForeignError: with the reason.
     """
     if texts.keys() != {PROGRAM, WEIGHTS, CONSTANTS}:
-        raise ForeignError("a part of it is missing", "missing-part")
+        raise ForeignError("a part of it is missing", code="missing-part")
     if sizes.get(SAMPLES):
-        raise ForeignError("it has sample inputs, which PyTorch would unpickle", "foreign-samples")
+        raise ForeignError("it has sample inputs, which PyTorch would unpickle", code="foreign-samples")
     _check_tensors(_parsed(texts[WEIGHTS]), "data/weights", sizes)
     _check_tensors(_parsed(texts[CONSTANTS]), "data/constants", sizes)
     _parsed(texts[PROGRAM])
@@ -82,17 +82,17 @@ def _parsed(text: bytes) -> Any:
     try:
         value = whole = json.loads(text)
     except (ValueError, RecursionError):
-        raise ForeignError("its JSON is damaged", "damaged-json") from None
+        raise ForeignError("its JSON is damaged", code="damaged-json") from None
     left = [value]
     while left:
         value = left.pop()
         if isinstance(value, str) and not _PATH.fullmatch(value):
-            raise ForeignError(f"it has the name {value[:100]!a}", "foreign-name")
+            raise ForeignError(f"it has the name {value[:100]!a}", code="foreign-name")
         if isinstance(value, dict):
             left += value
             for key, inner in value.items():
                 if _REFUSED.fullmatch(key) or (key in _RULES and not _RULES[key](inner)):
-                    raise ForeignError(f"it has a foreign value of '{key}'", "foreign-value")
+                    raise ForeignError(f"it has a foreign value of '{key}'", code="foreign-value")
             left += [inner for key, inner in value.items() if key not in _RULES]
         elif isinstance(value, list):
             left += value
@@ -150,7 +150,7 @@ def _check_tensors(config: Any, folder: str, sizes: Mapping[str, int]) -> None:
     except (TypeError, AttributeError, LookupError, ValueError):
         fits = False
     if not fits:
-        raise ForeignError("a tensor does not match its list of tensors", "foreign-tensor")
+        raise ForeignError("a tensor does not match its list of tensors", code="foreign-tensor")
 
 
 def _fits(name: str, meta: Any, folder: str, sizes: Mapping[str, int]) -> bool:

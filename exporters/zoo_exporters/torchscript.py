@@ -86,7 +86,7 @@ def _opened(path: Path, device: str = "cpu") -> Any:
     try:
         _check(path)
     except ForeignError as error:
-        raise ARCHIVE.foreign(path, str(error), error.code) from None
+        raise ARCHIVE.foreign(path, str(error), code=error.code) from None
     jit: Any = torch.jit
     try:
         with warnings.catch_warnings(action="ignore"):

@@ -37,7 +37,7 @@ def check(texts: Mapping[str, bytes]) -> None:
         # Classes of libraries may run anything. In a pickle, each part of a name is on its own line.
         own = re.search(rb"torch[.\n]classes[.\n]", text) if name.endswith(".pkl") else _AMBIGUOUS.search(text)
         if own or not (name.endswith(".pkl") or _is_known(text)):
-            raise ForeignError(f"'{name}' has foreign code", "foreign-code")
+            raise ForeignError(f"'{name}' has foreign code", code="foreign-code")
 
 
 def _is_known(text: bytes) -> bool:

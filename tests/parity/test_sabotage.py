@@ -338,7 +338,7 @@ def test_lower_precision_hides_no_mistake(expected, lower, surgery, refusal, tmp
 
 
 def test_what_int8_loses_has_remedies_of_its_own_and_looks_like_no_mistake(expected, lower, tmp_path, monkeypatch):
-    monkeypatch.setattr(checking, "diagnose", lambda *_: Mistake("a-mistake", "a mistake"))
+    monkeypatch.setattr(checking, "diagnose", lambda *_: Mistake("a mistake", code="a-mistake"))
     honest, options, written = lower
     broken = copy.deepcopy(honest)
     head = next(value for value in broken.graph.initializer if list(value.dims) == [3, 72])

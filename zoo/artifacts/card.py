@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, read_strictly
+from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, malformed, read_strictly
 from zoo.errors import ArtifactError
 from zoo.specs import MAX_CARD_BYTES, Input, Precision, PreprocessSpec
 
@@ -35,7 +35,6 @@ MAX_CLASSES = 100_000
 MAX_REFERENCE_CLASSES = 4096
 MAX_MISTAKES = 2000
 MAX_CURVE_ROWS = 1000
-INVALID = "card-invalid"
 
 # Also line separators, and surrogates, which UTF-8 cannot hold.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -45,28 +44,28 @@ _AGAIN = "Copy the file again from its source, or export it again."
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(classes)) < len(classes):
-        raise PydanticCustomError("card-class-twice", "a class is named twice")
+        raise malformed("a class is named twice", code="card-class-twice")
     if any(map(_CONTROL.search, classes)):
-        raise PydanticCustomError("card-control-characters", "a class has control characters in its name")
+        raise malformed("a class has control characters in its name", code="card-control-characters")
     return classes
 
 
 def _executable(spec: PreprocessSpec) -> PreprocessSpec:
     if not 1 <= spec.image_size <= MAX_IMAGE_SIZE:
-        raise PydanticCustomError("card-image-size", f"the image size must be from 1 to {MAX_IMAGE_SIZE}")
+        raise malformed(f"the image size must be from 1 to {MAX_IMAGE_SIZE}", code="card-image-size")
     if not 0 < spec.crop_fraction <= 1:
-        raise PydanticCustomError("card-crop-fraction", "the crop fraction must be above 0 and at most 1")
+        raise malformed("the crop fraction must be above 0 and at most 1", code="card-crop-fraction")
     if not all(map(math.isfinite, (*spec.mean, *spec.std))) or min(spec.std) <= 0:
-        raise PydanticCustomError("card-mean-std", "mean and std must be finite, and std above 0")
+        raise malformed("mean and std must be finite, and std above 0", code="card-mean-std")
     if spec.pixel_range is not None:
         low, high = spec.pixel_range
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise PydanticCustomError("card-pixel-range", "the pixel range must be two rising finite numbers")
+            raise malformed("the pixel range must be two finite numbers, the smaller first", code="card-pixel-range")
     return spec
 
 
 def _without_none(spec: PreprocessSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Older versions know no pixel range, and their files keep their bytes."""
+    """Leaves out a missing pixel range: older versions do not have it, and their files keep their bytes."""
     fields: dict[str, Any] = write(spec)
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -202,10 +201,10 @@ class Card(_Part):
     def _consistent(self) -> Card:
         count = len(self.classes)
         if self.confusion is not None and not self.confusion.fits(count):
-            raise PydanticCustomError("card-confusion-classes", "the confusion matrix does not fit the classes")
+            raise malformed("the confusion matrix does not fit the classes", code="card-confusion-classes")
         rows = () if self.reference is None else self.reference.logits
         if any(len(row) != min(count, MAX_REFERENCE_CLASSES) for row in rows):
-            raise PydanticCustomError("card-reference-classes", "the reference outputs do not fit the classes")
+            raise malformed("the reference outputs do not fit the classes", code="card-reference-classes")
         return self
 
     def sealed(self) -> str:
@@ -222,8 +221,11 @@ class Card(_Part):
         try:
             fields = read_strictly(text)
         except ValueError as error:
-            code = error.type if isinstance(error, PydanticCustomError) else "card-json"
-            raise ArtifactError(f"The card is not valid JSON: {error}.", _FOREIGN, code=code) from None
+            raise ArtifactError(
+                f"The card is not valid JSON: {error}.",
+                _FOREIGN,
+                code=error.type if isinstance(error, PydanticCustomError) else "card-json",
+            ) from None
         version, seal = fields.get("schema_version"), fields.pop("card_hash", "")
         if type(version) is int and version > SCHEMA_VERSION:
             shown = version if version < 10**6 else "far above that"
@@ -234,7 +236,7 @@ class Card(_Part):
             )
         if version is None:
             cause = "The card is not valid at schema_version: Field required."
-            raise ArtifactError(cause, _FOREIGN, code=INVALID)
+            raise ArtifactError(cause, _FOREIGN, code="card-invalid")
         try:
             card = cls.model_validate_json(text, strict=True)
         except ValidationError as error:
@@ -260,4 +262,4 @@ def first_problem(error: ValidationError) -> str:
 def code_of(error: ValidationError) -> str:
     """The error code of the first problem of a card: its own, or `card-invalid` for what pydantic checks."""
     kind: str = error.errors(include_input=False, include_url=False)[0]["type"]
-    return kind if kind.startswith("card-") else INVALID
+    return kind if kind.startswith("card-") else "card-invalid"

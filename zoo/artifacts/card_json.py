@@ -21,6 +21,11 @@ MAX_NAME = 200
 MAX_TEXT = 10_000
 
 
+def malformed(reason: str, *, code: str) -> PydanticCustomError:
+    """The error for JSON that no card has. Inside validators, pydantic keeps its code."""
+    return PydanticCustomError(code, reason)
+
+
 def bounded(value: Any) -> Any:
     """JSON values within the limits above, tuples as lists. Raises ValueError."""
     left = MAX_VALUES
@@ -29,13 +34,13 @@ def bounded(value: Any) -> Any:
         nonlocal left
         left -= 1
         if left < 0:
-            raise PydanticCustomError("card-too-many-values", f"more than {MAX_VALUES} values")
+            raise malformed(f"more than {MAX_VALUES} values", code="card-too-many-values")
         if depth > MAX_DEPTH:
-            raise PydanticCustomError("card-too-deep", f"nested deeper than {MAX_DEPTH} levels")
+            raise malformed(f"nested deeper than {MAX_DEPTH} levels", code="card-too-deep")
         match part:
             case dict():
                 if any(not isinstance(name, str) or len(name) > MAX_NAME for name in part):
-                    raise PydanticCustomError("card-name", f"a name is not text of up to {MAX_NAME} characters")
+                    raise malformed(f"a name is not text of up to {MAX_NAME} characters", code="card-name")
                 return {name: walk(inner, depth + 1) for name, inner in part.items()}
             case list() | tuple():
                 return [walk(inner, depth + 1) for inner in part]
@@ -47,7 +52,7 @@ def bounded(value: Any) -> Any:
                 return part
             case float() if math.isfinite(part):
                 return part
-        raise PydanticCustomError("card-value", "a value is too large, not finite or not JSON")
+        raise malformed("a value is too large, not finite or not JSON", code="card-value")
 
     return walk(value, 0)
 
@@ -55,15 +60,15 @@ def bounded(value: Any) -> Any:
 def read_strictly(text: str) -> dict[str, Any]:
     """Parses an object. Raises ValueError if it has a name twice or a number that is not finite."""
     if sum(map(text.count, "[{,")) > MAX_PARTS:
-        raise PydanticCustomError("card-too-many-parts", f"it has more than {MAX_PARTS:,} parts")
+        raise malformed(f"it has more than {MAX_PARTS:,} parts", code="card-too-many-parts")
     try:
         fields = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
     except RecursionError:
-        raise PydanticCustomError("card-too-deep", "it is nested too deeply") from None
+        raise malformed("it is nested too deeply", code="card-too-deep") from None
     if not isinstance(fields, dict):
-        raise PydanticCustomError("card-not-object", "it is not an object")
+        raise malformed("it is not an object", code="card-not-object")
     if any(isinstance(value, float) and not math.isfinite(value) for value in _leaves(fields)):
-        raise PydanticCustomError("card-not-finite", "a number is not finite")
+        raise malformed("a number is not finite", code="card-not-finite")
     return fields
 
 
@@ -76,12 +81,12 @@ def hash_of(fields: dict[str, Any]) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise PydanticCustomError("card-name-twice", "an object has a name twice")
+        raise malformed("an object has a name twice", code="card-name-twice")
     return fields
 
 
 def _refuse(constant: str) -> Any:
-    raise PydanticCustomError("card-constant", f"{constant} is not a valid number")
+    raise malformed(f"{constant} is not a valid number", code="card-constant")
 
 
 def _leaves(value: Any) -> Iterator[Any]:

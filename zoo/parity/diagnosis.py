@@ -32,12 +32,12 @@ class Mistake:
     """A known mistake of an export.
 
     Attributes:
-        code: its name in error codes.
         what: how the classifier was changed, after "with".
+        code: of the error that names it.
     """
 
-    code: str
     what: str
+    code: str
 
     @property
     def sentence(self) -> str:
@@ -77,41 +77,41 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[Mistake, Model]]:
         pixels = pixels if right.squash else right.centre(pixels)
         return F.interpolate(pixels.float(), (right.size, right.size), mode=mode)
 
-    channels = Mistake("channels-swapped", "swapped colour channels")
+    channels = Mistake("swapped colour channels", code="channels-swapped")
     yield channels, lambda x: classifier(x.flip(3))
     yield channels, lambda x: network(right(x).flip(1))
-    normalisation = Mistake("not-normalised", "no normalisation")
+    normalisation = Mistake("no normalisation", code="not-normalised")
     yield normalisation, lambda x: network(right.resize(x) / 255)
     yield normalisation, lambda x: network(right.resize(x))
     yield (
-        Mistake("scaled-0-1", "a mean and standard deviation for pixels of 0..1 on pixels of 0..255"),
+        Mistake("a mean and standard deviation for pixels of 0..1 on pixels of 0..255", code="scaled-0-1"),
         lambda x: network((right.resize(x) - mean / 255) / (std / 255)),
     )
     yield (
-        Mistake("scaled-0-255", "a mean and standard deviation for pixels of 0..255 on pixels of 0..1"),
+        Mistake("a mean and standard deviation for pixels of 0..255 on pixels of 0..1", code="scaled-0-255"),
         lambda x: network((right.resize(x) / 255 - mean) / std),
     )
-    aliased = Mistake("not-antialiased", "a resize without antialiasing")
+    aliased = Mistake("a resize without antialiasing", code="not-antialiased")
     yield aliased, lambda x: network(right.normalise(resized(x, "bilinear")))
-    nearest = Mistake("nearest-pixel", "a resize to the nearest pixel")
+    nearest = Mistake("a resize to the nearest pixel", code="nearest-pixel")
     yield nearest, lambda x: network(right.normalise(resized(x, "nearest")))
     yield nearest, lambda x: network(right.normalise(resized(x, "nearest-exact")))
-    cropped = Mistake("cropped", "a crop instead of a squash")
-    squashed = Mistake("squashed", "a squash instead of a crop")
+    cropped = Mistake("a crop instead of a squash", code="cropped")
+    squashed = Mistake("a squash instead of a crop", code="squashed")
     for mistake, changes in (
         (cropped if right.squash else squashed, {"squash": not right.squash}),
-        (Mistake("no-crop-fraction", "no crop fraction"), {"numerator": right.denominator}),
+        (Mistake("no crop fraction", code="no-crop-fraction"), {"numerator": right.denominator}),
     ):
         other = copy.deepcopy(right)
         for name, value in changes.items():
             setattr(other, name, value)
         yield mistake, nn.Sequential(other, network)
-    yield Mistake("sides-swapped", "swapped height and width"), lambda x: classifier(x.transpose(1, 2))
-    softmax = Mistake("softmax", "a softmax on its logits")
+    yield Mistake("swapped height and width", code="sides-swapped"), lambda x: classifier(x.transpose(1, 2))
+    softmax = Mistake("a softmax on its logits", code="softmax")
     yield softmax, lambda x: torch.softmax(classifier(x), 1)
     yield softmax, lambda x: torch.log_softmax(classifier(x), 1)
     training = _batch_norm_trains(network)
-    trains = Mistake("batch-norm-trains", "BatchNorm in training mode (eval() was not called)")
+    trains = Mistake("BatchNorm in training mode (eval() was not called)", code="batch-norm-trains")
     yield trains, lambda x: training(right(x))
 
 

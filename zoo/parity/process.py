@@ -40,7 +40,7 @@ class EndedError(Exception):
         code: of the error that names it.
     """
 
-    def __init__(self, reason: str, code: str, late: tuple[str, float] | None = None) -> None:
+    def __init__(self, reason: str, *, code: str, late: tuple[str, float] | None = None) -> None:
         super().__init__(reason)
         self.code, self.late = code, late
 
@@ -117,11 +117,11 @@ class Process(Child):
             raise
         code, said = self.last_words()
         if self.late:
-            raise EndedError(f"it {what} within {seconds:g} seconds", "late", (what, seconds))
+            raise EndedError(f"it {what} within {seconds:g} seconds", code="late", late=(what, seconds))
         if code < 0:
-            raise EndedError(f"the runtime crashed on it (signal {-code})", "runtime-crashed")
+            raise EndedError(f"the runtime crashed on it (signal {-code})", code="runtime-crashed")
         ended = f"its process failed: {said}" if said else f"its process ended with code {code}"
-        raise EndedError(ended, "process-ended")
+        raise EndedError(ended, code="process-ended")
 
 
 @contextmanager
