@@ -27,7 +27,7 @@ class Problem:
         severity: `error` if a training would stop, or if labels or figures are wrong; else `warning`.
         kind: its name for programs.
         message: what is wrong, and how often.
-        remedy: one sentence or two, or nothing where the message says it.
+        remedy: one or two sentences, or nothing if the message says enough.
         examples: every case, one line each.
         stops: whether `zoo train` refuses the dataset because of it.
     """
@@ -52,7 +52,7 @@ def find_problems(
     """All problems, errors first.
 
     Args:
-        refused: splits, and what a training refuses them for.
+        refused: splits that a training refuses, and its errors.
         doubts: of the dataset.
     """
     problems = [
@@ -178,7 +178,7 @@ def _crop(found: Scan, crop_fraction: float) -> Iterator[Problem]:
             kind="crop",
             message=f"The centre crop shows {share_seen(size, crop_fraction):.0%} of the median picture in train "
             f"({size[0]} x {size[1]}).",
-            remedy="If what decides may lie outside of it, train with --resize squash.",
+            remedy="If important parts may be outside the crop, train with --resize squash.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether a training would refuse the pictures of a scan, by the training's own rule."""
+"""Finds the splits of a scan that a training would refuse, by the rule of the training itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.errors import DataError
 
 
 def refused(found: Scan, classes: Sequence[str], max_unreadable: float, seed: int) -> list[tuple[str, DataError]]:
-    """The name of a split and what a training with this seed refuses it for; empty where it refuses nothing."""
+    """The splits that a training with this seed refuses, each with the error; empty if it accepts all."""
     own = found.splits
     dataset = Dataset(classes=tuple(classes), train=own["train"], val=own.get("val"), test=own.get("test"))
     try:
