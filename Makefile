@@ -89,7 +89,7 @@ test-cuda: $(INSTALLED)
 
 coverage: $(INSTALLED)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run $(BIN)/pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
