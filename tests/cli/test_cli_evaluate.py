@@ -188,7 +188,7 @@ def test_wrong_commands(model, trained, bars, tmp_path):
         ((torn,), ArtifactError, "cannot be read"),
         ((gone,), UsageError, "were not found: "),
         ((old,), UsageError, "is damaged"),
-        ((tmp_path / "absent",), UsageError, "no run and no file"),
+        ((tmp_path / "absent",), UsageError, "No run and no file"),
         ((tmp_path / "empty",), UsageError, "no run at"),
         ((model, tmp_path / "absent"), UsageError, "does not exist"),
         ((model, tmp_path / "empty"), DataError, "holds 0 pictures"),

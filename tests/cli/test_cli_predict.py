@@ -172,7 +172,7 @@ def test_nothing_readable_is_an_empty_list(model, tmp_path):
 def test_wrong_commands(model, bars, tmp_path):
     cases = [
         ((model, tmp_path), UsageError, "no pictures in"),
-        ((model, bars, "--json", "--csv"), UsageError, "exclude each other"),
+        ((model, bars, "--json", "--csv"), UsageError, "cannot be used together"),
         ((model, ""), UsageError, "An empty name"),
         ((model, bars, "https://example.com//a.jpg"), UsageError, "'https://example.com//a.jpg' is an address"),
         ((tmp_path / "absent.onnx", bars), UsageError, "does not exist"),

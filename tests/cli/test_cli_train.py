@@ -16,6 +16,7 @@ from zoo.cli import app
 from zoo.cli.option_groups import FIRST, GROUPS
 from zoo.cli.train import _figures
 from zoo.recipes.recipe import Recipe
+from zoo.runs.info import Parameters
 from zoo.runs.run import Run
 
 
@@ -86,7 +87,7 @@ def test_options_win_over_a_recipe(trained, tmp_path):
         (["tiny"], "needs a dataset", "zoo train BACKBONE DATASET"),
         (["tiny", "mnist", "--val", "x"], "splits of its own", "--val"),
         (["tiny", ".", "--epochs", "0"], "epochs cannot be 0", "--epochs"),
-        (["--recipe", "none.toml"], "no recipe at none.toml", "recipe.toml"),
+        (["--recipe", "none.toml"], "none.toml was not found", "recipe.toml"),
     ],
 )
 def test_a_wrong_command_says_what_and_how(arguments, cause, remedy, tmp_path):
@@ -147,21 +148,21 @@ def test_a_part_of_the_pictures_is_said_in_the_run_and_the_card(bars, tmp_path):
 
 def test_info_of_a_run_is_what_came_of_it(trained):
     text = zoo("info", trained.path).stdout
-    for fact in ("finished", "tiny", "3: bar, line, slope", f"{trained.info['best_epoch']}, val_loss", "test figures"):
+    for fact in ("finished", "tiny", "3: bar, line, slope", f"{trained.info.best_epoch}, val_loss", "test figures"):
         assert fact in text
     assert json.loads(zoo("info", trained.path, "--json").stdout)["metrics"] == trained.metrics
 
 
 def finished(precision="bf16", split="validation", top1=0.84):
     """What the command prints of a run whose kept epoch had 86% of 50 validation pictures."""
-    info = {
-        "metrics_split": split,
-        "plan": {"precision": precision, "frozen_precision": precision},
-        "validation": {"val_loss": 0.5, "val_top1": 0.86},
-        "best_epoch": 2,
-        "training_seconds": 90.0,
-        "parameters": {"total": 12345, "trainable": 345},
-    }
+    info = SimpleNamespace(
+        metrics_split=split,
+        plan=SimpleNamespace(precision=precision, frozen_precision=precision),
+        validation={"val_loss": 0.5, "val_top1": 0.86},
+        best_epoch=2,
+        training_seconds=90.0,
+        parameters=Parameters(total=12345, trainable=345),
+    )
     figures = {"top1": top1, "loss": 0.5, "num_pictures": 50}
     return _figures(SimpleNamespace(info=info, metrics=figures))
 

@@ -434,7 +434,7 @@ def test_clearing_spares_what_is_being_written_and_what_is_not_ours(tmp_path):
     pixels_of(photos(tmp_path / "more", seed=1))
     (pixel_cache.folder() / "notes.txt").touch()
     with FileLock(pixel_cache.folder() / f"{store.name}.lock"):
-        assert "1 more that a training is writing stay" in cache("--clear")
+        assert "1 more stay: a training is writing them" in cache("--clear")
     assert {path.name for path in left()} == {store.name, "notes.txt"}
 
 
