@@ -189,7 +189,7 @@ def test_wrong_commands(model, trained, bars, tmp_path):
         ((gone,), UsageError, "were not found: "),
         ((old,), UsageError, "is damaged"),
         ((tmp_path / "absent",), UsageError, "No run and no file"),
-        ((tmp_path / "empty",), UsageError, "no run at"),
+        ((tmp_path / "empty",), UsageError, "No run was found at"),
         ((model, tmp_path / "absent"), UsageError, "does not exist"),
         ((model, tmp_path / "empty"), DataError, "holds 0 pictures"),
         ((model, tmp_path / "hollow"), DataError, "no pictures"),
@@ -198,7 +198,7 @@ def test_wrong_commands(model, trained, bars, tmp_path):
         ((model, "minst"), UsageError, "no dataset named 'minst'"),
         ((model, bars / "test" / "bar" / "000.png"), UsageError, "is one picture"),
         ((model, bars, "--report", tmp_path), UsageError, "is a folder"),
-        ((model, bars, "--report", tmp_path / "no" / "page.html"), UsageError, "no folder"),
+        ((model, bars, "--report", tmp_path / "no" / "page.html"), UsageError, "was not found"),
     ]
     for arguments, kind, reason in cases:
         error = refused(*arguments)

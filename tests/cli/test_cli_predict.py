@@ -173,7 +173,7 @@ def test_wrong_commands(model, bars, tmp_path):
     cases = [
         ((model, tmp_path), UsageError, "no pictures in"),
         ((model, bars, "--json", "--csv"), UsageError, "cannot be used together"),
-        ((model, ""), UsageError, "An empty name"),
+        ((model, ""), UsageError, "name of a picture is empty"),
         ((model, bars, "https://example.com//a.jpg"), UsageError, "'https://example.com//a.jpg' is an address"),
         ((tmp_path / "absent.onnx", bars), UsageError, "does not exist"),
         ((bars / "test" / "bar" / "000.png", bars), UsageError, "does not have the suffix"),
