@@ -48,8 +48,8 @@ def half_precision(device, monkeypatch) -> None:
         return
     choose, make = devices.choose_machine, World.fabric
 
-    def allow(recipe):
-        return ("cpu", "fp16", {}) if recipe.precision == "fp16" else choose(recipe)
+    def allow(asked, precision):
+        return ("cpu", "fp16", {}) if precision == "fp16" else choose(asked, precision)
 
     def fabric(self, precision):
         if precision != "fp16":

@@ -103,7 +103,7 @@ def test_accumulated_batches_are_one_step(learn, steps):
     assert len(steps) == 2 * 8  # 15 batches an epoch
 
 
-def test_a_loss_that_is_no_number_ends_the_training(learn):
+def test_a_loss_that_is_not_a_number_ends_the_training(learn):
     with pytest.raises(zoo.ZooError, match="became infinite or undefined"):
         learn(precision="fp16", strategy="full", learning_rate=1e3, optimizer="sgd")
 

@@ -97,7 +97,7 @@ def test_a_checkpoint_from_before_can_go_on(learn, little_memory, tmp_path, monk
         patch.setattr(Trainer, "batch_loss", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError(SAID)))
         with pytest.raises(TrainingError, match="too little memory"):
             zoo.resume(tmp_path / "run")
-    assert zoo.resume(tmp_path / "run").info["status"] == "finished"
+    assert zoo.resume(tmp_path / "run").info.status == "finished"
 
 
 def test_the_command_ends_in_two_sentences(bars, tmp_path, device):

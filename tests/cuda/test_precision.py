@@ -21,7 +21,7 @@ def test_every_precision_trains(learn, device, precision, strategy):
     if device == "cuda" and precision == "bf16" and not computes_bf16(device):
         pytest.skip("this GPU does not compute in bf16")
     run = learn(strategy=strategy, precision=precision)
-    assert run.info["plan"]["device"] == device
+    assert run.info.plan.device == device
     assert run.metrics["top1"] > 0.5
     assert min(validation_losses(run)) < validation_losses(run)[0]
 
@@ -37,7 +37,7 @@ def test_half_of_the_bits_learn_what_all_of_them_learn(learn, tell, precision):
 def test_auto_takes_what_the_device_computes_in(learn, device):
     run = learn(precision="auto", epochs=1)
     fast, slow = ("bf16", "fp16") if device == "cuda" else ("bf16", "fp32")
-    assert run.info["plan"]["precision"] == (fast if computes_bf16(device) else slow)
+    assert run.info.plan.precision == (fast if computes_bf16(device) else slow)
 
 
 def test_bf16_needs_no_scaler_and_keeps_weights_in_fp32(learn, tmp_path, monkeypatch):

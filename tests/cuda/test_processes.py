@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 
 import zoo
 from zoo.errors import UsageError
-from zoo.recipes.recipe import Recipe
 from zoo.runs.run import Run
 from zoo.training.distributed import count_processes
 
@@ -73,7 +72,7 @@ def compare(first, second, tell):
     tell(f"validation losses differ by {max(abs(a - b) / a for a, b in pairs):.1e}, weights by {apart:.1e}")
     assert [other for _, other in pairs] == pytest.approx([one for one, _ in pairs], rel=0.05)
     assert Run(second).metrics["top1"] == pytest.approx(Run(first).metrics["top1"], abs=0.12)  # two of 18 pictures
-    assert Run(second).info["machine"]["processes"] == 2
+    assert Run(second).info.machine.processes == 2
 
 
 def learnable(case, device):
@@ -102,7 +101,7 @@ def test_one_process_goes_on_with_what_two_began(bars, tmp_path, device):
         ("cpu", "cuda") if device == "cuda" else ("cpu",), 2
     )
     found = Run(tmp_path / "run")
-    found.info["status"] = "interrupted"
+    found.info.status = "interrupted"
     found.save()
     for place in (device, "cpu"):
         assert zoo.resume(found.path, device=place).metrics["top1"] == pytest.approx(found.metrics["top1"], abs=0.12)
@@ -128,6 +127,5 @@ def test_two_gpus_give_the_result_of_one(bars, tmp_path, tell, case, launcher):
 @pytest.mark.usefixtures("gpu")
 def test_more_processes_than_gpus_are_refused():
     there = torch.cuda.device_count()
-    recipe = Recipe.make(backbone="tiny", dataset="mnist", devices=there + 1)
     with pytest.raises(UsageError, match=f"This machine has {there} GPUs?, not {there + 1}"):
-        count_processes(recipe, "cuda")
+        count_processes("cuda", there + 1, None, 64)

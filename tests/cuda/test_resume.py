@@ -48,7 +48,7 @@ def test_a_cpu_goes_on_with_what_a_gpu_began(interrupted, precision, options):
     assert len(losses) == 6
     assert min(losses[4:]) < losses[0]
     assert run.metrics["top1"] > 0.5
-    assert run.info["best_epoch"] <= 4 or any(
+    assert run.info.best_epoch <= 4 or any(
         not torch.equal(value, before[name]) for name, value in run.weights().items()
     )
 
@@ -57,7 +57,7 @@ def test_a_cpu_goes_on_with_what_a_gpu_began(interrupted, precision, options):
 def test_a_gpu_goes_on_with_what_a_cpu_began(interrupted, device, options):
     folder = interrupted(device="cpu", precision="auto", **options)
     run = zoo.resume(folder, device=device)
-    assert run.info["machine"]["device"]
+    assert run.info.machine.device
     assert len(validation_losses(run)) == 6
     assert min(validation_losses(run)[4:]) < validation_losses(run)[0]
 

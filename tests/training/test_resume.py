@@ -167,8 +167,8 @@ def test_what_a_gpu_began_in_fp16_goes_on_in_fp32_on_a_cpu(bars, tmp_path, monke
     recorded["plan"] |= {"device": "cuda", "precision": "fp16", "frozen_precision": "fp16"}
     info.write_text(json.dumps(recorded))
     run = zoo.resume(folder, device="cpu", progress=True)
-    assert run.info["status"] == "finished"
-    assert "Not what the run began with: precision" in capsys.readouterr().err
+    assert run.info.status == "finished"
+    assert "These changed since the run began: precision" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("fine")
