@@ -31,6 +31,13 @@ def in_words(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004
 
 
+def size_in_words(num_bytes: int) -> str:
+    """A size in the unit that suits it, such as `2.5 MiB`."""
+    from pydantic import ByteSize
+
+    return ByteSize(num_bytes).human_readable(separator=" ")
+
+
 class Reporter:
     """Prints to stderr, or nowhere.
 

@@ -89,7 +89,7 @@ def test_the_needed_space_is_not_more_than_a_run_takes(tmp_path, monkeypatch):
     """A bound that refuses a disk on which a training would have ended well is a fault too."""
     monkeypatch.setattr(before, "PLOTS_BYTES", 0)
     needed = []
-    monkeypatch.setattr(before, "_readable", lambda number: needed.append(number) or str(number))
+    monkeypatch.setattr(before, "size_in_words", lambda number: needed.append(number) or str(number))
     data = write_folder(tmp_path / "data", {"train": 4, "val": 2})
     monkeypatch.setattr(before.shutil, "disk_usage", lambda _: Disk(1, 1, 0))
     with pytest.raises(TrainingError):

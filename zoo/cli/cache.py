@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.errors import DataError, MissingExtraError, reason_of
+from zoo.progress import size_in_words
 
 if TYPE_CHECKING:
     from zoo.data.cache import Entry
@@ -50,7 +51,7 @@ def _clear(as_json: bool) -> None:
     if as_json:
         print_json({"freed_bytes": freed, "being_written": busy})
         return
-    typer.echo(f"Freed {_size(freed)}." + (f" {busy} more stay: a training is writing them." if busy else ""))
+    typer.echo(f"Freed {size_in_words(freed)}." + (f" {busy} more stay: a training is writing them." if busy else ""))
 
 
 def _print_json(found: list[Entry]) -> None:
@@ -78,19 +79,15 @@ def _print_table(found: list[Entry]) -> None:
     rows = []
     for entry in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
-        rows.append((entry.source, f"{entry.num_pictures:,}", str(entry.image_size), _size(entry.num_bytes), used))
+        rows.append(
+            (entry.source, f"{entry.num_pictures:,}", str(entry.image_size), size_in_words(entry.num_bytes), used)
+        )
     if rows:
         print_table(("pictures of", "count", "px", "size", "last used"), rows)
         typer.echo()
-    total = _size(sum(entry.num_bytes for entry in found))
+    total = size_in_words(sum(entry.num_bytes for entry in found))
     facts = {
         "total": f"{total} in {folder()}" if rows else f"no decoded pictures in {folder()}",
         "downloaded datasets": f"{folder().parent / 'datasets'}, which this command leaves alone",
     }
     print_facts(facts.items())
-
-
-def _size(num_bytes: int) -> str:
-    from pydantic import ByteSize
-
-    return ByteSize(num_bytes).human_readable(separator=" ")

@@ -118,7 +118,7 @@ def _export(
     plans = [checked(name, **asked) for name in chosen]
     run = latest_run() if folder is None else Run(folder)
     if data is not None:
-        run = Run(run.path, run.recipe.moved(str(data)), run.info)
+        run = run.moved(data)
     artifacts: list[Artifact] = []
     with ending() as heed:
         try:

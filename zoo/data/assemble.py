@@ -28,7 +28,9 @@ def assemble(train: Listing, val: Listing | None, test: Listing | None, *, sourc
     given = in_one_form({name: part for name, part in parts.items() if part})
     for part in given.values():
         check_class_names(set(part.labels), str(part.origin))
-    splits = {name: without_repeats(part) for name, part in given.items()}
+    unique = {name: without_repeats(part) for name, part in given.items()}
+    splits = {name: part for name, (part, _) in unique.items()}
+    places = {name: found for name, (_, found) in unique.items()}
     train = splits["train"]
     classes = sort_labels(set(train.labels))
     if len(classes) < 2:  # noqa: PLR2004
@@ -46,7 +48,7 @@ def assemble(train: Listing, val: Listing | None, test: Listing | None, *, sourc
         val=_split(splits["val"], index, train) if val else None,
         test=_split(splits["test"], index, train) if test else None,
         source=str(source),
-        notes=tuple(dict.fromkeys([*notes, *doubts, *shared_notes(splits), *_missing(splits, classes)])),
+        notes=tuple(dict.fromkeys([*notes, *doubts, *shared_notes(splits, places), *_missing(splits, classes)])),
         doubts=tuple(dict.fromkeys(doubts)),
     )
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import ByteSize
 
 from zoo.data import cache as pixel_cache
 from zoo.data.cache_store import Writer, load, read
@@ -18,7 +17,7 @@ from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
 from zoo.images.values import Range, ValueLog
 from zoo.processes.memory import give_back_freed_memory
-from zoo.progress import Reporter
+from zoo.progress import Reporter, size_in_words
 
 Resized = tuple[np.ndarray, ...]
 
@@ -56,7 +55,9 @@ def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) 
     found = read(request, in_memory=fits)
     kept, reason = "from the cache", ""
     if found is None and request.num_bytes > budgets.disk:
-        reason = f"they need {_readable(request.num_bytes)}, more than --disk-budget ({_readable(budgets.disk)})"
+        reason = (
+            f"they need {size_in_words(request.num_bytes)}, more than --disk-budget ({size_in_words(budgets.disk)})"
+        )
     elif found is None:
         try:
             with pixel_cache.locked(request.key, partial(_say_waiting, reporter)):
@@ -73,7 +74,7 @@ def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) 
         return found
     place = "in memory" if fits else "memory-mapped"
     kept = f"not kept for other runs: {reason}" if reason else kept
-    reporter.say(f"Decoded pictures: {_readable(request.num_bytes)} {place}, {kept}.")
+    reporter.say(f"Decoded pictures: {size_in_words(request.num_bytes)} {place}, {kept}.")
     return found
 
 
@@ -169,7 +170,3 @@ def _say_waiting(reporter: Reporter) -> None:
 
 def _unwritable(error: OSError) -> str:
     return f"{pixel_cache.folder()} cannot be written ({reason_of(error)})"
-
-
-def _readable(num_bytes: int) -> str:
-    return ByteSize(num_bytes).human_readable(separator=" ")

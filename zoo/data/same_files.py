@@ -15,6 +15,7 @@ from zoo.data.listing import Listing
 from zoo.errors import DataError
 
 Identity = tuple[int, int] | str
+Places = Mapping[Identity, int]
 
 
 def identity(path: Path) -> Identity:
@@ -26,8 +27,8 @@ def identity(path: Path) -> Identity:
     return (facts.st_dev, facts.st_ino) if facts.st_ino else os.path.realpath(path)
 
 
-def without_repeats(part: Listing) -> Listing:
-    """The split with each file once, and a note with the number of those that were left out.
+def without_repeats(part: Listing) -> tuple[Listing, Places]:
+    """The split with each file once, with a note of how many were left out, and the place of each file in it.
 
     Raises:
         DataError: a file is listed with two labels.
@@ -40,32 +41,33 @@ def without_repeats(part: Listing) -> Listing:
             kept.append(index)
         elif part.labels[known] != part.labels[index]:
             raise _two_labels(part, known, part, index)
+    places = {key: place for place, key in enumerate(first)}
     repeats = len(part.files) - len(kept)
     if not repeats:
-        return part
+        return part, places
     again = next(index for index in range(len(part.files)) if index >= len(kept) or kept[index] != index)
     note = (
         f"{repeats:,} of {len(part.files):,} pictures in '{part.origin}' are listed more than once, for example "
         f"'{part.files[again]}'. Each file is used once."
     )
-    return replace(
+    once = replace(
         part,
         files=[part.files[index] for index in kept],
         labels=[part.labels[index] for index in kept],
         doubts=(*part.doubts, note),
     )
+    return once, places
 
 
-def shared_notes(parts: Mapping[str, Listing]) -> list[str]:
+def shared_notes(parts: Mapping[str, Listing], places: Mapping[str, Places]) -> list[str]:
     """One sentence for each two splits that share files.
 
     Args:
-        parts: by `train`, `val` and `test`, without repeats.
+        parts, places: by `train`, `val` and `test`, as `without_repeats` returns them.
 
     Raises:
         DataError: a file has another label in another split, or all files of a split are in train.
     """
-    places = {name: {identity(path): index for index, path in enumerate(part.files)} for name, part in parts.items()}
     notes = []
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if one not in parts or other not in parts:

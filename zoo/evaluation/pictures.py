@@ -130,7 +130,7 @@ def _listing(path: Path, encoding: str) -> Listing:
 def _from_listing(
     listing: Listing, path: Path, split_name: str, classes: Sequence[str], pixel_range: Range | None
 ) -> EvalSet:
-    listing = without_repeats(in_one_form({split_name: listing})[split_name])
+    listing, _ = without_repeats(in_one_form({split_name: listing})[split_name])
     names = sort_labels(set(listing.labels))
     index = {name: i for i, name in enumerate(names)}
     labels = np.array([index[name] for name in listing.labels], dtype=np.int64)

@@ -112,7 +112,7 @@ def export(
     )
     run = run if isinstance(run, Run) else Run(check_path("run", run))
     if data is not None:
-        run = Run(run.path, run.recipe.moved(str(data)), run.info)
+        run = run.moved(data)
     target = target_of(run, spec, options, output, overwrite=overwrite)
     replaced = None if external_data else _weights_beside(target)
     with shown(run, progress) as say, prepared(target, overwrite=overwrite) as temporary:

@@ -152,6 +152,10 @@ class Run:
                 raise
             return f"kept {self.info.metrics_split}", kept
 
+    def moved(self, dataset: Path | str) -> Run:
+        """The run with its pictures in another place; nothing is written."""
+        return Run(self.path, self.recipe.moved(str(dataset)), self.info)
+
     def save(self) -> None:
         """Writes recipe.toml and run.json."""
         write_text(self.path / "recipe.toml", self.recipe.toml())

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ByteSize
 
 from zoo.data import Dataset, FilePictures
 from zoo.data.prefetch import count_workers, decode
 from zoo.data.usable import check_unreadable
 from zoo.errors import TrainingError, UnreadablePictureError
 from zoo.images.complete import seems_complete
-from zoo.progress import Reporter
+from zoo.progress import Reporter, size_in_words
 from zoo.training.distributed import World
+from zoo.training.summary import count_parameters
 
 if TYPE_CHECKING:
     from zoo.training.setup import Setup
@@ -82,20 +82,14 @@ def _unreadable(pictures: FilePictures, reporter: Reporter) -> list[str]:
 
 def check_space(folder: Path, setup: Setup, world: World, *, resumed: bool) -> None:
     """Raises `TrainingError` where the run's folder has too little room for what the training will write."""
-    total = sum(parameter.numel() for parameter in setup.network.parameters())
-    first = min(phase.first for phase in setup.plan.phases)
-    trainable = sum(p.numel() for stage in setup.stages[first:] for p in stage.parameters(setup.network))
-    checkpoint = _BYTES * (total + _STATES[setup.recipe.optimizer] * trainable)
-    needed = PLOTS_BYTES + checkpoint + (0 if resumed else _BYTES * total)
+    count = count_parameters(setup)
+    checkpoint = _BYTES * (count.total + _STATES[setup.recipe.optimizer] * count.trainable)
+    needed = PLOTS_BYTES + checkpoint + (0 if resumed else _BYTES * count.total)
     free = world.from_rank_zero(lambda: shutil.disk_usage(folder).free)
     if free < needed:
         raise TrainingError(
-            f"The disk of {folder} has {_readable(free)} free. The weights and the checkpoint of this run need "
-            f"{_readable(needed)}.",
+            f"The disk of {folder} has {size_in_words(free)} free. The weights and the checkpoint of this run need "
+            f"{size_in_words(needed)}.",
             "Free some space, or name a folder on another disk with --output.",
             code="disk-full",
         )
-
-
-def _readable(num_bytes: int) -> str:
-    return ByteSize(num_bytes).human_readable(separator=" ")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # What `auto` looks for, in this order, and what people call it.
 KINDS = {"cuda": "NVIDIA or AMD GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
+# In which a training cannot compute: Fabric's mixed precision knows CUDA and the CPU, and fp16 is for GPUs.
+IMPOSSIBLE = {"cpu": ("fp16",), "mps": ("bf16", "fp16"), "xpu": ("bf16", "fp16")}
 
 
 def kind_of(device: str) -> str:
@@ -64,29 +66,27 @@ def choose_machine(asked: str, precision: str) -> tuple[str, str, dict[str, str]
     if why:
         reasons["device"] = why
     kind = kind_of(device)
-    if kind in ("mps", "xpu"):  # Fabric's mixed precision knows CUDA and the CPU
-        if precision not in ("auto", "fp32"):
-            raise UsageError(
-                f"Training on {kind} computes in fp32.",
-                "Give --precision fp32, or leave it out.",
-                code="precision-impossible",
-            )
+    if precision in IMPOSSIBLE.get(kind, ()):
+        cause, remedy = (
+            ("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.")
+            if kind == "cpu"
+            else (f"Training on {kind} computes in fp32.", "Give --precision fp32, or leave it out.")
+        )
+        raise UsageError(cause, remedy, code="precision-impossible")
+    if kind in ("mps", "xpu"):
         reasons["precision"] = f"the only one on {kind}"
         return device, "fp32", reasons
     if precision == "auto":
         fast = computes_bf16(device)
         precision = "bf16" if fast else "fp16" if kind == "cuda" else "fp32"
         reasons["precision"] = f"this {kind.upper()} {'computes' if fast else 'does not compute'} in bf16"
-    elif precision == "fp16" and kind == "cpu":
-        raise UsageError("Training in fp16 needs a GPU.", "Give --precision bf16 or fp32.", code="precision-impossible")
     return device, precision, reasons
 
 
 def possible_precision(asked: str, precision: str) -> str:
     """The precision of a run that is resumed on another device: fp32 where the device does not have its own."""
     kind = kind_of(choose_device(asked)[0])
-    missing = {"cpu": ("fp16",), "mps": ("fp16", "bf16"), "xpu": ("fp16", "bf16")}.get(kind, ())
-    return "fp32" if precision in missing else precision
+    return "fp32" if precision in IMPOSSIBLE.get(kind, ()) else precision
 
 
 def computes_bf16(device: str) -> bool:
