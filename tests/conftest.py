@@ -6,16 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from types import SimpleNamespace
+
+# Threads of tiny networks wait for each other longer than they compute: with one, a test takes two thirds
+# of the processor's time. With more, waiting in a loop took five minutes of one test on a busy machine. Both are read
+# when numpy and torch are imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest
 from PIL import Image
-
-# Threads of tiny networks wait for each other far more than they compute: waiting in a loop took five minutes of one
-# test on a busy machine. Read when torch is imported, here and in the processes that tests start.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PLUGIN = """
 from zoo.hookspecs import hookimpl
@@ -68,6 +71,15 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
+@pytest.fixture(autouse=True)
+def parsed_once():
+    """Each export to ONNX would parse 497 functions of onnxscript anew: a quarter of its time."""
+    kind = getattr(sys.modules.get("onnxscript.values"), "TracedOnnxFunction", None)
+    if kind and isinstance(kind.function_ir, property):
+        kind.function_ir = cached_property(kind.function_ir.fget)
+        kind.function_ir.__set_name__(kind, "function_ir")
+
+
 def draw(label: int, rng: np.random.Generator, size: tuple[int, int] = (24, 24)) -> np.ndarray:
     """A picture that shows its label: a bright bar, upright (0), level (1) or rising (2), on noise."""
     picture = rng.integers(0, 80, (*size, 3), dtype=np.uint8)
@@ -118,6 +130,35 @@ def trained(bars, tmp_path_factory, tiny_plugin):
         augment="none",
         learning_rate=0.01,
     )
+
+
+@pytest.fixture(scope="session")
+def model(trained, tmp_path_factory) -> Path:
+    """`trained` as an ONNX file, alone in its folder. No test changes it."""
+    from zoo.exporting.pipeline import export
+
+    return export(trained, "onnx", tmp_path_factory.mktemp("model") / "model.onnx").path
+
+
+@pytest.fixture
+def artifacts_here():
+    """`here.artifacts_here`."""
+    from .here import artifacts_here
+
+    with artifacts_here():
+        yield
+
+
+@pytest.fixture(scope="module")
+def narrow_vgg():
+    """Torchvision builds VGGs with a small classifier."""
+    from torch import nn
+
+    from .networks import Narrow
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchvision.models.vgg.nn", SimpleNamespace(**vars(nn) | {"Linear": Narrow}))
+        yield
 
 
 @pytest.fixture

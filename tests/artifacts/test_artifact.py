@@ -16,14 +16,8 @@ from PIL import Image
 from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import Predictor, load, read_card
 from zoo.errors import ArtifactError, UnreadablePictureError, UsageError
-from zoo.exporting.pipeline import export
 
 from ..refusals import refused
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("artifact") / "model.onnx").path
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -63,13 +65,26 @@ def sealed(path: Path, spec: PreprocessSpec, precision: str = "fp32", takes: str
     return path
 
 
-def written(folder: Path, name: str, spec: PreprocessSpec, **options) -> Path:
-    path = folder / f"model{FORMATS[name].suffix}"
+@cache
+def exported(name: str, spec: PreprocessSpec, **options) -> dict[str, bytes]:
+    """The files of `classifier(spec)` without a card, by name."""
     if options.get("precision") == "int8":
         options["calibration"] = Calibration(
             pictures=list(photos(60, 80, 16)), method="minmax", budget=100.0, loss=lambda _: 0.0
         )
-    FORMATS[name].write(classifier(spec), path, WriteOptions(**options))
+    with TemporaryDirectory() as folder:
+        FORMATS[name].write(classifier(spec), Path(folder) / f"model{FORMATS[name].suffix}", WriteOptions(**options))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def without_card(folder: Path, name: str, spec: PreprocessSpec, **options) -> Path:
+    for file, content in exported(name, spec, **options).items():
+        (folder / file).write_bytes(content)
+    return folder / f"model{FORMATS[name].suffix}"
+
+
+def written(folder: Path, name: str, spec: PreprocessSpec, **options) -> Path:
+    path = without_card(folder, name, spec, **options)
     return sealed(path, spec, options.get("precision", "fp32"), options.get("input", "pixels"))
 
 
@@ -229,8 +244,7 @@ def _through(model, value, nodes_of) -> None:
 @pytest.mark.parametrize("spoil", HOSTILE, ids=lambda spoil: spoil.__name__)
 @pytest.mark.usefixtures("all_are_large")
 def test_a_file_that_is_otherwise_has_one_answer(spoil, tmp_path):
-    path = tmp_path / "model.onnx"
-    FORMATS["onnx"].write(classifier(CROP), path, WriteOptions())
+    path = without_card(tmp_path, "onnx", CROP)
     model = onnx.load(path)
     spoil(model)
     onnx.save(model, path)
@@ -240,8 +254,7 @@ def test_a_file_that_is_otherwise_has_one_answer(spoil, tmp_path):
 
 
 def test_a_card_of_another_crop_is_not_believed(tmp_path):
-    path = tmp_path / "model.onnx"
-    FORMATS["onnx"].write(classifier(CROP), path, WriteOptions())
+    path = without_card(tmp_path, "onnx", CROP)
     runtime = FORMATS["onnx"].load(sealed(path, SPECS["whole"]), LoadOptions())
     assert runtime.from_resized(np.zeros((1, 3, 24, 24), np.float32)) is None
 
@@ -249,8 +262,7 @@ def test_a_card_of_another_crop_is_not_believed(tmp_path):
 @pytest.mark.parametrize("options", [{"external_data": True}, {}], ids=["weights elsewhere", "no card"])
 def test_files_without_a_second_model(options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where onnxruntime would look for the weights of a model that is not a file
-    path = tmp_path / "model.onnx"
-    FORMATS["onnx"].write(classifier(CROP), path, WriteOptions(**options))
+    path = without_card(tmp_path, "onnx", CROP, **options)
     if options:
         sealed(path, CROP)
     runtime = FORMATS["onnx"].load(path, LoadOptions())

@@ -20,6 +20,8 @@ from zoo.errors import MissingExtraError, UsageError
 from zoo.exporting.pipeline import export
 from zoo.parity.references import reference_of
 
+from ..here import artifacts_here
+
 QUICK = ("--seconds", 0.1, "--batch-sizes", "4,1", "--threads", 1)
 
 
@@ -28,7 +30,8 @@ def models(trained, tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("bench")
     reference = reference_of(trained)
     names = {"onnx": "a.onnx", "torchscript": "b.pt"}
-    return [export(trained, kind, folder / name, reference=reference).path for kind, name in names.items()]
+    with artifacts_here():
+        return [export(trained, kind, folder / name, reference=reference).path for kind, name in names.items()]
 
 
 def run_zoo(*arguments: object):

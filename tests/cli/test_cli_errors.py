@@ -14,15 +14,9 @@ from typer.testing import CliRunner
 from zoo.cli import app, main
 from zoo.cli.console import fail, warn
 from zoo.errors import ArtifactError, UnreadablePictureError
-from zoo.exporting.pipeline import export
 from zoo.images import read_picture
 
 LONG = "a" * 300
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("errors") / "model.onnx").path
 
 
 @pytest.fixture
@@ -32,6 +26,7 @@ def failed(tmp_path, monkeypatch, capsys):
     def run(*arguments: object) -> tuple[int, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # or it is called `python -m pytest.zoo`
         with pytest.raises(SystemExit) as end:
             main()
         said = capsys.readouterr()

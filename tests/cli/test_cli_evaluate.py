@@ -15,14 +15,8 @@ from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.errors import ArtifactError, DataError, UsageError
-from zoo.exporting.pipeline import export
 
 from ..conftest import write_folder
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("evaluate") / "model.onnx").path
 
 
 def run_zoo(*arguments: object):

@@ -17,13 +17,7 @@ from typer.testing import CliRunner
 from zoo.artifacts.predictor import load
 from zoo.cli import app
 from zoo.errors import UsageError
-from zoo.exporting.pipeline import export
 from zoo.images import read_picture
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("predict") / "model.onnx").path
 
 
 def bar(height: int, width: int) -> np.ndarray:

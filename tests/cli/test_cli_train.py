@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from zoo.cli import app
+from zoo.cli import app, main
 from zoo.cli.option_groups import FIRST, GROUPS
 from zoo.cli.train import _figures
 from zoo.recipes.recipe import Recipe
@@ -20,9 +20,19 @@ from zoo.runs.info import Parameters
 from zoo.runs.run import Run
 
 
-def zoo(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zoo", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, timeout=120)
+@pytest.fixture
+def zoo(tmp_path, monkeypatch, capsys):
+    """Runs the command in this process, which has imported torch; `test_screens.py` starts it as users do."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        stdout, stderr = capsys.readouterr()
+        return SimpleNamespace(returncode=end.value.code or 0, stdout=stdout, stderr=stderr)
+
+    return run
 
 
 QUICK = ("--epochs", 1, "--image-size", 16, "--augment", "none", "--batch-size", 16)
@@ -54,8 +64,8 @@ def test_commands_stand_in_the_order_of_use():
     ]  # fmt: skip
 
 
-def test_it_prints_a_summary_the_figures_and_what_to_do_next(bars, tmp_path):
-    result = zoo("train", "tiny", bars, *QUICK, cwd=tmp_path)
+def test_it_prints_a_summary_the_figures_and_what_to_do_next(zoo, bars, tmp_path):
+    result = zoo("train", "tiny", bars, *QUICK)
     assert result.returncode == 0, result.stderr
     for fact in ("120 training, 18 validation", "18 test", "3: bar, line, slope", "full", "device", "runs/tiny-bars-"):
         assert fact in result.stderr
@@ -64,13 +74,15 @@ def test_it_prints_a_summary_the_figures_and_what_to_do_next(bars, tmp_path):
     assert "test accuracy" in result.stdout
 
 
-def test_json_is_the_run(bars, tmp_path):
+@pytest.mark.usefixtures("no_plots")
+def test_json_is_the_run(zoo, bars, tmp_path):
     result = zoo("train", "tiny", bars, *QUICK, "--output", tmp_path / "run", "--json")
     said = json.loads(result.stdout)
     assert said["metrics"] == json.loads((tmp_path / "run" / "run.json").read_text())["metrics"]
 
 
-def test_options_win_over_a_recipe(trained, tmp_path):
+@pytest.mark.usefixtures("no_plots")
+def test_options_win_over_a_recipe(zoo, trained, tmp_path):
     output = tmp_path / "run"
     result = zoo("train", "--recipe", trained.path / "recipe.toml", "--epochs", 1, "--output", output)
     assert result.returncode == 0, result.stderr
@@ -90,8 +102,8 @@ def test_options_win_over_a_recipe(trained, tmp_path):
         (["--recipe", "none.toml"], "none.toml was not found", "recipe.toml"),
     ],
 )
-def test_a_wrong_command_says_what_and_how(arguments, cause, remedy, tmp_path):
-    result = zoo("train", *arguments, cwd=tmp_path)
+def test_a_wrong_command_says_what_and_how(zoo, arguments, cause, remedy, tmp_path):
+    result = zoo("train", *arguments)
     assert result.returncode == 2
     assert cause in result.stderr
     assert remedy in result.stderr
@@ -99,7 +111,7 @@ def test_a_wrong_command_says_what_and_how(arguments, cause, remedy, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_strategy_lists_those_there_are(bars):
+def test_an_unknown_strategy_lists_those_there_are(zoo, bars):
     result = zoo("train", "tiny", bars, "--strategy", "heads")
     assert result.returncode == 2
     assert "head" in result.stderr
@@ -133,7 +145,8 @@ def test_ctrl_c_keeps_the_best_epoch(bars, tmp_path):
     assert not list(output.glob(".*"))
 
 
-def test_a_part_of_the_pictures_is_said_in_the_run_and_the_card(bars, tmp_path):
+@pytest.mark.usefixtures("no_plots")
+def test_a_part_of_the_pictures_is_said_in_the_run_and_the_card(zoo, bars, tmp_path):
     output = tmp_path / "run"
     result = zoo("train", "tiny", bars, *QUICK, "--limit", 31, "--output", output)
     assert result.returncode == 0, result.stderr
@@ -146,7 +159,7 @@ def test_a_part_of_the_pictures_is_said_in_the_run_and_the_card(bars, tmp_path):
     assert "31 training pictures" in zoo("info", output).stdout
 
 
-def test_info_of_a_run_is_what_came_of_it(trained):
+def test_info_of_a_run_is_what_came_of_it(zoo, trained):
     text = zoo("info", trained.path).stdout
     for fact in ("finished", "tiny", "3: bar, line, slope", f"{trained.info.best_epoch}, val_loss", "test figures"):
         assert fact in text
@@ -191,7 +204,7 @@ def test_a_run_that_holds_idle_options_opens(trained, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{}", '{"status": "running"}', "[]"])
-def test_info_of_a_damaged_run_says_so(trained, tmp_path, text):
+def test_info_of_a_damaged_run_says_so(zoo, trained, tmp_path, text):
     (tmp_path / "recipe.toml").write_text((trained.path / "recipe.toml").read_text())
     (tmp_path / "run.json").write_text(text)
     done = zoo("info", tmp_path)

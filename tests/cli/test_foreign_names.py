@@ -19,6 +19,7 @@ from zoo.exporting.pipeline import export
 from zoo.runs.run import Run
 
 from ..conftest import draw
+from ..here import artifacts_here
 from ..watch import train
 
 CAT = "猫"
@@ -45,7 +46,8 @@ def run(photos, tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="module")
 def model(run, tmp_path_factory) -> Path:
-    return export(run, "onnx", tmp_path_factory.mktemp("model") / "model.onnx").path
+    with artifacts_here():
+        return export(run, "onnx", tmp_path_factory.mktemp("model") / "model.onnx").path
 
 
 def zoo(*arguments, encoding="utf-8"):

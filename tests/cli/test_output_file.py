@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from typer.testing import CliRunner
 
 from zoo.cli import app
 from zoo.cli.output_file import check_target, writing
 from zoo.errors import UsageError
-from zoo.exporting.pipeline import export
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("targets") / "model.onnx").path
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from zoo.specs import DatasetRequest
 from zoo_demo.worker import answer
 
 from ..conftest import write_folder
+from ..here import artifacts_here
 from ..watch import train
 from .files import EITHER, REFUSED, SKIPPED, TAKEN, Odd, all_files
 from .folders import OddFolder, all_folders, classes
@@ -44,7 +45,8 @@ def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     data = write_folder(folder / "data", {"train": 10, "val": 2}, classes=("odd", "plain"))
     run = train(data, folder, epochs=1)
-    return export(run, "onnx", folder / "model.onnx").path
+    with artifacts_here():
+        return export(run, "onnx", folder / "model.onnx").path
 
 
 def command(*arguments: object):

@@ -27,14 +27,11 @@ from zoo.data.decoded_split import make_stores
 from zoo.data.decoding import Budgets
 from zoo.data.pixels import stamp, stamps
 from zoo.progress import Reporter
-from zoo.specs import PreprocessSpec
 from zoo.training.feature_cache import allocate
 
 from ..conftest import write_folder
 from ..watch import train
-
-SPEC = PreprocessSpec(image_size=16, crop_fraction=0.875)
-AMPLE = Budgets(2**30, 2**30)
+from .stores import SPEC, pixels_of
 
 
 def photos(folder, count=6, side=32, seed=0):
@@ -44,15 +41,6 @@ def photos(folder, count=6, side=32, seed=0):
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path, compress_level=0)
     return paths
-
-
-def pixels_of(paths, budgets=AMPLE, *, spec=SPEC, augmented=False, reporter=None):
-    """All pixels, at the widest size."""
-    split = Split(FilePictures(paths), np.zeros(len(paths), dtype=np.int64))
-    (store,) = make_stores(
-        [split], spec, augmented=augmented, budgets=budgets, source="tests", reporter=reporter or Reporter()
-    )
-    return store.wide.take(np.arange(len(store)))
 
 
 def overwrite(path, content):
@@ -273,7 +261,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from hashlib import sha256
 from pathlib import Path
-from tests.data.test_cache import pixels_of
+from tests.data.stores import pixels_of
 print(sha256(pixels_of(sorted(Path(sys.argv[1]).iterdir()))).hexdigest())
 """
 

@@ -27,7 +27,6 @@ from zoo.data.prefetch import BATCHES_BUDGET
 from zoo.data.types import ArrayPictures, Dataset, Split
 from zoo.errors import TooLittleMemoryError
 from zoo.evaluation.evaluation import classifier_stream
-from zoo.exporting.pipeline import export
 from zoo.specs import PreprocessSpec
 from zoo.transforms.preprocess_numpy import LARGE_PIXELS
 
@@ -40,11 +39,6 @@ GIANT = (11_580, 11_580)  # just what `read_picture` takes: 402 MB, and 536 more
 ROOM_MIB = 700  # not enough for the giant
 LIMIT = 1.5e9
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and peaks as Linux has them")
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("memory") / "model.onnx").path
 
 
 @pytest.fixture(scope="module")

@@ -24,15 +24,9 @@ from zoo.data.batches import MAX_BATCH_PIXELS, MAX_LATER_PICTURES, batches_by_si
 from zoo.data.prefetch import TASK_BYTES, as_they_come
 from zoo.data.types import FilePictures
 from zoo.errors import ArtifactError, TooLittleMemoryError
-from zoo.exporting.pipeline import export
 
 from ..conftest import draw
 from ..refusals import refused
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("stream") / "model.onnx").path
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ from zoo_exporters.quantise import quantise
 
 from ..refusals import refused
 
+pytestmark = pytest.mark.usefixtures("artifacts_here")
+
 CLASSES = 4
 
 

@@ -22,6 +22,8 @@ from zoo.registry import registry
 
 from ..refusals import refused
 
+pytestmark = pytest.mark.usefixtures("artifacts_here")
+
 
 @pytest.fixture(scope="module")
 def reference(trained) -> parity.Reference:

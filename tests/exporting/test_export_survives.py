@@ -16,6 +16,7 @@ from zoo.errors import ExportError
 from zoo.exporting.pipeline import export
 from zoo.parity.references import reference_of
 
+from ..here import artifacts_here
 from ..refusals import refused
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
@@ -33,10 +34,12 @@ def reference(trained):
 def sizes(trained, reference, tmp_path_factory) -> dict[str, int]:
     """KiB of a whole file in each format."""
     place = tmp_path_factory.mktemp("sizes")
-    files = {name: export(trained, name, place / "model", reference=reference).path for name in FORMATS}
+    with artifacts_here():
+        files = {name: export(trained, name, place / "model", reference=reference).path for name in FORMATS}
     return {name: path.stat().st_size // 1024 for name, path in files.items()}
 
 
+@pytest.mark.usefixtures("artifacts_here")
 @pytest.mark.parametrize("asked", list(itertools.product(FORMATS, ["content", "card"])), ids=str)
 def test_a_full_disk(trained, reference, sizes, small_disk, asked):
     name, part = asked

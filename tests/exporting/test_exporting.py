@@ -62,7 +62,7 @@ def change(monkeypatch):
 
 
 @pytest.fixture
-def ship(trained, reference, content, change):
+def ship(trained, reference, content, change, artifacts_here):
     """Exports the run; the seconds that torch needs to write the content are saved."""
     change(write=written(content))
 
@@ -146,6 +146,7 @@ def test_other_inputs_and_precisions_have_names_of_their_own(trained):
     assert places == ["model.onnx", "model-int8.onnx", "model-tensor-fp16.onnx"]
 
 
+@pytest.mark.usefixtures("artifacts_here")
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_lower_precisions_ship(trained, reference, place, precision):
     artifact = export(trained, "onnx", place / "model", precision=precision, reference=reference)
@@ -156,6 +157,7 @@ def test_lower_precisions_ship(trained, reference, place, precision):
     assert list(place.iterdir()) == [artifact.path]
 
 
+@pytest.mark.usefixtures("artifacts_here")
 def test_the_command_names_what_int8_costs(trained, place):
     done = run_zoo(trained.path, "--onnx", "--precision", "int8", "--output", place / "bars")
     assert done.exit_code == 0, done.output
@@ -164,6 +166,7 @@ def test_the_command_names_what_int8_costs(trained, place):
     assert f"loses {facts['lost_points']:.2f} points" in done.stdout
 
 
+@pytest.mark.usefixtures("artifacts_here")
 def test_weights_beside_the_file(trained, reference, place):
     artifact = export(trained, "onnx", place / "model", external_data=True, reference=reference)
     data = place / "model.onnx.data"
@@ -176,6 +179,7 @@ def test_weights_beside_the_file(trained, reference, place):
         load(artifact.path)
 
 
+@pytest.mark.usefixtures("artifacts_here")
 def test_a_run_may_be_named_by_its_folder(trained, reference, place):
     assert export(trained.path, "onnx", place / "model", reference=reference).card.backbone == "tiny"
 

@@ -27,6 +27,7 @@ from zoo.specs import PreprocessSpec
 
 from ..cards import ANY, any_card
 from ..conftest import draw
+from ..here import artifacts_here
 from ..refusals import refused
 from .tiff import tiff
 
@@ -216,7 +217,8 @@ def ranged(twelve_bits, tmp_path_factory, tiny_plugin):
     folder = tmp_path_factory.mktemp("ranged")
     options = {"epochs": 1, "image_size": 24, "augment": "none", "pixel_range": "0,4095"}
     run = zoo.train("tiny", twelve_bits, output=folder / "run", **options)
-    return run, export(run, "onnx", folder / "model.onnx").path
+    with artifacts_here():
+        return run, export(run, "onnx", folder / "model.onnx").path
 
 
 def test_the_range_of_a_training_is_that_of_its_run_its_file_and_who_reads_pictures_with_it(ranged, twelve_bits):

@@ -18,17 +18,13 @@ from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import load, read_card
 from zoo.cli import app
 from zoo.errors import ArtifactError, UsageError
-from zoo.exporting.pipeline import export
 from zoo.parity.synthetic import VERSION, synthetic_pictures
 from zoo.parity.verify import Verification, verify
 from zoo.registry import registry
 
 from ..refusals import refused
 
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory) -> Path:
-    return export(trained, "onnx", tmp_path_factory.mktemp("verified") / "model.onnx").path
+pytestmark = pytest.mark.usefixtures("artifacts_here")
 
 
 def content_of(path: Path) -> bytes:

@@ -23,6 +23,8 @@ from zoo.transforms.augment import describe, make_policy
 from ..conftest import write_folder
 from ..plugins import test_torchvision_datasets as published
 
+pytestmark = pytest.mark.usefixtures("no_plots", "narrow_vgg")
+
 RESNET = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
 # What a recipe trains on here, and the stages that may move.
 RECIPES = {

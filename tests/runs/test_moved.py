@@ -52,6 +52,7 @@ def test_other_pictures_are_refused(pictures, tmp_path, monkeypatch):
         zoo.resume(tmp_path / "run", dataset=pictures.rename(tmp_path / "elsewhere"))
 
 
+@pytest.mark.usefixtures("artifacts_here")
 def test_an_export_checks_on_the_pictures_that_the_run_kept(moved):
     run, elsewhere = moved
     kept = kept_pictures(run.path, run.classes)
@@ -64,6 +65,7 @@ def test_an_export_checks_on_the_pictures_that_the_run_kept(moved):
     assert artifact.report["accuracy"]["pictures"] == 18
 
 
+@pytest.mark.usefixtures("artifacts_here")
 def test_what_needs_training_pictures_asks_for_their_place(moved, tmp_path):
     run, elsewhere = moved
     with refused("pictures-moved", run.name, "--data"):

@@ -33,6 +33,8 @@ from zoo.training.listeners import Console
 from zoo.training.setup import prepare, resolve
 from zoo.training.train import train
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 QUIET = Reporter(quiet=True)
 
 

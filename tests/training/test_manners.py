@@ -55,6 +55,7 @@ def test_what_was_set_by_others_stays(monkeypatch):
     assert os.environ[CUBLAS] == ":16:8"
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_the_random_numbers_before_do_not_matter(bars, tmp_path):
     weights = []
     for seed in (1, 2):

@@ -67,7 +67,7 @@ def test_views_of_pictures_are_resized_as_their_copies():
         np.testing.assert_array_equal(resize(view, SPECS[1]), resize(view.copy(), SPECS[1]))
 
 
-@pytest.mark.parametrize("side", [33, 1500])
+@pytest.mark.parametrize("side", [33, 700])
 @pytest.mark.parametrize("size", [(1, 6_000_000), (6_000_000, 1), (2000, 3000), (2, 3)])
 def test_no_size_needs_memory_beside_the_result(size, side):
     images = np.zeros((1, *size, 3), np.uint8)

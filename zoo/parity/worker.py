@@ -41,14 +41,22 @@ def _pixel_range(path: Path, how: dict[str, Any]) -> Range | None:
     return None if low_high is None else (low_high[0], low_high[1])
 
 
-def _serve(path: Path, how: dict[str, Any], answers: IO[bytes]) -> None:
+def serve(path: Path, how: dict[str, Any], questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Answers until the questions end, or says why the artifact does not open."""
+    try:
+        _serve(path, how, questions, answers)
+    except ZooError as error:
+        send(answers, {"refused": [error.cause, error.remedy, error.code]})
+
+
+def _serve(path: Path, how: dict[str, Any], questions: IO[bytes], answers: IO[bytes]) -> None:
     runtime, current = _runtime(path, how, optimised=True), True
     read = partial(read_picture, pixel_range=_pixel_range(path, how))
     send(answers, {"refused": None})
     while True:
         try:
-            head = receive(sys.stdin.buffer)
-            given = read_array(sys.stdin.buffer, head)
+            head = receive(questions)
+            given = read_array(questions, head)
         except EOFError:
             return
         try:
@@ -73,10 +81,7 @@ def _main() -> None:
     limit_memory()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a runtime prints must not mix with the numbers
-    try:
-        _serve(Path(sys.argv[1]), json.loads(sys.argv[2]), answers)
-    except ZooError as error:
-        send(answers, {"refused": [error.cause, error.remedy, error.code]})
+    serve(Path(sys.argv[1]), json.loads(sys.argv[2]), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":
