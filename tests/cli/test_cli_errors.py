@@ -176,5 +176,5 @@ def test_a_reader_that_leaves_early_is_no_fault_of_the_cache(monkeypatch):
     def leave(_):
         raise BrokenPipeError
 
-    monkeypatch.setattr("zoo.cli.cache._print_table", leave)
+    monkeypatch.setattr("zoo.cli.cache.print_table", leave)
     assert isinstance(CliRunner().invoke(app, ["cache"]).exception, BrokenPipeError)

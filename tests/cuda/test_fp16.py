@@ -36,7 +36,7 @@ class Steps(list[Step]):
 def steps(monkeypatch):
     """The updates of the trainings that follow; `starts_at` is the scale that they begin with."""
     seen = Steps()
-    init, update = TrainState.__init__, TrainState._update
+    init, update = TrainState.__init__, TrainState.update
 
     def watched_init(self, *arguments):
         init(self, *arguments)
@@ -65,7 +65,7 @@ def steps(monkeypatch):
         seen.append(Step(scale, seen.scaler.get_scale(), moved, norms[0] if norms else float("inf")))
 
     monkeypatch.setattr(TrainState, "__init__", watched_init)
-    monkeypatch.setattr(TrainState, "_update", watched_update)
+    monkeypatch.setattr(TrainState, "update", watched_update)
     return seen
 
 

@@ -29,7 +29,7 @@ def cache(
         elif as_json:
             _print_json(entries())
         else:
-            _print_table(entries())
+            print_table(entries())
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -72,7 +72,7 @@ def _print_json(found: list[Entry]) -> None:
     print_json({"folder": str(folder()), "num_bytes": sum(entry.num_bytes for entry in found), "stores": stores})
 
 
-def _print_table(found: list[Entry]) -> None:
+def print_table(found: list[Entry]) -> None:
     from zoo.cli.tables import print_facts, print_table
     from zoo.data.cache import folder
 

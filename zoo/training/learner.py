@@ -94,7 +94,7 @@ class TrainState:
         """
         self.phase.fabric.backward(loss)
         if step:
-            self._update()
+            self.update()
             self.schedule.step()
             if self.average:
                 self.average.update_parameters(self.phase.model)
@@ -102,9 +102,9 @@ class TrainState:
     def descend(self, loss: Tensor) -> None:
         """One step at the learning rates that the optimiser's groups have."""
         self.phase.fabric.backward(loss)
-        self._update()
+        self.update()
 
-    def _update(self) -> None:
+    def update(self) -> None:
         if self.options.clip_norm:
             self.phase.fabric.clip_gradients(
                 self.model, self._wrapped, max_norm=self.options.clip_norm, error_if_nonfinite=False
