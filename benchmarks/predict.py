@@ -29,8 +29,8 @@ from measure import Results, machine, median, parser
 from zoo.artifacts.predictor import BATCH_SIZE, load
 from zoo.cli.predict import _classify, _workers
 from zoo.data.batches import batches_by_size
+from zoo.data.pictures import FilePictures
 from zoo.data.prefetch import decode
-from zoo.data.types import FilePictures
 from zoo.images import find_pictures
 
 CLAIMED = 0.9

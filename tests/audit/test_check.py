@@ -351,7 +351,7 @@ def test_a_series_of_one_scene_costs_little_and_is_one_group():
 def test_every_picture_is_decoded_once(clean, monkeypatch):
     read = []
     monkeypatch.setattr(
-        "zoo.data.types.read_picture", lambda path, **more: read.append(path) or read_picture(path, **more)
+        "zoo.data.sources.read_picture", lambda path, **more: read.append(path) or read_picture(path, **more)
     )
     run(clean)
     assert len(read) == len(set(read)) == 24

@@ -16,6 +16,6 @@ def pixels_of(paths, budgets=AMPLE, *, spec=SPEC, augmented=False, reporter=None
     """All pixels, at the widest size."""
     split = Split(FilePictures(paths), np.zeros(len(paths), dtype=np.int64))
     (store,) = make_stores(
-        [split], spec, augmented=augmented, budgets=budgets, source="tests", reporter=reporter or Reporter()
+        [split], spec, augmented=augmented, budgets=budgets, origin="tests", reporter=reporter or Reporter()
     )
     return store.wide.take(np.arange(len(store)))

@@ -25,7 +25,9 @@ from zoo.data import FilePictures, Split
 from zoo.data import cache as pixel_cache
 from zoo.data.decoded_split import make_stores
 from zoo.data.decoding import Budgets
-from zoo.data.pixels import stamp, stamps
+from zoo.data.pixels import stamps
+from zoo.data.sources import FileSource
+from zoo.data.stamps import stamp
 from zoo.progress import Reporter
 from zoo.training.feature_cache import allocate
 
@@ -209,7 +211,7 @@ def test_many_stamps_are_in_the_order_of_their_files(tmp_path):
     paths = [tmp_path / f"{index}" for index in range(300)]
     for index, path in enumerate(paths):
         path.write_bytes(bytes(index))
-    assert [each.size for each in stamps(paths)] == list(range(300))
+    assert [each.size for each in stamps([FileSource(path) for path in paths])] == list(range(300))
 
 
 def test_pictures_that_are_truncated_do_not_reach_the_cache_through_a_setting_of_others(tmp_path, monkeypatch):
@@ -386,7 +388,7 @@ def test_a_store_that_is_read_outlives_its_removal(tmp_path):
     paths = photos(tmp_path / "photos")
     split = Split(FilePictures(paths), np.arange(6))
     budgets = Budgets(0, 2**30)
-    (store,) = make_stores([split], SPEC, augmented=False, budgets=budgets, source="", reporter=Reporter(quiet=True))
+    (store,) = make_stores([split], SPEC, augmented=False, budgets=budgets, origin="", reporter=Reporter(quiet=True))
     before = store.pixels.take(np.arange(6))
     pixel_cache.clear()
     assert not left()

@@ -23,8 +23,10 @@ from PIL import Image
 from zoo.audit import scan
 from zoo.data import workers
 from zoo.data.memory_budget import DECODE_BUDGET, MemoryBudget
+from zoo.data.pictures import ArrayPictures
 from zoo.data.prefetch import BATCHES_BUDGET
-from zoo.data.types import ArrayPictures, Dataset, Split
+from zoo.data.sources import FileSource
+from zoo.data.types import Dataset, Split
 from zoo.errors import TooLittleMemoryError
 from zoo.evaluation.evaluation import classifier_stream
 from zoo.specs import PreprocessSpec
@@ -188,11 +190,11 @@ def test_training_tries_a_picture_again_alone(tmp_path, error):
     resize = Failing(PreprocessSpec(image_size=8))
     resize.fails = 1
     budget = MemoryBudget(DECODE_BUDGET)
-    (row,) = workers.read_resized(path, (resize,), budget)
+    (row,) = workers.read_resized(FileSource(path), (resize,), budget)
     assert row.shape == (8, 8, 3) and resize.tries == 2
     resize.fails = 9
     with refused("too-little-memory", "a.png'", kind=TooLittleMemoryError):
-        workers.read_resized(path, (resize,), budget)
+        workers.read_resized(FileSource(path), (resize,), budget)
     budget.expect(sys.maxsize)  # a task that must not wait gets all of it only if nothing is held
     assert budget.ask(sys.maxsize, budget.limit)
 
@@ -215,7 +217,7 @@ def test_training_decodes_no_more_at_once_than_its_budget(tmp_path):
     Image.new("RGB", (50, 50)).save(path)
     resize = Watched(PreprocessSpec(image_size=8))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: workers.read_resized(path, (resize,), budget), range(24)))
+        list(pool.map(lambda _: workers.read_resized(FileSource(path), (resize,), budget), range(24)))
     assert max(most) == 2
 
 

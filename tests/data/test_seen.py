@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from zoo.cli import app
 from zoo.data import ArrayPictures, FilePictures
 from zoo.data import seen as module
+from zoo.data import sources
 from zoo.data.seen import crop_advice, default_crop, median_of, median_size, seen_in_words, share_seen
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
@@ -78,8 +79,8 @@ def test_the_median_is_of_upright_pictures_and_of_headers_alone(tmp_path, monkey
     for path in paths[1:]:
         path.symlink_to(paths[0])
     monkeypatch.setattr("zoo.images.read.upright_pixels", lambda *_: pytest.fail("it decodes"))
-    read, headers = [], module.read_header
-    monkeypatch.setattr(module, "read_header", lambda path: read.append(path) or headers(path))
+    read, headers = [], sources.read_header
+    monkeypatch.setattr(sources, "read_header", lambda path: read.append(path) or headers(path))
     assert median_size(FilePictures(paths)) == (10, 20)
     assert len(read) == len(set(read)) == module.MOST_HEADERS
     assert median_size(ArrayPictures(np.zeros((3, 5, 7), np.uint8))) == (7, 5)

@@ -12,8 +12,8 @@ from zoo.data import FilePictures, Split
 from zoo.data import streaming_rows as streamed_module
 from zoo.data.decoded_split import gather, make_stores
 from zoo.data.decoding import Budgets
+from zoo.data.pictures import ArrayPictures
 from zoo.data.streaming_rows import StreamedRows
-from zoo.data.types import ArrayPictures
 from zoo.data.workers import start_workers
 from zoo.errors import DataError
 from zoo.images import read_picture
@@ -45,7 +45,7 @@ def split(paths):
 
 def stores(*splits, place="memory", augmented=False, spec=SPEC):
     return make_stores(
-        splits, spec, augmented=augmented, budgets=PLACES[place], source="tests", reporter=Reporter(quiet=True)
+        splits, spec, augmented=augmented, budgets=PLACES[place], origin="tests", reporter=Reporter(quiet=True)
     )
 
 
@@ -127,7 +127,7 @@ def streamed(paths, monkeypatch):
     rows = stores(split(paths), place="streamed")[0].pixels
     read, rows.reads = streamed_module.read_resized, []
     monkeypatch.setattr(
-        streamed_module, "read_resized", lambda path, *to, **how: (rows.reads.append(path), read(path, *to, **how))[1]
+        streamed_module, "read_resized", lambda picture, *to, **how: (rows.reads.append(picture.path), read(picture, *to, **how))[1]
     )
     return rows
 

@@ -21,8 +21,8 @@ from zoo.artifacts.predictor import BATCH_SIZE, Predictor, load
 from zoo.cli import app
 from zoo.data import prefetch
 from zoo.data.batches import MAX_BATCH_PIXELS, MAX_LATER_PICTURES, batches_by_size
+from zoo.data.pictures import FilePictures
 from zoo.data.prefetch import TASK_BYTES, as_they_come
-from zoo.data.types import FilePictures
 from zoo.errors import ArtifactError, TooLittleMemoryError
 
 from ..conftest import draw

@@ -284,7 +284,7 @@ def test_stored_mapped_and_streamed_pictures_have_the_same_range(twelve_bits, bu
     for high in (4095.0, 2047.0):  # another range is another store
         spec = PreprocessSpec(image_size=24, pixel_range=(0.0, high))
         (store,) = make_stores(
-            [split], spec, augmented=False, budgets=Budgets(*budget), source="", reporter=Reporter(quiet=True)
+            [split], spec, augmented=False, budgets=Budgets(*budget), origin="", reporter=Reporter(quiet=True)
         )
         rows[high] = store.pixels.take(np.arange(len(paths)))
         np.testing.assert_array_equal(rows[high][0], read_picture(paths[0], pixel_range=(0, high)))

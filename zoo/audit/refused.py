@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo.audit.scan import Scan
 from zoo.data.prepare import training_splits
-from zoo.data.types import Dataset, FilePictures, Split
+from zoo.data.types import Dataset, Split
 from zoo.data.usable import ReadSplit, refusals
 from zoo.errors import DataError
 
@@ -28,8 +28,6 @@ def refused(found: Scan, classes: Sequence[str], max_unreadable: float, seed: in
 
 
 def _read(split: Split, reasons: dict[str, str]) -> ReadSplit:
-    if not isinstance(split.pictures, FilePictures):
-        return ReadSplit(split.labels, split.labels, ())
-    names = [str(path) for path in split.pictures.paths]
+    names = [split.pictures.name(index) for index in range(len(split))]
     readable = np.array([name not in reasons for name in names], dtype=np.bool_)
     return ReadSplit(split.labels, split.labels[readable], [reasons[name] for name in names if name in reasons])

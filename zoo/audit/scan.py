@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.audit.near_duplicates import MIN_DEVIATION, MIN_SIDE, THUMB_SIDE
 from zoo.data.prefetch import decode
-from zoo.data.types import ArrayPictures, Dataset, FilePictures, Split
+from zoo.data.types import Dataset, Split
 from zoo.errors import TooLittleMemoryError, UnreadablePictureError
 from zoo.images.bands import BAND_PIXELS
 from zoo.images.values import ValueLog
@@ -60,16 +60,16 @@ class Scan:
         return next(name for name in reversed(self.splits) if self.offsets[name] <= number)
 
     def name(self, number: int) -> str:
-        """The path of a picture, or its split and index if it is in an array."""
+        """The path of a picture, or its split and index if it is not a file."""
         split = self.split_of(number)
         pictures = self.splits[split].pictures
-        name = pictures.name(number - self.offsets[split])
-        return f"{split} {name}" if isinstance(pictures, ArrayPictures) else name
+        source = pictures.source(number - self.offsets[split])
+        return source.name if source.path else f"{split} {source.name}"
 
     def value_findings(self) -> list[tuple[str, str]]:
         """Cause and remedy: about the pictures of more than 8 bits in all splits together."""
-        files = [split.pictures for split in self.splits.values() if isinstance(split.pictures, FilePictures)]
-        return ValueLog.joined(pictures.log for pictures in files).findings(files[0].pixel_range) if files else []
+        parts = [split.pictures for split in self.splits.values()]
+        return ValueLog.joined(pictures.log for pictures in parts).findings(parts[0].pixel_range)
 
     def read(self, number: int) -> np.ndarray:
         """The picture, uint8 `[H, W, 3]`, decoded again."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.artifacts.predictor import Prediction, Predictor
-    from zoo.data.types import FilePictures
+    from zoo.data.pictures import FilePictures
 
 Results = Generator[tuple[Path, "Prediction | str"], None, None]
 FEW = 4  # pictures a core: fewer are classified one batch after the other
@@ -49,7 +49,7 @@ def predict(
     """
     from zoo.artifacts.predictor import load
     from zoo.cli.predictions import CsvWriter, JsonWriter, TableWriter
-    from zoo.data.types import FilePictures
+    from zoo.data.pictures import FilePictures
 
     if as_json and as_csv:
         raise UsageError("--json and --csv cannot be used together.", "Choose one of them.")

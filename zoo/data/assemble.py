@@ -9,8 +9,9 @@ import numpy as np
 
 from zoo.data.class_names import check_class_names, in_one_form, name_notes
 from zoo.data.listing import Listing, quoted, some, sort_labels
+from zoo.data.pictures import FilePictures
 from zoo.data.same_files import shared_notes, without_repeats
-from zoo.data.types import Dataset, FilePictures, Split
+from zoo.data.types import Dataset, Split
 from zoo.errors import DataError
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from zoo.data.cache import FACTS, folder, is_temporary, remove
 from zoo.data.pixels import Decoded, DecodeRequest
+from zoo.data.sources import Source
 from zoo.errors import UnreadablePictureError
-from zoo.images import read_picture
 from zoo.images.values import ValueLog
 from zoo.specs import PreprocessSpec
 
@@ -33,12 +33,12 @@ def read(request: DecodeRequest, *, in_memory: bool) -> Decoded | None:
         found = Decoded(load(path, request, in_memory=in_memory), unreadable, values)
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError):  # absent, or damaged
         return None
-    count = len(request.paths) - len(found.unreadable)
+    count = len(request.sources) - len(found.unreadable)
     sides = [spec.image_size for spec in request.specs]
     if [array.shape for array in found.arrays] != [(count, side, side, 3) for side in sides]:
         return None
     if any(
-        _can_be_read(request.paths[index]) for index in found.unreadable
+        _can_be_read(request.sources[index]) for index in found.unreadable
     ):  # a change of permissions does not change the stamp
         return None
     with suppress(OSError):
@@ -52,9 +52,9 @@ def load(path: Path, request: DecodeRequest, *, in_memory: bool) -> tuple[np.nda
     return tuple(np.asarray(np.load(path / name, mmap_mode=mode)) for name in ARRAYS[: len(request.specs)])
 
 
-def _can_be_read(path: Path) -> bool:
+def _can_be_read(source: Source) -> bool:
     try:
-        read_picture(path)
+        source.read()
     except UnreadablePictureError:
         return False
     return True
@@ -76,7 +76,7 @@ class Writer:
         self.files: list[BinaryIO] = []
         for name, spec in zip(ARRAYS, request.specs, strict=False):
             self.files.append((self.path / name).open("wb", buffering=2**20))
-            _write_header(self.files[-1], spec, len(request.paths))
+            _write_header(self.files[-1], spec, len(request.sources))
 
     def add(self, rows: tuple[np.ndarray, ...]) -> None:
         """Adds one picture in each size, uint8 `[R, R, 3]`."""
@@ -91,7 +91,7 @@ class Writer:
             _write_header(file, spec, self.count)
             _close(file)
         facts = {
-            "source": self.request.source,
+            "source": self.request.origin,
             "num_pictures": self.count,
             "image_size": self.request.specs[0].image_size,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from zoo.data.decoding import Budgets, decode_wanted
+from zoo.data.pictures import Pictures
 from zoo.data.pixels import Decoded, DecodeRequest, Rows, StoredRows, stamps
+from zoo.data.sources import Source
 from zoo.data.streaming_rows import StreamedRows
-from zoo.data.types import ArrayPictures, FilePictures, Split
+from zoo.data.types import Split
 from zoo.data.workers import start_workers
 from zoo.images.values import ValueLog
 from zoo.progress import Reporter
@@ -51,7 +53,7 @@ def make_stores(
     *,
     augmented: bool,
     budgets: Budgets,
-    source: str,
+    origin: str,
     reporter: Reporter,
 ) -> list[DecodedSplit]:
     """Decodes the pictures of all splits together, because another seed splits the same pictures differently.
@@ -60,23 +62,23 @@ def make_stores(
         spec: the classifier's preprocessing. Pictures in files are stored as its resized output, rounded to uint8, in
             the network's size.
         augmented: whether a larger size is needed too.
-        source: where the pictures come from, for `zoo cache`.
+        origin: where the pictures come from, for `zoo cache`.
     """
-    files = [split.pictures for split in splits if isinstance(split.pictures, FilePictures)]
-    paths = tuple(sorted({path for pictures in files for path in pictures.paths}))
+    wanted = [_sources(split.pictures) for split in splits]
+    sources = tuple(sorted({source.key: source for part in wanted for source in part}.values(), key=lambda s: s.key))
     wide = replace(spec, image_size=round(spec.image_size * MARGIN), crop_fraction=1.0)
-    request = DecodeRequest(paths, stamps(paths), (spec, wide) if augmented else (spec,), source)
-    decoded = decode_wanted(request, budgets, reporter) if paths else Decoded((), {}, ValueLog())
-    pool = start_workers() if paths and not decoded.arrays else None
-    places = {path: index for index, path in enumerate(paths)}
+    request = DecodeRequest(sources, stamps(sources), (spec, wide) if augmented else (spec,), origin)
+    decoded = decode_wanted(request, budgets, reporter) if sources else Decoded((), {}, ValueLog())
+    pool = start_workers() if sources and not decoded.arrays else None
+    places = {source.key: index for index, source in enumerate(sources)}
     warnings = tuple(decoded.values.warnings(spec.pixel_range))
     stores = []
-    for split in splits:
-        if isinstance(split.pictures, ArrayPictures):
+    for split, own in zip(splits, wanted, strict=True):
+        if split.pictures.array is not None:
             rows: Rows = StoredRows(split.pictures.array)
             stores.append(DecodedSplit(rows, rows, split.labels, spec, value_warnings=warnings))
             continue
-        wishes = np.array([places[path] for path in split.pictures.paths], dtype=np.int64)
+        wishes = np.array([places[source.key] for source in own], dtype=np.int64)
         readable = np.array([index not in decoded.unreadable for index in wishes], dtype=np.bool_)
         sizes = _rows(request, decoded, wishes[readable], pool)
         unreadable = tuple(decoded.unreadable[index] for index in wishes[~readable])
@@ -88,11 +90,16 @@ def make_stores(
     return stores
 
 
+def _sources(pictures: Pictures) -> list[Source]:
+    """Of those that must be decoded."""
+    return [] if pictures.array is not None else [pictures.source(index) for index in range(len(pictures))]
+
+
 def _rows(request: DecodeRequest, decoded: Decoded, indices: np.ndarray, pool: Executor | None) -> list[Rows]:
     """The pictures at `indices`, which must be readable, in each size."""
     if pool:
-        paths, marks = [request.paths[index] for index in indices], [request.stamps[index] for index in indices]
-        return [StreamedRows(paths, marks, spec, pool) for spec in request.specs]
+        sources, marks = [request.sources[index] for index in indices], [request.stamps[index] for index in indices]
+        return [StreamedRows(sources, marks, spec, pool) for spec in request.specs]
     gone = np.array(sorted(decoded.unreadable), dtype=np.int64)
     numbers = indices - np.searchsorted(gone, indices)  # arrays have no row for an unreadable picture
     return [StoredRows(array, numbers) for array in decoded.arrays]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from zoo.data import cache as pixel_cache
 from zoo.data.cache_store import Writer, load, read
 from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.data.prefetch import in_order
+from zoo.data.sources import Source
 from zoo.data.workers import Resize, read_resized, start_workers
 from zoo.errors import UnreadablePictureError, reason_of
 from zoo.images.values import Range, ValueLog
@@ -35,7 +35,7 @@ class Memory:
 
     def __init__(self, request: DecodeRequest) -> None:
         sides = [spec.image_size for spec in request.specs]
-        self.arrays = [np.empty((len(request.paths), side, side, 3), np.uint8) for side in sides]
+        self.arrays = [np.empty((len(request.sources), side, side, 3), np.uint8) for side in sides]
         self.count = 0
 
     def add(self, rows: Resized) -> None:
@@ -52,9 +52,11 @@ class Memory:
 def decode_wanted(request: DecodeRequest, budgets: Budgets, reporter: Reporter) -> Decoded:
     """Takes pixels from the cache or decodes them now. Prints a line that says where they are, and why."""
     fits = request.num_bytes <= budgets.memory
-    found = read(request, in_memory=fits)
+    found = read(request, in_memory=fits) if request.lasting else None
     kept, reason = "from the cache", ""
-    if found is None and request.num_bytes > budgets.disk:
+    if not request.lasting:
+        reason = "they come from a dataset in Python"
+    elif found is None and request.num_bytes > budgets.disk:
         reason = (
             f"they need {size_in_words(request.num_bytes)}, more than --disk-budget ({size_in_words(budgets.disk)})"
         )
@@ -143,8 +145,8 @@ def _decode(
     resizes = tuple(Resize(spec) for spec in request.specs) if sinks else ()
     read_one = partial(_try_reading, resizes, request.specs[0].pixel_range, values)
     unreadable: dict[int, str] = {}
-    with start_workers() as pool, reporter.bar("Decoding", len(request.paths)) as advance:
-        for index, rows in enumerate(in_order(pool, read_one, request.paths)):
+    with start_workers() as pool, reporter.bar("Decoding", len(request.sources)) as advance:
+        for index, rows in enumerate(in_order(pool, read_one, request.sources)):
             if isinstance(rows, UnreadablePictureError):
                 unreadable[index] = rows.cause
             else:
@@ -156,10 +158,10 @@ def _decode(
 
 
 def _try_reading(
-    resizes: tuple[Resize, ...], pixel_range: Range | None, log: ValueLog, path: Path
+    resizes: tuple[Resize, ...], pixel_range: Range | None, log: ValueLog, source: Source
 ) -> Resized | UnreadablePictureError:
     try:
-        return read_resized(path, resizes, pixel_range=pixel_range, log=log)
+        return read_resized(source, resizes, pixel_range=pixel_range, log=log)
     except UnreadablePictureError as error:
         return error
 

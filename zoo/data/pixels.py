@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from itertools import chain
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from zoo.data.sources import Source
+from zoo.data.stamps import Stamp
 from zoo.images.values import ValueLog
 from zoo.specs import PreprocessSpec
 
@@ -22,28 +23,6 @@ FORMAT = 2  # of a store, and of the pixels that `zoo.images` decodes; after an 
 
 FEW = 64  # files that a thread takes at a time
 STAMP_THREADS = 8
-SAMPLE_BYTES = 4096  # that a stamp reads at each end of a file
-
-
-class Stamp(NamedTuple):
-    """What tells two contents of one path apart, without reading all of it.
-
-    Attributes:
-        size: in bytes.
-        modified_ns: time of the last change, which programs can set.
-        sample: a hash of the first and the last `SAMPLE_BYTES`.
-        changed_ns: time at which the system last changed the file or its permissions, which no program can set. 0 on
-            Windows, which has none.
-    """
-
-    size: int
-    modified_ns: int
-    sample: str
-    changed_ns: int
-
-    def same_content(self, other: Stamp | None) -> bool:
-        """Whether the file is as it was, but for its permissions and links."""
-        return other is not None and self[:3] == other[:3]
 
 
 class Rows(Protocol):
@@ -80,20 +59,25 @@ class DecodeRequest:
     """A request for decoded pictures.
 
     Attributes:
-        paths: of N files, sorted, each once.
-        stamps: of each file, from `stamp`.
+        sources: of N pictures, sorted, each once.
+        stamps: of each of them.
         specs: one or two sizes. Each picture becomes the resized output of `Preprocess` in each of them.
-        source: where the pictures come from, for people.
+        origin: where the pictures come from, for people.
     """
 
-    paths: tuple[Path, ...]
+    sources: tuple[Source, ...]
     stamps: tuple[Stamp | None, ...]
     specs: tuple[PreprocessSpec, ...]
-    source: str
+    origin: str
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another process can ask for the same pictures."""
+        return all(source.lasting for source in self.sources)
 
     @property
     def num_bytes(self) -> int:
-        return len(self.paths) * sum(3 * spec.image_size**2 for spec in self.specs)
+        return len(self.sources) * sum(3 * spec.image_size**2 for spec in self.specs)
 
     @cached_property
     def key(self) -> str:
@@ -102,13 +86,14 @@ class DecodeRequest:
         made_by = (FORMAT, version("pillow"), version("torch"))
         settings = (spec.image_size, spec.resize, spec.crop_fraction, spec.pixel_range)
         digest = hashlib.sha256(repr((made_by, settings)).encode())
-        for path, stamp_ in zip(self.paths, self.stamps, strict=True):
-            digest.update(os.path.abspath(path).encode(errors="surrogateescape") + f"\0{stamp_}\n".encode())  # noqa: PTH100 (links stay)
+        for source, stamp in zip(self.sources, self.stamps, strict=True):
+            key = source.key if source.path is None else os.path.abspath(source.path)  # noqa: PTH100 (links stay)
+            digest.update(key.encode(errors="surrogateescape") + f"\0{stamp}\n".encode())
         return digest.hexdigest()[:32]
 
     def is_unchanged(self) -> bool:
         """Whether the files have not changed."""
-        return self.stamps == stamps(self.paths)
+        return self.stamps == stamps(self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +111,10 @@ class Decoded:
     values: ValueLog
 
 
-def stamp(path: Path) -> Stamp | None:
-    """None for a file that is missing or cannot be opened."""
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (half the time of Path.open)
-            facts = os.fstat(file.fileno())
-            sample = hashlib.blake2b(file.read(SAMPLE_BYTES), digest_size=8)
-            if facts.st_size > SAMPLE_BYTES:
-                file.seek(max(SAMPLE_BYTES, facts.st_size - SAMPLE_BYTES))
-                sample.update(file.read(SAMPLE_BYTES))
-    except (OSError, ValueError):  # ValueError: a zero byte in the name
-        return None
-    changed_ns = 0 if os.name == "nt" else facts.st_ctime_ns
-    return Stamp(facts.st_size, facts.st_mtime_ns, sample.hexdigest(), changed_ns)
-
-
-def stamps(paths: Sequence[Path]) -> tuple[Stamp | None, ...]:
-    """Of each file. Threads read ahead: from a cold disk or a network, each file takes a millisecond or more."""
-    if len(paths) < FEW:
-        return tuple(map(stamp, paths))
+def stamps(sources: Sequence[Source]) -> tuple[Stamp | None, ...]:
+    """Of each picture. Threads read ahead: from a cold disk or a network, each file takes a millisecond or more."""
+    if len(sources) < FEW:
+        return tuple(source.stamp() for source in sources)
     with ThreadPoolExecutor(STAMP_THREADS) as pool:
-        parts = [paths[start : start + FEW] for start in range(0, len(paths), FEW)]
-        return tuple(chain.from_iterable(pool.map(lambda part: [stamp(path) for path in part], parts)))
+        parts = [sources[start : start + FEW] for start in range(0, len(sources), FEW)]
+        return tuple(chain.from_iterable(pool.map(lambda part: [source.stamp() for source in part], parts)))

@@ -12,8 +12,8 @@ from itertools import count
 from typing import TypeVar
 
 from zoo.data.memory_budget import DECODE_BUDGET, MemoryBudget
+from zoo.data.pictures import Pictures
 from zoo.data.reading import Found, Reader, Source
-from zoo.data.types import Pictures
 from zoo.processes.threads import Threads
 
 # Each worker holds pictures that are decoded ahead.

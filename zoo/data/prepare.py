@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from zoo.data.class_names import check_class_names
+from zoo.data.checked import checked
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UnknownNameError, UsageError
 from zoo.images.values import Range
@@ -64,8 +64,7 @@ def load_from(spec: DatasetSpec, data_root: str | None, pixel_range: Range | Non
         pixel_range: as in `zoo.specs.PreprocessSpec`.
     """
     root = Path(data_root) if data_root else platformdirs.user_cache_path("visionzoo") / "datasets"
-    found = spec.load(DatasetRequest(root=root))
-    check_class_names(found.classes, spec.name)
+    found = checked(spec.load(DatasetRequest(root=root)), spec.name)
     if pixel_range is None:
         return found
     val, test = (split and split.within(pixel_range) for split in (found.val, found.test))

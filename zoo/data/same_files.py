@@ -6,25 +6,14 @@ Files are compared by identity. A link and its target are one file; two copies o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from zoo.data.listing import Listing
+from zoo.data.stamps import Identity, identity
 from zoo.errors import DataError
 
-Identity = tuple[int, int] | str
 Places = Mapping[Identity, int]
-
-
-def identity(path: Path) -> Identity:
-    """The same for all names of one file."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return os.path.realpath(path)
-    return (facts.st_dev, facts.st_ino) if facts.st_ino else os.path.realpath(path)
 
 
 def without_repeats(part: Listing) -> tuple[Listing, Places]:

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from zoo.data.types import ArrayPictures, FilePictures, Pictures
+from zoo.data.pictures import Pictures
 from zoo.errors import UnreadablePictureError
-from zoo.images import read_header
 from zoo.specs import PreprocessSpec
 
 # Of the shorter side, by default; all of it for pictures of up to 96 pixels.
@@ -45,17 +44,14 @@ def median_of(sizes: Iterable[Size]) -> Size | None:
 
 def median_size(pictures: Pictures) -> Size | None:
     """Of a split, or of `MOST_HEADERS` pictures of it; None where none can be read. It decodes nothing."""
-    if isinstance(pictures, ArrayPictures):
-        height, width = pictures.array.shape[1:3]
-        return (width, height) if len(pictures) else None
     return median_of(_sizes(pictures))
 
 
-def _sizes(pictures: FilePictures) -> Iterable[Size]:
+def _sizes(pictures: Pictures) -> Iterable[Size]:
     count = min(MOST_HEADERS, len(pictures))
     for index in np.linspace(0, len(pictures) - 1, count).round().astype(int).tolist():
         try:
-            yield read_header(pictures.paths[index])[:2]
+            yield pictures.source(index).dimensions()
         except UnreadablePictureError:  # said when it is decoded
             continue
 

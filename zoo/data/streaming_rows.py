@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Executor, Future
-from pathlib import Path
 
 import numpy as np
 
-from zoo.data.pixels import Stamp, stamp
 from zoo.data.prefetch import count_workers
+from zoo.data.sources import Source
+from zoo.data.stamps import Stamp
 from zoo.data.workers import Resize, read_resized
 from zoo.errors import DataError, TooLittleMemoryError, UnreadablePictureError
 from zoo.specs import PreprocessSpec
@@ -22,14 +22,14 @@ class StreamedRows:
     """Rows that worker threads decode in the announced order, a limited number ahead.
 
     Args:
-        paths: of M readable pictures.
-        stamps: of each file, from the time when it was readable.
+        sources: of M readable pictures.
+        stamps: of each of them, from the time when it was readable.
         spec: has the size of the rows.
         pool: from `zoo.data.workers.start_workers`.
     """
 
-    def __init__(self, paths: list[Path], stamps: list[Stamp | None], spec: PreprocessSpec, pool: Executor) -> None:
-        self.paths, self.stamps, self.pool = paths, stamps, pool
+    def __init__(self, sources: list[Source], stamps: list[Stamp | None], spec: PreprocessSpec, pool: Executor) -> None:
+        self.sources, self.stamps, self.pool = sources, stamps, pool
         self.resize = Resize(spec)
         self.most = max(2 * count_workers(), min(AHEAD_PICTURES, AHEAD_BYTES // (3 * spec.image_size**2)))
         self.coming: deque[int] = deque()
@@ -65,19 +65,19 @@ class StreamedRows:
             self.ahead.append((index, self.pool.submit(self._read, index)))
 
     def _read(self, index: int) -> np.ndarray:
-        path = self.paths[index]
+        source = self.sources[index]
         try:
-            (row,) = read_resized(path, (self.resize,), pixel_range=self.resize.spec.pixel_range)
-            before, now = self.stamps[index], stamp(path)  # checked last: the file may change while it is decoded
-            if before and before.same_content(now):
+            (row,) = read_resized(source, (self.resize,), pixel_range=self.resize.spec.pixel_range)
+            before, now = self.stamps[index], source.stamp()  # checked last: it may change while it is decoded
+            if not source.lasting or (before and before.same_content(now)):
                 return row
         except TooLittleMemoryError:
             raise
         except UnreadablePictureError:
             pass
-        exists = path.exists()
+        exists = source.path is None or source.path.exists()
         raise DataError(
-            f"'{path}' {'changed' if exists else 'was removed'} during the training.",
+            f"'{source.name}' {'changed' if exists else 'was removed'} during the training.",
             "Restore it, then continue with: zoo train --resume RUN",
             code="changed-picture" if exists else "removed-picture",
         )

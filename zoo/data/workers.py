@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor
 
 from zoo.data.memory_budget import DECODE_BUDGET, MemoryBudget
 from zoo.data.prefetch import count_workers
+from zoo.data.sources import Source
 from zoo.errors import TooLittleMemoryError, is_out_of_memory
-from zoo.images import read_picture
 from zoo.images.bands import BYTES_PER_PIXEL
 from zoo.images.values import Range, ValueLog
 from zoo.specs import PreprocessSpec
@@ -66,7 +65,7 @@ class Resize:
 
 
 def read_resized(
-    path: Path,
+    source: Source,
     resizes: tuple[Resize, ...],
     budget: MemoryBudget = SHARED_BUDGET,
     *,
@@ -83,15 +82,15 @@ def read_resized(
     Raises:
         UnreadablePictureError: as `read_picture`.
     """
-    read = partial(read_picture, path, pixel_range=pixel_range, observe=log.of(str(path)) if log else None)
+    read = partial(source.read, pixel_range=pixel_range, observe=log.of(source.name) if log else None)
     try:
-        return _resized(path, read, resizes, budget)
+        return _resized(source.name, read, resizes, budget)
     except TooLittleMemoryError:
-        return _resized(path, read, resizes, budget, alone=True)  # the other threads may have held the memory
+        return _resized(source.name, read, resizes, budget, alone=True)  # the other threads may have held the memory
 
 
 def _resized(
-    path: Path,
+    name: str,
     read: Callable[..., np.ndarray],
     resizes: tuple[Resize, ...],
     budget: MemoryBudget,
@@ -108,7 +107,7 @@ def _resized(
         held = num_bytes
 
     try:
-        with _memory_for(path), torch.inference_mode():
+        with _memory_for(name), torch.inference_mode():
             picture = read(admit=admit)
             resized = [resize_(picture) for resize_ in resizes]  # [3, S, S]
             rounded = [each.round().clamp(0, 255).byte().permute(1, 2, 0).contiguous() for each in resized]
@@ -118,11 +117,11 @@ def _resized(
 
 
 @contextmanager
-def _memory_for(path: Path) -> Iterator[None]:
+def _memory_for(name: str) -> Iterator[None]:
     """Turns a failed allocation into a `TooLittleMemoryError` of one picture."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TooLittleMemoryError(f"'{path}'") from None
+        raise TooLittleMemoryError(f"'{name}'") from None

@@ -14,10 +14,11 @@ from zoo.data.dataset_path import dataset_at
 from zoo.data.folder import read_folder
 from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, quoted, some, sort_labels
+from zoo.data.pictures import FilePictures
 from zoo.data.prepare import final_split, load_dataset, registered_dataset, training_splits
-from zoo.data.same_files import identity, without_repeats
+from zoo.data.same_files import without_repeats
 from zoo.data.split_folders import named_splits, subfolders
-from zoo.data.types import Dataset, FilePictures, Split
+from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UsageError, nearest, reason_of
 from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
@@ -188,9 +189,7 @@ def evaluate(stream: Stream, eval_set: EvalSet, classes: Sequence[str], advance:
 
 
 def trained_on(chosen: Split, dataset: Dataset, seed: int, limit: int | None = None) -> int:
-    """How many of the chosen picture files a training on `dataset` with `seed` and `limit` learns from."""
-    train = training_splits(dataset, seed, limit)[0].pictures
-    if not isinstance(train, FilePictures) or not isinstance(chosen.pictures, FilePictures):
-        return 0
-    known = {identity(path) for path in train.paths}
-    return sum(identity(path) in known for path in chosen.pictures.paths)
+    """How many of the chosen pictures a training on `dataset` with `seed` and `limit` learns from."""
+    train = training_splits(dataset, seed, limit)[0]
+    known = {train.pictures.source(index).identity() for index in range(len(train))} - {None}
+    return sum(chosen.pictures.source(index).identity() in known for index in range(len(chosen)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from zoo.data.types import FilePictures, Split
+from zoo.data.types import Split
 from zoo.errors import ParityError
 from zoo.parity.cases import Case, Kind, core, edges, readable, real
 from zoo.progress import say_nothing
@@ -83,10 +83,9 @@ class Reference:
 
     def feed(self, case: Case) -> np.ndarray | list[str]:
         """What the artifact's side gets: pixels uint8 `[n, H, W, 3]`, or paths if the pictures are files."""
-        pictures = self.split.pictures
-        if case.indices and isinstance(pictures, FilePictures):
-            return [str(pictures.paths[index].absolute()) for index in case.indices]
-        return case.pixels(self.split)
+        paths = [self.split.pictures.source(index).path for index in case.indices]
+        files = [str(path.absolute()) for path in paths if path]
+        return files if files and len(files) == len(paths) else case.pixels(self.split)
 
 
 def reference(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from zoo.data.list_files import read_list
-from zoo.data.types import FilePictures, Split
+from zoo.data.pictures import FilePictures
+from zoo.data.types import Split
 from zoo.errors import ZooError
 from zoo.files import work_folder
 
@@ -20,7 +20,7 @@ MAX_BYTES = 32 * 2**20  # of all of them, but for the first two, which a parity 
 
 
 def keep_pictures(run_folder: Path, split: Split, classes: Sequence[str], indices: Iterable[int]) -> None:
-    """Copies picture files into the run folder. Pictures in arrays belong to datasets that are found by name.
+    """Copies pictures into the run folder, as files; those that were files keep every byte.
 
     Args:
         indices: of the pictures in `split`, the most important first.
@@ -28,8 +28,6 @@ def keep_pictures(run_folder: Path, split: Split, classes: Sequence[str], indice
     Raises:
         OSError: a file cannot be read or written.
     """
-    if not isinstance(split.pictures, FilePictures):
-        return
     target = run_folder / FOLDER
     with work_folder(run_folder) as place:
         new, total = place / "new", 0
@@ -38,12 +36,12 @@ def keep_pictures(run_folder: Path, split: Split, classes: Sequence[str], indice
             rows = csv.writer(file)
             rows.writerow(("path", "label"))
             for number, index in enumerate(indices):
-                source = split.pictures.paths[index]
-                total += source.stat().st_size
+                content, suffix = split.pictures.source(index).encoded()
+                total += len(content)
                 if number == COUNT or (number >= 2 and total > MAX_BYTES):  # noqa: PLR2004
                     break
-                name = f"{number:02}{source.suffix}"
-                shutil.copyfile(source, new / name)
+                name = f"{number:02}{suffix}"
+                (new / name).write_bytes(content)
                 rows.writerow((name, classes[split.labels[index]]))
         if target.exists():
             target.rename(place / "old")

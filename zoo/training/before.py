@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.data import Dataset, FilePictures
+from zoo.data import Dataset, Pictures
+from zoo.data.pictures import SourcePictures
 from zoo.data.prefetch import count_workers, decode
 from zoo.data.usable import check_unreadable
 from zoo.errors import TrainingError, UnreadablePictureError
-from zoo.images.complete import seems_complete
 from zoo.progress import Reporter, size_in_words
 from zoo.training.distributed import World
 from zoo.training.summary import count_parameters
@@ -38,11 +38,10 @@ def check_test_pictures(dataset: Dataset, share: float, world: World, reporter: 
     Raises:
         DataError: more pictures are unreadable.
     """
-    if dataset.test is None or not isinstance(dataset.test.pictures, FilePictures):
+    if dataset.test is None:
         return
     pictures = dataset.test.pictures
-    own = dataset.test.subset(np.arange(len(pictures))[world.share]).pictures
-    assert isinstance(own, FilePictures)
+    own = pictures.subset(np.arange(len(pictures))[world.share])
     unreadable = world.everyones(_unreadable(own, reporter))
     check_unreadable(unreadable, len(pictures), share)
     if len(unreadable) == len(pictures):
@@ -51,29 +50,30 @@ def check_test_pictures(dataset: Dataset, share: float, world: World, reporter: 
         reporter.warn(f"{len(unreadable)} of {len(pictures)} test pictures cannot be read: {unreadable[0]}")
 
 
-def _unreadable(pictures: FilePictures, reporter: Reporter) -> list[str]:
-    def look(path: Path) -> bool | str:
+def _unreadable(pictures: Pictures, reporter: Reporter) -> list[str]:
+    def look(index: int) -> bool | str:
         try:
-            return seems_complete(path)
+            return pictures.source(index).seems_complete()
         except UnreadablePictureError as error:
             return error.cause
         except OSError:  # it vanished meanwhile
             return False
 
     found: list[str] = []
-    doubtful: list[Path] = []
+    doubtful: list[int] = []
     with (
         ThreadPoolExecutor(count_workers()) as pool,
         reporter.bar("Looking at the test pictures", len(pictures)) as advance,
     ):
-        for path, result in zip(pictures.paths, pool.map(look, pictures.paths), strict=True):
+        for index, result in enumerate(pool.map(look, range(len(pictures)))):
             if isinstance(result, str):
                 found.append(result)
             elif not result:
-                doubtful.append(path)
+                doubtful.append(index)
             advance(isinstance(result, str) or result)
         # Not with the range of values: the log of the split is for what the final figures are made of.
-        for _, picture in decode(FilePictures(doubtful)):
+        others = SourcePictures(pictures.source(index) for index in doubtful)
+        for _, picture in decode(others):
             if isinstance(picture, UnreadablePictureError):
                 found.append(picture.cause)
             advance(1)

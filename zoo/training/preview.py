@@ -66,7 +66,7 @@ def make_preview(recipe: Recipe, reporter: Reporter, *, count: int, views: int) 
     split = train.subset(choose(train.labels, count, recipe.seed))
     in_memory, quiet = Budgets(memory=sys.maxsize, disk=0), Reporter(quiet=True)
     (store,) = make_stores(
-        (split,), plan.preprocess, augmented=plan.varied, budgets=in_memory, source="", reporter=quiet
+        (split,), plan.preprocess, augmented=plan.varied, budgets=in_memory, origin="", reporter=quiet
     )
     for sentence in (*store.value_warnings, *(f"Left out: {cause}" for cause in store.unreadable)):
         reporter.warn(sentence)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import torch
 
-from zoo.data import FilePictures, Split
+from zoo.data import Split
 from zoo.errors import DataError
 from zoo.runs.info import Machine
 from zoo.runs.run import Run
@@ -22,12 +22,7 @@ def fingerprint(splits: tuple[Split, ...]) -> str:
     digest = hashlib.sha256()
     for split in splits:
         digest.update(split.labels.tobytes())
-        if isinstance(split.pictures, FilePictures):
-            paths = [str(path) for path in split.pictures.paths]
-            root = len(os.path.commonpath([os.path.dirname(path) for path in paths]))  # noqa: PTH120
-            digest.update("\0".join(path[root:] for path in paths).encode(errors="surrogateescape"))
-        else:
-            digest.update(split.pictures.array.data)
+        split.pictures.fingerprint(digest)
     return digest.hexdigest()
 
 

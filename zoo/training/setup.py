@@ -194,7 +194,7 @@ def decode_splits(setup: Setup, reporter: Reporter, *, processes: int = 1) -> tu
         setup.plan.preprocess,
         augmented=setup.plan.varied,
         budgets=Budgets(memory, setup.recipe.disk_budget),
-        source=f"{setup.data.name} ({setup.dataset.source})",
+        origin=f"{setup.data.name} ({setup.dataset.source})",
         reporter=reporter,
     )
     for sentence in stores[0].value_warnings:
