@@ -1,7 +1,7 @@
 """visionzoo: fine-tune an image classifier, export it, and trust what you deploy.
 
-The Python API is `train`, `resume`, `export`, `load`, `backbones` and `datasets`. The import is fast: each name loads
-what it needs when it is first used.
+The Python API is `train`, `resume`, `export`, `load`, `register`, `backbones` and `datasets`. The import is fast: each
+name loads what it needs when it is first used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoo.errors import MissingExtraError, ZooError
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Predictor, load
     from zoo.exporting.pipeline import Artifact, export
-    from zoo.registry import backbones, datasets
+    from zoo.registry import backbones, datasets, register
     from zoo.runs.run import Run
     from zoo.training.train import resume, train
 
@@ -27,6 +27,7 @@ _HOMES = {
     "datasets": "zoo.registry",
     "export": "zoo.exporting.pipeline",
     "load": "zoo.artifacts.predictor",
+    "register": "zoo.registry",
     "resume": "zoo.training.train",
     "train": "zoo.training.train",
 }
@@ -41,6 +42,7 @@ __all__ = [
     "datasets",
     "export",
     "load",
+    "register",
     "resume",
     "train",
 ]

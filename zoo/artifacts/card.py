@@ -105,7 +105,9 @@ class PluginVersion(_Part):
         """From one string, as in run.json and in cards of schema version 1."""
         if isinstance(value, str):
             distribution, _, version = value.rpartition(" ")
-            return cls(distribution=distribution or value, version=version if distribution else "")
+            if not distribution or not any(map(str.isdigit, version)):  # "this process" has no version
+                return cls(distribution=value)
+            return cls(distribution=distribution, version=version)
         return value
 
 

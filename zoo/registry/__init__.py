@@ -11,6 +11,7 @@ from functools import cache
 from zoo.registry.core import Registry
 from zoo.registry.discovery import Plugin, Problem
 from zoo.registry.lookup import Registered, Status
+from zoo.specs import BackboneSpec, DatasetSpec, Provider, Spec
 
 __all__ = [
     "Plugin",
@@ -21,6 +22,7 @@ __all__ = [
     "backbones",
     "backbones_with_weights",
     "datasets",
+    "register",
     "registry",
 ]
 
@@ -29,6 +31,18 @@ __all__ = [
 def registry() -> Registry:
     """The registry of installed plugins, one per process. `Registry(...)` makes another one."""
     return Registry()
+
+
+def register(spec: Spec | Provider[BackboneSpec] | Provider[DatasetSpec]) -> None:
+    """Makes a backbone, a dataset, an exporter or a logger known to this process, as an installed plugin would.
+
+    A second one with the same name takes the place of the first. Other processes do not find it: they need a plugin
+    file or an installed plugin (docs/plugins.md).
+
+    Raises:
+        UsageError: the spec is not valid, or a built-in has its name.
+    """
+    registry().register(spec)
 
 
 def backbones() -> list[str]:

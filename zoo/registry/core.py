@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UnknownNameError, UsageError
-from zoo.registry import commands, lookup
+from zoo.registry import commands, given, lookup
 from zoo.registry.discovery import DISABLED_VARIABLE, Plugin, Problem, discover
 from zoo.registry.loading import (
     BACKBONE,
@@ -20,6 +21,7 @@ from zoo.registry.loading import (
     HOOKS,
     KINDS,
     LOGGER,
+    AnyProvider,
     Contents,
     FaultyPluginError,
     Kind,
@@ -27,7 +29,7 @@ from zoo.registry.loading import (
     S,
 )
 from zoo.registry.lookup import Registered, Status
-from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -52,7 +54,40 @@ class Registry:
         self._third_parties = [plugin for plugin in self._plugins if not plugin.builtin]
         self._contents: dict[Plugin, Contents | None] = {}
         self._loader = Loader()
+        self._lock = threading.Lock()  # of what a process registers itself
         self.problems: list[Problem] = []
+
+    def register(self, spec: Spec | AnyProvider, *, origin: str = given.THIS_PROCESS) -> None:
+        """Registers a spec or a provider for this process, as an installed plugin would.
+
+        A second one with the same name and origin takes the place of the first: a cell of a notebook may run again.
+
+        Args:
+            origin: what stands in the place of a distribution's name.
+
+        Raises:
+            UsageError: it is not valid, or a built-in has its name.
+        """
+        kind = given.kind_of(spec)
+        name = spec.prefix if isinstance(spec, Provider) else spec.name
+        if self._is_builtin(kind, name):
+            raise UsageError(
+                f"A built-in {kind.word} has the name '{name}'.",
+                "Choose another name: a built-in is never replaced.",
+                code="built-in-name",
+            )
+        with self._lock:
+            plugin = next((each for each in self._plugins if each.given and each.distribution == origin), None)
+            if plugin is None:
+                plugin = Plugin(given.REGISTER, origin, "", None, given=True)
+                self._contents[plugin] = Contents(None, set())
+                self._plugins = [*self._plugins, plugin]
+                self._third_parties = [*self._third_parties, plugin]
+            self._contents[plugin] = given.with_item(self._contents[plugin] or Contents(None, set()), kind, spec)
+
+    def _is_builtin(self, kind: Kind[Any], name: str) -> bool:
+        loaded = [contents for plugin in self._builtins if (contents := self._load(plugin, kind.hook))]
+        return any(name in {*contents.specs[kind.word], *contents.providers[kind.word]} for contents in loaded)
 
     def backbone(self, name: str) -> Registered[BackboneSpec]:
         """The backbone with this name. Raises `UnknownNameError`, `PluginError`, or `UsageError` if it is ambiguous."""

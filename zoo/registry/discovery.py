@@ -24,6 +24,7 @@ class Plugin:
     Attributes:
         entry_point: None where the distribution's list of entry points cannot be read.
         disabled: whether the environment variable ZOO_DISABLED_PLUGINS has its distribution or its name.
+        given: whether this process registered it with `zoo.register`. No distribution contains it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Plugin:
     version: str
     entry_point: EntryPoint | None
     disabled: bool = False
+    given: bool = False
 
     @property
     def builtin(self) -> bool:
@@ -56,6 +58,8 @@ class Problem:
     def remedy(self) -> str:
         if self.plugin.builtin:
             return "Reinstall it with: pip install --force-reinstall visionzoo"
+        if self.plugin.given:
+            return "Fix it and call zoo.register again."
         name = self.plugin.distribution
         return f"Remove it with: pip uninstall {name}, or disable it with: {DISABLED_VARIABLE}={name}"
 

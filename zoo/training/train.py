@@ -275,7 +275,7 @@ def _describe(setup: Setup, world: World) -> RunInfo:
     return RunInfo(
         created=_now(),
         backbone=backbone.name,
-        backbone_plugin=f"{backbone.distribution} {backbone.version}",
+        backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
         weights=WeightsInfo(
             name=weights.name, pretrained=weights.pretrained, note=weights.note, licence=weights.licence
         ),
