@@ -10,9 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from zoo.cli import app
-from zoo.data import ArrayPictures, FilePictures
+from zoo.data import ArrayPictures, FilePictures, sources
 from zoo.data import seen as module
-from zoo.data import sources
 from zoo.data.seen import crop_advice, default_crop, median_of, median_size, seen_in_words, share_seen
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe

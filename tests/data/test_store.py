@@ -127,7 +127,9 @@ def streamed(paths, monkeypatch):
     rows = stores(split(paths), place="streamed")[0].pixels
     read, rows.reads = streamed_module.read_resized, []
     monkeypatch.setattr(
-        streamed_module, "read_resized", lambda picture, *to, **how: (rows.reads.append(picture.path), read(picture, *to, **how))[1]
+        streamed_module,
+        "read_resized",
+        lambda picture, *to, **how: (rows.reads.append(picture.path), read(picture, *to, **how))[1],
     )
     return rows
 

@@ -15,7 +15,6 @@ import typer
 from zoo.cli.console import process_number
 from zoo.cli.option_groups import HELP_ALL
 from zoo.errors import MissingExtraError, UsageError
-from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import PLACES, Recipe
 from zoo.recipes.values import Written, flag
 
@@ -128,23 +127,20 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
         backbone_first: whether the backbone stands before the dataset; otherwise it is an option.
     """
     from zoo.data.prepare import find_dataset
-    from zoo.recipes.builtin import find
+    from zoo.recipes.stored import merged, read_stored
     from zoo.registry import registry
 
     file: str | None = options.pop("recipe")
     given = {name: value for name, value in options.items() if value is not None}
-    stored = Recipe.read(find(file)) if file else {}
+    stored = read_stored(file)
     if backbone_first and "backbone" in stored and "dataset" not in given and "backbone" in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
-    merged = {**stored, **given}
-    idle = (set(without_effect(options, Recipe.defaults())) for options in (merged, stored))
-    for name in set.difference(*idle) - set(given):
-        del merged[name]  # what it belonged to was changed on the command line
-    if file and "dataset" not in merged:
+    found = merged(stored, given)
+    if file and "dataset" not in found:
         raise UsageError(
             f"The recipe {file} names no dataset.", f"Write: {usage} --recipe {file} DATASET", code="missing-option"
         )
-    recipe = Recipe.make(**merged)
+    recipe = Recipe.make(**found)
     registry().backbone(recipe.backbone)
     find_dataset(recipe.place)
     return recipe

@@ -152,11 +152,11 @@ def _from_columns(part: Any, name: str) -> Labelled:
 def _check_item(part: Any, name: str) -> None:
     """Raises `DataError` unless the first item is a picture and a label."""
     what, first = f"{described(part)} whose first item", _asked(part, 0, name)
-    if not isinstance(first, tuple | list) or len(first) < 2:  # noqa: PLR2004
+    if not (isinstance(first, tuple | list) and len(first) > 1):
         remedy = "Each item must be a pair: a picture, and its label as a whole number or a name."
         raise _refused(name, f"{what} is {described(first)}", remedy, "split-items")
-    picture, *_ = first
-    shape = getattr(picture, "shape", ())
+    picture = first[0]
+    shape: tuple[int, ...] = getattr(picture, "shape", ())
     if len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3, 4):  # noqa: PLR2004
         remedy = "Leave ToTensor and Normalize out of its transform: zoo resizes and normalises the pictures itself."
         raise _refused(name, f"{what} has {described(picture)}", remedy, "split-tensors")

@@ -22,6 +22,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,11 +123,15 @@ class Run:
         try:
             found = load_dataset(self.recipe.place)[1]
         except UsageError as error:
-            if error.code != "missing-dataset":
+            gone = {
+                "missing-dataset": f"are not at '{self.recipe.dataset}' any more",
+                "unknown-name": f"came from a dataset '{self.recipe.dataset}' that is not known here",
+            }
+            if error.code not in gone:
                 raise
             raise DataError(
-                f"The pictures of the run {self.name} are not at '{self.recipe.dataset}' any more.",
-                "Name their new place: zoo export RUN --data FOLDER, or zoo train --resume RUN FOLDER",
+                f"The pictures of the run {self.name} {gone[error.code]}.",
+                "Name their place: zoo export RUN --data FOLDER, or zoo train --resume RUN FOLDER",
                 code="pictures-moved",
             ) from None
         if found.classes != self.classes:
@@ -153,8 +158,13 @@ class Run:
             return f"kept {self.info.metrics_split}", kept
 
     def moved(self, dataset: Path | str) -> Run:
-        """The run with its pictures in another place; nothing is written."""
-        return Run(self.path, self.recipe.moved(str(dataset)), self.info)
+        """The run with its pictures in another place, a path or a name; nothing is written."""
+        from zoo.data.prepare import registered_dataset
+
+        place = str(dataset)
+        named = registered_dataset(place) is not None
+        recipe = replace(self.recipe, dataset=place) if named else self.recipe.moved(place)
+        return Run(self.path, recipe, self.info)
 
     def save(self) -> None:
         """Writes recipe.toml and run.json."""

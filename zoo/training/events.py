@@ -63,8 +63,11 @@ class Listener:
     def on_batch_end(self, running: Callable[[], tuple[float, float]]) -> None:
         """Takes a function that returns the epoch's loss and accuracy so far. Calling it waits for the device."""
 
-    def on_epoch_end(self, row: EpochMetrics, *, better: bool) -> None:
-        """Takes the epoch's row of `metrics.csv`, and whether it is the best epoch so far."""
+    def on_epoch_end(self, row: EpochMetrics, *, better: bool) -> bool | None:
+        """Takes the epoch's row of `metrics.csv`, and whether it is the best epoch so far.
+
+        If it returns True, the training ends with this epoch, and its best epoch is evaluated.
+        """
 
     def on_fit_end(self) -> None:
         """The training ended: with its last epoch, early, or with an error."""

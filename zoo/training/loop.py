@@ -92,7 +92,7 @@ class Trainer:
             cache_budget=recipe.cache_budget,
             reporter=reporter,
         )
-        self.progress, self._saved = Progress(), time.perf_counter()
+        self.progress, self._saved, self.ended = Progress(), time.perf_counter(), False
         if recipe.dropout:
             head = self.network.get_submodule(stages[-1].members[0])
             head.register_forward_pre_hook(
@@ -113,7 +113,7 @@ class Trainer:
         for listener in self.listeners:
             listener.on_fit_start(sum(planned.epochs for planned in phases))
         try:
-            while self.progress.phase < len(phases) and not (self.history.rows and self.budget.late()):
+            while self.progress.phase < len(phases) and not (self.history.rows and (self.ended or self.budget.late())):
                 within = resumed if resumed and "train_state" in resumed else None
                 if within:  # stored features are made again of what they were made of
                     self.augment_rng.set_state(self.progress.augment_rng)
@@ -176,8 +176,8 @@ class Trainer:
                 trained = self.train_one_epoch(phase, train_state, best)
                 measured = self.validate(phase, train_state)
                 row, better = self.history.add({**trained, **measured, **self._pace()})
-                for listener in self.listeners:
-                    listener.on_epoch_end(row, better=better)
+                asked = [listener.on_epoch_end(row, better=better) for listener in self.listeners]
+                self.ended = self.world.broadcast(True in asked)
                 progress.since_best = 0 if better else progress.since_best + 1
                 if better:
                     best, kept = self._keep(phase, train_state), self.history.best.epoch
@@ -212,6 +212,9 @@ class Trainer:
             return False
         if progress.since_best == self.recipe.early_stopping:
             self.reporter.say(f"Stopped early: no progress in {progress.since_best} epochs.")
+            return True
+        if self.ended:
+            self.reporter.say("Stopped early: a listener asked for it.")
             return True
         if self.budget.late():
             self.reporter.say(f"The time budget of {in_words(self.recipe.time_budget or 0)} is used up.")

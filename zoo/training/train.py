@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_atomically
 from zoo.progress import Reporter
+from zoo.recipes.options import TrainOptions, spelled_out
 from zoo.recipes.recipe import PLACES, Recipe
+from zoo.recipes.stored import merged, read_stored
 from zoo.registry import registry
 from zoo.report.plots import plot_curves
-from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
+from zoo.runs.info import RunInfo
 from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
+from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
 from zoo.training.before import check_space, check_test_pictures
+from zoo.training.describe import describe, now
 from zoo.training.devices import choose_machine, possible_precision
 from zoo.training.distributed import World, count_processes
 from zoo.training.events import Listener
@@ -32,40 +34,55 @@ from zoo.training.learner import check_compiler
 from zoo.training.listeners import Console, open_loggers
 from zoo.training.loop import Trainer
 from zoo.training.manners import put_back
+from zoo.training.own import Factory, backbone_name, dataset_name
 from zoo.training.plan import check_size
-from zoo.training.resume import changes, fingerprint, machine, same_pictures
+from zoo.training.resume import changes, same_pictures
 from zoo.training.setup import Resolved, Setup, decode_splits, prepare, resolve
-from zoo.training.summary import STAGE_HEADERS, count_parameters, stage_rows, summary
+from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
 
-RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
 
-
+@spelled_out
 def train(
-    backbone: str,
-    dataset: str | Path,
+    backbone: str | BackboneSpec | Factory | None = None,
+    dataset: Any = None,
     *,
+    recipe: Path | str | None = None,
+    head: str | None = None,
     output: Path | str | None = None,
     progress: bool = False,
     listeners: Sequence[Listener] = (),
-    **options: Any,
+    **options: Unpack[TrainOptions],
 ) -> Run:
     """Fine-tunes a backbone on a dataset.
 
     Args:
-        backbone: a registered name.
-        dataset: a registered name, or the path of a folder or a list file.
+        backbone: a registered name, a `BackboneSpec`, or a function that takes the number of classes and returns a
+            network, as `BackboneSpec.build` does. Its stages are then its top-level children.
+        dataset: a registered name; the path of a folder or a list file; or what `zoo.data.as_dataset` takes: pictures
+            with labels, or a dataset of another library.
+        recipe: name or file of a recipe to start from; other arguments win over it.
+        head: of a function's network, the qualified name of its last layer (`fc`). By default it is found.
         output: the run folder to make; by default one under `runs/`.
         progress: whether to print what `zoo train` prints.
-        listeners: told what happens: `zoo.training.events.Listener`.
-        options: the other fields of `zoo.recipes.recipe.Recipe`.
+        listeners: told what happens, and may stop the training: `zoo.training.events.Listener`.
+        options: the other fields of `zoo.recipes.recipe.Recipe`, as `zoo train --help-all` explains them.
 
     Raises:
         ZooError: with a cause and a remedy.
     """
-    given = {"backbone": backbone, "dataset": dataset, **options}
-    recipe = Recipe.make(**{name: str(value) if isinstance(value, Path) else value for name, value in given.items()})
-    return train_recipe(recipe, Path(output) if output else None, Reporter(quiet=not progress), listeners)
+    stored = read_stored(None if recipe is None else str(recipe))
+    given: dict[str, Any] = {name: _text(value) for name, value in options.items()}
+    if backbone is not None:
+        given["backbone"] = backbone_name(backbone, head)
+    if dataset is not None:
+        given["dataset"] = dataset_name(dataset)
+    found = Recipe.make(**merged(stored, given))
+    return train_recipe(found, Path(output) if output else None, Reporter(quiet=not progress), listeners)
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 def resume(run: Path | str, *, progress: bool = False, listeners: Sequence[Listener] = (), **places: Any) -> Run:
@@ -112,7 +129,7 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
             f"Start a new one: zoo train --recipe {folder / 'recipe.toml'}",
             code="run-finished",
         )
-    recipe = run.recipe.moved(str(places.pop("dataset"))) if "dataset" in places else run.recipe
+    recipe = run.moved(dataset_name(places.pop("dataset"))).recipe if "dataset" in places else run.recipe
     options = {**recipe.options(), **places}
     options["precision"] = possible_precision(options["device"], options["precision"])
     resolved = resolve(Recipe.make(**options))
@@ -190,10 +207,10 @@ def _train(job: _Job, history: History) -> Run:
         same_pictures(run, setup)
         for sentence in changes(run, setup, world):
             reporter.warn(sentence)
-        run.info.resumed.append(_now())
+        run.info.resumed.append(now())
         run.info.status = "running"
     else:
-        run = Run(job.folder, recipe, _describe(setup, world))
+        run = Run(job.folder, recipe, describe(setup, world))
     with _status_of(run, world):
         return _fit_and_evaluate(job, run, setup, history, budget)
 
@@ -258,38 +275,3 @@ def _save(run: Run, history: History) -> None:
 def _write(world: World, write: Callable[[], None]) -> None:
     if world.first:
         write()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def _limit_notes(setup: Setup) -> list[str]:
-    trained, there = len(setup.splits[0]), setup.trainable_pictures
-    return [f"Trained on {trained:,} of {there:,} training pictures (--limit)."] if trained < there else []
-
-
-def _describe(setup: Setup, world: World) -> RunInfo:
-    """What run.json says before training begins."""
-    backbone, weights, dataset = setup.backbone, setup.weights, setup.dataset
-    return RunInfo(
-        created=_now(),
-        backbone=backbone.name,
-        backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
-        weights=WeightsInfo(
-            name=weights.name, pretrained=weights.pretrained, note=weights.note, licence=weights.licence
-        ),
-        dataset=DatasetInfo(
-            name=setup.data.name,
-            source=dataset.source,
-            licence=setup.data.licence,
-            drawable=setup.data.drawable,
-            notes=[*dataset.notes, *_limit_notes(setup)],
-            fingerprint=fingerprint(setup.splits),
-        ),
-        classes=list(dataset.classes),
-        parameters=count_parameters(setup),
-        plan=setup.plan,
-        machine=machine(world),
-        versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
-    )

@@ -1,0 +1,51 @@
+"""What run.json says of a training before it begins."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+
+from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
+from zoo.training.distributed import World
+from zoo.training.resume import fingerprint, machine
+from zoo.training.setup import Setup
+from zoo.training.summary import count_parameters
+
+RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
+
+
+def now() -> str:
+    """The time of this machine, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _limit_notes(setup: Setup) -> list[str]:
+    trained, there = len(setup.splits[0]), setup.trainable_pictures
+    return [f"Trained on {trained:,} of {there:,} training pictures (--limit)."] if trained < there else []
+
+
+def describe(setup: Setup, world: World) -> RunInfo:
+    """The facts of a training, all but its results."""
+    backbone, weights, dataset = setup.backbone, setup.weights, setup.dataset
+    return RunInfo(
+        created=now(),
+        backbone=backbone.name,
+        backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
+        weights=WeightsInfo(
+            name=weights.name, pretrained=weights.pretrained, note=weights.note, licence=weights.licence
+        ),
+        dataset=DatasetInfo(
+            name=setup.data.name,
+            source=dataset.source,
+            licence=setup.data.licence,
+            drawable=setup.data.drawable,
+            notes=[*dataset.notes, *_limit_notes(setup)],
+            fingerprint=fingerprint(setup.splits),
+        ),
+        classes=list(dataset.classes),
+        parameters=count_parameters(setup),
+        plan=setup.plan,
+        machine=machine(world),
+        versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
+    )
