@@ -69,7 +69,7 @@ def files(folder: Path) -> dict[str, Path]:
 
     torch.manual_seed(0)
     network = torchvision.models.resnet18().eval()
-    classifier = Classifier(PreprocessSpec(image_size=SIZE), network, [str(i) for i in range(1000)]).eval()
+    classifier = Classifier(network, [str(i) for i in range(1000)], PreprocessSpec(image_size=SIZE)).eval()
     rng = np.random.default_rng(0)
     shown = [rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8) for _ in range(8)]
     calibrated = Calibration(pictures=shown, method="minmax", budget=0, loss=lambda _: 0.0)

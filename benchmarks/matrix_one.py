@@ -123,7 +123,7 @@ def trained(
     started = time.perf_counter()
     for norm_start in NORM_STARTS:
         torch.manual_seed(0)
-        classifier = Classifier(spec, build(len(CLASSES)), CLASSES)
+        classifier = Classifier(build(len(CLASSES)), CLASSES, spec, check=False)
         parameters = sum(p.numel() for p in classifier.network.parameters())
         number = TRAINING_PICTURES if parameters <= LARGE * 1e6 else LARGE_TRAINING_PICTURES
         train(classifier, photos[:number], norm_start)

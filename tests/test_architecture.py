@@ -90,8 +90,8 @@ def test_the_house_stays_easy_to_look_over():
 
 def test_the_public_face_is_this():
     assert zoo.__all__ == [
-        "Artifact", "Predictor", "Run", "ZooError", "__version__", "backbones", "datasets", "export", "load",
-        "register", "resume", "train",
+        "Artifact", "Classifier", "Predictor", "PreprocessSpec", "Run", "ZooError", "__version__", "backbones",
+        "datasets", "export", "load", "register", "resume", "train",
     ]  # fmt: skip
     for name in set(zoo.__all__) - {"__version__"}:
         found = getattr(zoo, name)

@@ -15,13 +15,17 @@ from zoo.errors import MissingExtraError, ZooError
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Predictor, load
     from zoo.exporting.pipeline import Artifact, export
+    from zoo.models.classifier import Classifier
     from zoo.registry import backbones, datasets, register
     from zoo.runs.run import Run
+    from zoo.specs import PreprocessSpec
     from zoo.training.train import resume, train
 
 _HOMES = {
     "Artifact": "zoo.exporting.pipeline",
+    "Classifier": "zoo.models.classifier",
     "Predictor": "zoo.artifacts.predictor",
+    "PreprocessSpec": "zoo.specs",
     "Run": "zoo.runs.run",
     "backbones": "zoo.registry",
     "datasets": "zoo.registry",
@@ -34,7 +38,9 @@ _HOMES = {
 
 __all__ = [
     "Artifact",
+    "Classifier",
     "Predictor",
+    "PreprocessSpec",
     "Run",
     "ZooError",
     "__version__",

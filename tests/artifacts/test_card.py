@@ -204,7 +204,9 @@ def test_a_class_that_no_card_may_name_stops_the_export_with_a_sentence(trained)
 
 
 def test_another_machine_may_diverge_as_far_as_rounding_does():
-    classifier = Classifier(PreprocessSpec(image_size=8), nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 3)), "abc")
+    classifier = Classifier(
+        nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 3)), "abc", PreprocessSpec(image_size=8), check=False
+    )
     answers = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
 
     def outputs(precision, rewriting=0.0, logit_std=1.0):
@@ -231,7 +233,7 @@ def test_many_classes_fit_into_a_card(num_classes):
         return table[images[:, 0, 0, 0]]
 
     classifier = Classifier(
-        PreprocessSpec(image_size=24), nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 3)), "abc"
+        nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 3)), "abc", PreprocessSpec(image_size=24), check=False
     )
     reference = reference_outputs([runtime] * 2, classifier, precision="fp32", logit_std=1.0, tolerance=1e-4)
     assert len(reference.logits[0]) == min(num_classes, MAX_REFERENCE_CLASSES)

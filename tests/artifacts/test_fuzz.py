@@ -29,7 +29,7 @@ def whole(tmp_path_factory) -> dict[str, damage.Whole]:
     """By suffix, a sound artifact of each format."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
-    classifier = Classifier(PreprocessSpec(image_size=8), network, "abc").eval()
+    classifier = Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval()
     found = {}
     for exporter in zoo_exporters():
         path = tmp_path_factory.mktemp("whole") / f"model{exporter.suffix}"

@@ -58,7 +58,7 @@ def exported() -> Entries:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.pt2")
-        pt2.write(Classifier(PreprocessSpec(image_size=8), network, "abc").eval(), path, WriteOptions())
+        pt2.write(Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval(), path, WriteOptions())
         return entries(path)
 
 

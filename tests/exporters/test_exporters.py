@@ -46,7 +46,7 @@ def make_classifier(**spec) -> Classifier:
         nn.Flatten(),
         nn.Linear(72, 4),
     )
-    return Classifier(PreprocessSpec(image_size=16, **spec), network, "abcd").eval()
+    return Classifier(network, "abcd", PreprocessSpec(image_size=16, **spec), check=False).eval()
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,9 @@ def test_a_network_that_cannot_be_expressed_says_why(exporter, tmp_path, capfd):
 
     with refused("network-not-exported", "no tracing here", kind=ExportError):
         exporter.write(
-            Classifier(PreprocessSpec(image_size=8), Stubborn(), "ab").eval(), tmp_path / "model", WriteOptions()
+            Classifier(Stubborn(), "ab", PreprocessSpec(image_size=8), check=False).eval(),
+            tmp_path / "model",
+            WriteOptions(),
         )
     assert capfd.readouterr() == ("", "")
 
@@ -169,7 +171,9 @@ def test_a_refusal_is_as_quiet_as_a_success(tmp_path, capfd, caplog):
 
     with refused("network-not-exported", "data-dependent", kind=ExportError):
         FORMATS["onnx"].write(
-            Classifier(PreprocessSpec(image_size=8), Deciding(), "abc").eval(), tmp_path / "m", WriteOptions()
+            Classifier(Deciding(), "abc", PreprocessSpec(image_size=8), check=False).eval(),
+            tmp_path / "m",
+            WriteOptions(),
         )
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []

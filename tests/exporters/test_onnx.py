@@ -42,7 +42,7 @@ def resnet(pictures) -> Classifier:
     """A short ResNet whose BatchNorms have seen pictures."""
     torch.manual_seed(0)
     network = ResNet(BasicBlock, [2, 1, 1, 1], num_classes=4)
-    classifier = Classifier(PreprocessSpec(image_size=64), network, "abcd")
+    classifier = Classifier(network, "abcd", PreprocessSpec(image_size=64), check=False)
     with torch.no_grad():
         for _ in range(3):
             classifier(torch.from_numpy(pictures))
@@ -109,7 +109,7 @@ def test_opsets_that_cannot_be_are_refused(options, refusal, tmp_path):
 
 def test_an_operator_without_a_counterpart_in_an_old_opset_is_refused_quietly(tmp_path, capfd, caplog):
     network = nn.Sequential(nn.Flatten(), nn.LayerNorm(768), nn.Linear(768, 2))  # opset 17 has the norm, 16 has not
-    classifier = Classifier(PreprocessSpec(image_size=16), network, "ab").eval()
+    classifier = Classifier(network, "ab", PreprocessSpec(image_size=16), check=False).eval()
     with refused("opset-lacks-operator", "opset 16", "14 to 25", kind=UsageError):
         format_.write(classifier, tmp_path / "model.onnx", WriteOptions(opset=16, input="tensor"))
     assert not list(tmp_path.iterdir())
@@ -407,7 +407,7 @@ def test_honest_files_diverge_nowhere(name, pictures, tmp_path):
     if name == "googlenet":
         options = {"init_weights": False, "aux_logits": False}
     network = torchvision.models.get_model(name, weights=None, num_classes=4, **options)
-    classifier = Classifier(PreprocessSpec(image_size=64), network, "abcd")
+    classifier = Classifier(network, "abcd", PreprocessSpec(image_size=64), check=False)
     with torch.no_grad():
         for _ in range(3):
             classifier(torch.from_numpy(pictures))
@@ -436,7 +436,7 @@ class Folding(nn.Module):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_batch_norm_folds_in_several_ways(precision, tmp_path):
     torch.manual_seed(0)
-    classifier = Classifier(PreprocessSpec(image_size=16), Folding(), "abc").eval()
+    classifier = Classifier(Folding(), "abc", PreprocessSpec(image_size=16), check=False).eval()
     path = tmp_path / "model.onnx"
     written = format_.write(classifier, path, WriteOptions(precision=precision))
     pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)

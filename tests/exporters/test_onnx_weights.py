@@ -17,7 +17,7 @@ def classifier_of(network: torch.nn.Module, size: int) -> Classifier:
     """Weights that no two layers have in common: torch.onnx keeps one of those that are equal."""
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return Classifier(PreprocessSpec(image_size=size), network, tuple("abc")).eval()
+    return Classifier(network, tuple("abc"), PreprocessSpec(image_size=size), check=False).eval()
 
 
 def written(classifier, precision, path):

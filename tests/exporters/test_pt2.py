@@ -31,7 +31,7 @@ def make_classifier(seed: int = 0, network: nn.Module | None = None) -> Classifi
     network = network or nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.Dropout(), nn.Flatten(), nn.Linear(36, 3)
     )
-    return Classifier(PreprocessSpec(image_size=8), network, "abc").eval()
+    return Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval()
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ class Unusual(nn.Module):
 
 @pytest.mark.parametrize("name", ["torchscript", "pt2"])
 def test_unusual_networks_are_written_and_read(name, tmp_path):
-    classifier = Classifier(PreprocessSpec(image_size=8), Unusual(), "ab").eval()
+    classifier = Classifier(Unusual(), "ab", PreprocessSpec(image_size=8), check=False).eval()
     path = tmp_path / f"model{FORMATS[name].suffix}"
     FORMATS[name].write(classifier, path, WriteOptions())
     assert FORMATS[name].load(path, LoadOptions())(np.zeros((1, 9, 9, 3), np.uint8)).shape == (1, 2)

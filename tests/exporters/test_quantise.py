@@ -54,7 +54,7 @@ def make_classifier() -> Classifier:
     torch.manual_seed(3)
     network = Residual()
     network.head.weight.data *= 8
-    return Classifier(PreprocessSpec(image_size=24), network, "abcd").eval()
+    return Classifier(network, "abcd", PreprocessSpec(image_size=24), check=False).eval()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def exported_of(onnx_spec, tmp_path):
     """Writes a network in fp32."""
 
     def write(network: nn.Module) -> Path:
-        classifier = Classifier(PreprocessSpec(image_size=24), network, "abcd").eval()
+        classifier = Classifier(network, "abcd", PreprocessSpec(image_size=24), check=False).eval()
         onnx_spec.write(classifier, tmp_path / "fp32.onnx", WriteOptions())
         return tmp_path / "fp32.onnx"
 
@@ -272,7 +272,7 @@ def test_half_of_the_layers_are_tried_in_float(exported_of, pictures, tmp_path):
 def test_a_network_without_layers_to_quantise(write, pictures):
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with refused("int8-no-layer", "--precision fp16", kind=ExportError):
-        write(Classifier(PreprocessSpec(image_size=8), network, "abc").eval(), pictures)
+        write(Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval(), pictures)
 
 
 def test_quantising_is_quiet(exported, pictures, tmp_path, capfd, recwarn):

@@ -45,7 +45,7 @@ def make_classifier() -> Classifier:
     )
     network[1].running_mean.uniform_(-1, 1)
     network[1].running_var.uniform_(0.5, 2)
-    return Classifier(SPEC, network, "abc").eval()
+    return Classifier(network, "abc", SPEC, check=False).eval()
 
 
 def make_split() -> Split:
@@ -371,7 +371,7 @@ def test_one_weight_changed_by_one_percent_is_caught_inside(tmp_path):
 
     torch.manual_seed(0)
     network = ResNet(BasicBlock, [1, 2, 1, 1], num_classes=3)
-    classifier = Classifier(PreprocessSpec(image_size=32), network, "abc").eval()
+    classifier = Classifier(network, "abc", PreprocessSpec(image_size=32), check=False).eval()
     reference = parity.reference(classifier, "test", make_split(), seconds=0)
     other = copy.deepcopy(classifier)
     with torch.no_grad():

@@ -33,7 +33,7 @@ BOUND = 5e-6
 def make_classifier() -> Classifier:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(968, 4))
-    return Classifier(SPECS[0], network, "abcd").eval()
+    return Classifier(network, "abcd", SPECS[0], check=False).eval()
 
 
 def pictures(size: tuple[int, int], number: int = 2) -> np.ndarray:

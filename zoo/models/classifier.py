@@ -2,31 +2,138 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
+from typing import Any, get_args, get_type_hints
 
 from torch import Tensor, nn
 
+from zoo.data.class_names import check_class_names
+from zoo.errors import UsageError
+from zoo.models.forward import forward_fault
 from zoo.specs import PreprocessSpec
 from zoo.transforms.preprocess import Preprocess
+
+MAX_IMAGE_SIZE = 4096  # as in cards
+MAX_CLASSES = 100_000
 
 
 class Classifier(nn.Module):
     """From uint8 pixels to logits. The exported classifier is the one that was evaluated.
 
+    It holds a copy of the network: in eval mode, in float32, on the CPU. The network itself does not change, and a
+    later training of it does not change the classifier.
+
     Args:
-        spec: the preprocessing.
-        network: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
+        network: trained anywhere; float32 `[N, 3, S, S]` in, logits `[N, K]` out.
         classes: the K names, in the order of the logits.
+        preprocess: how raw pixels become the input of the network; S is its `image_size`.
+        check: False takes the network itself, in its mode, and checks nothing: for a network that was checked before.
+
+    Raises:
+        UsageError: an argument has the wrong type or value, or the network does not give logits `[N, K]` for noise.
+        DataError: a class name is empty, too long or not text.
     """
 
-    def __init__(self, spec: PreprocessSpec, network: nn.Module, classes: Sequence[str]) -> None:
+    def __init__(
+        self, network: nn.Module, classes: Sequence[str], preprocess: PreprocessSpec, *, check: bool = True
+    ) -> None:
+        if check:
+            _check_classes(classes)
+            _check_preprocess(preprocess)
+            network = _checked_copy(network, preprocess.image_size, len(classes))
         super().__init__()
-        self.spec = spec
+        self.spec = preprocess
         self.classes = tuple(classes)
-        self.preprocess = Preprocess(spec)
+        self.preprocess = Preprocess(preprocess)
         self.network = network
+        if check:
+            self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """Takes uint8 `[N, H, W, 3]` of any size; returns logits `[N, K]`."""
         logits: Tensor = self.network(self.preprocess(images))
         return logits
+
+
+def _check_classes(classes: Any) -> None:
+    remedy = "Give a list of distinct names in the order of the logits: classes=['cat', 'dog']"
+    if isinstance(classes, str) or not isinstance(classes, Sequence):
+        raise UsageError(f"The argument classes is {_short(classes)}, not a list.", remedy, code="classifier-classes")
+    for name in classes:
+        if not isinstance(name, str):
+            cause = f"The argument classes has {_short(name)}, which is not text."
+            raise UsageError(cause, remedy, code="classifier-classes")
+    if not 2 <= len(classes) <= MAX_CLASSES:  # noqa: PLR2004
+        cause = f"The argument classes has {len(classes):,} names, and a classifier has 2 to {MAX_CLASSES:,}."
+        raise UsageError(cause, remedy, code="classifier-classes")
+    check_class_names(classes, "classes")
+    seen: set[str] = set()
+    twice = next((name for name in classes if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+    if twice is not None:
+        cause = f"The argument classes has '{twice}' more than once."
+        raise UsageError(cause, remedy, code="classifier-classes")
+
+
+def _check_preprocess(spec: Any) -> None:
+    if not isinstance(spec, PreprocessSpec):
+        raise UsageError(
+            f"The argument preprocess is {_short(spec)}, not a PreprocessSpec.",
+            "Give what the network was trained with: preprocess=zoo.PreprocessSpec(image_size=224)",
+            code="classifier-preprocess",
+        )
+    low, high = spec.pixel_range if _numbers(spec.pixel_range, 2) else (0, 0)
+    rules = {
+        "image_size": (type(spec.image_size) is int and 1 <= spec.image_size <= MAX_IMAGE_SIZE, "1 to 4096 pixels"),
+        "mean": (_numbers(spec.mean, 3), "a tuple of three finite numbers"),
+        "std": (_numbers(spec.std, 3) and min(spec.std) > 0, "a tuple of three finite numbers above 0"),
+        "crop_fraction": (_numbers((spec.crop_fraction,), 1) and 0 < spec.crop_fraction <= 1, "above 0, at most 1"),
+        "pixel_range": (spec.pixel_range is None or low < high, "a tuple of two finite numbers, the smaller first"),
+    }
+    hints = get_type_hints(PreprocessSpec)
+    for name in ("resize", "channels"):
+        known = get_args(hints[name])
+        rules[name] = (getattr(spec, name) in known, f"one of {', '.join(known)}")
+    for name, (holds, words) in rules.items():
+        if not holds:
+            cause = f"The argument preprocess has {name}={_short(getattr(spec, name))}."
+            raise UsageError(cause, f"Give {words}.", code="classifier-preprocess")
+
+
+def _numbers(values: Any, count: int) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == count
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    )
+
+
+def _checked_copy(network: Any, image_size: int, num_classes: int) -> nn.Module:
+    if not isinstance(network, nn.Module):
+        hint = " Call it first." if isinstance(network, type) else ""
+        raise UsageError(
+            f"The argument network is {_short(network)}, not a torch.nn.Module.{hint}",
+            "Give the trained network itself.",
+            code="classifier-network",
+        )
+    inner = next((name for name in ("_orig_mod", "module") if isinstance(getattr(network, name, None), nn.Module)), "")
+    if inner and [name for name, _ in network.named_children()] == [inner]:  # torch.compile, DataParallel
+        cause = f"The argument network is a {type(network).__name__} around the network."
+        raise UsageError(cause, f"Give the network in it: network.{inner}", code="classifier-network")
+    try:
+        copied = copy.deepcopy(network).cpu().float().eval()
+    except (RuntimeError, TypeError) as error:
+        cause = f"The argument network cannot be copied: {str(error).splitlines()[0]}"
+        remedy = "Remove what is not a parameter or a buffer from its attributes."
+        raise UsageError(cause, remedy, code="classifier-network") from None
+    fault = forward_fault(copied, image_size, num_classes)
+    if fault:
+        remedy = "Give a network that takes float32 [N, 3, S, S] and returns logits [N, K], with K names in classes."
+        raise UsageError(fault, remedy, code="classifier-network")
+    return copied
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"an object of type {type(value).__name__}"  # noqa: PLR2004

@@ -108,7 +108,7 @@ class Run:
             load_state(network, self.weights() if weights is None else weights)
         except RuntimeError as error:
             raise self._unreadable(error) from None
-        return Classifier(self.preprocess, network, self.classes).eval()
+        return Classifier(network, self.classes, self.preprocess, check=False).eval()
 
     def _unreadable(self, error: Exception) -> ArtifactError:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
