@@ -31,8 +31,9 @@ from measure import Results, machine, measured, median, parser
 
 from zoo.data.batches import batches_by_size
 from zoo.exporting.int8_calibration import calibration
-from zoo.exporting.pipeline import reference_of
+from zoo.exporting.source import RunSource
 from zoo.models.classifier import Classifier
+from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.runs.run import Run
 from zoo.specs import Calibration, LoadOptions, PreprocessSpec, Runtime, WriteOptions
@@ -124,7 +125,7 @@ def compare(run: Run, results: Results, folder: Path) -> None:
     classifier = reference.classifier
     assert test is not None
     right = {}
-    calibrated = calibration(run, classifier)
+    calibrated = calibration(RunSource(run), classifier)
     for name, how in (
         ("fp32", WriteOptions()),
         ("int8", WriteOptions(precision="int8", calibration=calibrated)),

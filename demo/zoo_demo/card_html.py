@@ -16,7 +16,7 @@ def describe(card: Card) -> str:
     shown = ", ".join(_text(name) for name in card.classes[:SHOWN_CLASSES])
     more = f" and {len(card.classes) - SHOWN_CLASSES:,} more" if len(card.classes) > SHOWN_CLASSES else ""
     rows = [
-        ("Accuracy", f"{_accuracy(card)} (loss {_number(card.metrics.get('loss'), '.4f')})"),
+        ("Accuracy", _accuracy(card) + (f" (loss {_number(card.metrics.get('loss'), '.4f')})" if card.metrics else "")),
         ("Parity", _parity(card)),
         ("Backbone", f"{_text(card.backbone)}, weights: {_text(card.weights)}"),
         ("Trained on", _text(f"{card.dataset.name}: {card.dataset.source}".removesuffix(": "))),
@@ -31,6 +31,8 @@ def describe(card: Card) -> str:
 
 
 def _accuracy(card: Card) -> str:
+    if not card.metrics:
+        return "accuracy not measured"
     share = _number(card.metrics.get("top1"), ".2%")
     pictures = _counted(card.metrics.get("num_pictures"))
     return f"{share} accuracy on {pictures} of the {_text(card.metrics_split)} split"

@@ -12,7 +12,7 @@ from torch import nn
 
 from zoo.artifacts.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card
 from zoo.errors import ArtifactError, ExportError
-from zoo.exporting.card_writing import make_card
+from zoo.exporting.card_writing import facts_of, make_card
 from zoo.models.classifier import Classifier
 from zoo.parity.references import rounding_on
 from zoo.parity.self_check import reference_outputs
@@ -162,7 +162,7 @@ def made(run: Run, **changes) -> Card:
     reference = card().reference
     run.info = dataclasses.replace(run.info, **changes)
     return make_card(
-        run,
+        facts_of(run),
         registry().exporter("onnx").spec,
         WriteOptions(input="tensor", precision="fp16"),
         Written(facts={"opset": 18}),

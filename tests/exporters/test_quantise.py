@@ -18,6 +18,7 @@ from zoo.artifacts.predictor import open_runtime
 from zoo.errors import ExportError, ParityError, UsageError
 from zoo.exporting.int8_calibration import calibration
 from zoo.exporting.pipeline import export
+from zoo.exporting.source import RunSource
 from zoo.models.classifier import Classifier
 from zoo.parity import check_final
 from zoo.parity.references import reference_of
@@ -286,10 +287,10 @@ def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatc
     reference, dataset = reference_of(trained), trained.dataset()
     classifier = reference.classifier
     monkeypatch.setattr(type(trained), "dataset", lambda _: replace(dataset, test=None))
-    found = calibration(trained, classifier, pictures=30)
+    found = calibration(RunSource(trained), classifier, pictures=30)
     known = {dataset.train.pictures[i].tobytes(): label for i, label in enumerate(dataset.train.labels)}
     assert np.bincount([known[picture.tobytes()] for picture in found.pictures]).tolist() == [10, 10, 10]
-    again = calibration(trained, classifier, pictures=30)
+    again = calibration(RunSource(trained), classifier, pictures=30)
     assert all(np.array_equal(a, b) for a, b in zip(found.pictures, again.pictures, strict=True))
     path, _ = write(classifier, found.pictures)
     assert found.loss(path) == pytest.approx(0, abs=2)
@@ -302,7 +303,7 @@ def test_a_run_is_calibrated_on_its_training_pictures(trained, write, monkeypatc
 @pytest.mark.parametrize(("budget", "allowed"), [(1, 1), (4, 2), (10, 5), (0, 1)])
 def test_half_of_the_budget_is_a_margin_for_pictures_not_seen(trained, budget, allowed):
     # There are 100 pictures to compare on: one of them is a point, and may always be lost.
-    assert calibration(trained, trained.classifier(), pictures=30, budget=budget).budget == allowed
+    assert calibration(RunSource(trained), trained.classifier(), pictures=30, budget=budget).budget == allowed
 
 
 def test_the_test_split_chooses_no_layer_and_refuses_aloud(trained, tmp_path, monkeypatch):
@@ -352,4 +353,4 @@ def test_the_final_int8_file_diverges_no_further_than_the_one_that_was_checked(t
 )
 def test_impossible_calibrations_are_refused(wrong, refusal, trained):
     with refused(*refusal, kind=UsageError):
-        calibration(trained, reference_of(trained).classifier, **wrong)
+        calibration(RunSource(trained), reference_of(trained).classifier, **wrong)

@@ -33,8 +33,7 @@ def reference(trained) -> parity.Reference:
 @pytest.fixture
 def no_work(monkeypatch):
     """The classifier does not run over the pictures."""
-    for home in ("exporting.pipeline", "parity.references"):
-        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: pytest.fail("it started"))
+    monkeypatch.setattr("zoo.exporting.source.reference_of", lambda *_: pytest.fail("it started"))
 
 
 def run_zoo(*arguments: object):
@@ -184,8 +183,7 @@ def test_an_interrupt_that_a_library_swallows_ends_the_export(trained, place, mo
         pytest.fail("it went on")
 
     before = signal.getsignal(number)
-    for home in ("exporting.pipeline", "parity.references"):
-        monkeypatch.setattr(f"zoo.{home}.reference_of", swallows)
+    monkeypatch.setattr("zoo.exporting.source.reference_of", swallows)
     monkeypatch.setattr(zoo.exporting.pipeline, "export", never)
     done = run_zoo(trained.path, "--onnx", "--output", place / "m")
     assert done.exit_code == 128 + number
@@ -200,8 +198,7 @@ def test_what_was_finished_before_a_failure_is_named(trained, place, monkeypatch
             raise end
         return SimpleNamespace(path=Path(f"{output}.{name}"))
 
-    for home in ("exporting.pipeline", "parity.references"):
-        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: None)
+    monkeypatch.setattr("zoo.exporting.source.reference_of", lambda *_: None)
     monkeypatch.setattr(zoo.exporting.pipeline, "export", one_then_none)
     done = run_zoo(trained.path, "--onnx", "--torchscript", "--pt2", "--output", place / "m")
     assert f"Finished and checked so far: {place / 'm.onnx'}, {place / 'm.torchscript'}\n" in done.stderr
@@ -212,8 +209,7 @@ def test_what_was_finished_before_a_failure_is_named(trained, place, monkeypatch
 @pytest.fixture
 def printed(trained, place, monkeypatch):
     """What the command says of an int8 file with such findings."""
-    for home in ("exporting.pipeline", "parity.references"):
-        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: None)
+    monkeypatch.setattr("zoo.exporting.source.reference_of", lambda *_: None)
 
     def say(agreement: float, near_ties: int, lost_points: float) -> str:
         (place / "m.onnx").touch()

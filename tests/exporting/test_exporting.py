@@ -19,6 +19,7 @@ from zoo.artifacts.predictor import load, read_card
 from zoo.cli import app
 from zoo.errors import ArtifactError, ExportError, ParityError, UnknownNameError, UsageError
 from zoo.exporting.pipeline import Artifact, export
+from zoo.exporting.source import RunSource
 from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.specs import WriteOptions, Written
@@ -140,7 +141,7 @@ def test_what_a_format_cannot_do_is_refused(trained, reference, place, asked, re
 def test_other_inputs_and_precisions_have_names_of_their_own(trained):
     spec = registry().exporter("onnx").spec
     places = [
-        zoo.exporting.pipeline.target_of(trained, spec, options, None, overwrite=False).name
+        zoo.exporting.pipeline.target_of(RunSource(trained), spec, options, None, overwrite=False).name
         for options in (WriteOptions(), WriteOptions(precision="int8"), WriteOptions(input="tensor", precision="fp16"))
     ]
     assert places == ["model.onnx", "model-int8.onnx", "model-tensor-fp16.onnx"]
@@ -302,8 +303,7 @@ def test_the_command_writes_both_formats(trained, place):
 
 def test_one_place_that_is_taken_stops_the_command_before_it_starts(trained, place, monkeypatch):
     (place / "bars.pt").touch()
-    for home in ("exporting.pipeline", "parity.references"):
-        monkeypatch.setattr(f"zoo.{home}.reference_of", lambda *_: pytest.fail("it started"))
+    monkeypatch.setattr("zoo.exporting.source.reference_of", lambda *_: pytest.fail("it started"))
     done = run_zoo(trained.path, "--onnx", "--torchscript", "--output", place / "bars")
     assert isinstance(done.exception, UsageError)
     assert "bars.pt" in str(done.exception)

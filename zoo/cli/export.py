@@ -112,25 +112,26 @@ def _export(
 ) -> list[Artifact]:
     from zoo.exporting.options import checked
     from zoo.exporting.pipeline import export, shown, target_of
-    from zoo.parity.references import reference_of
+    from zoo.exporting.source import RunSource
     from zoo.runs.run import Run, latest_run
 
     plans = [checked(name, **asked) for name in chosen]
     run = latest_run() if folder is None else Run(folder)
     if data is not None:
         run = run.moved(data)
+    source = RunSource(run)
     artifacts: list[Artifact] = []
     with ending() as heed:
         try:
-            with shown(run, progress=True) as show:
+            with shown(source, progress=True) as show:
 
                 def say(message: str) -> None:
                     heed()
                     show(message)
 
                 for spec, options in plans:
-                    target_of(run, spec, options, output, overwrite=overwrite)
-                reference = reference_of(run, asked["parity"], say)
+                    target_of(source, spec, options, output, overwrite=overwrite)
+                reference = source.reference(asked["parity"], say)
                 for name in chosen:
                     artifact = export(
                         run, name, output, overwrite=overwrite, progress=say, reference=reference, **asked

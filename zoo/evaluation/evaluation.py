@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo import metrics
+from zoo.artifacts.card import MAX_MISTAKES
 from zoo.data.batches import batches_by_size
 from zoo.data.prefetch import decode
 from zoo.errors import UnreadablePictureError
@@ -88,6 +89,15 @@ class Evaluation:
         pairs = np.argwhere(wrong)
         order = np.argsort(-wrong[wrong > 0], kind="stable")
         return [(int(true), int(guess), int(wrong[true, guess])) for true, guess in pairs[order]]
+
+    def confusion_facts(self) -> dict[str, Any]:
+        """As `zoo.artifacts.card.Confusion` describes it."""
+        return {
+            "right": self.counts.diagonal().tolist(),
+            "support": self.counts.sum(axis=1).tolist(),
+            "answers": self.counts.sum(axis=0).tolist(),
+            "mistakes": self.confusions()[:MAX_MISTAKES],
+        }
 
     def mistakes(self) -> list[tuple[int, int, int, float]]:
         """Index in the split, true class, predicted class and its probability; the most confident first."""

@@ -88,7 +88,7 @@ def _from_dataset(place: PicturePlace, classes: Sequence[str], wanted: str | Non
         dataset=spec.name,
         source=dataset.source,
         split_name=name,
-        split=_in_classes(split, dataset.classes, classes, spec.name),
+        split=in_classes(split, dataset.classes, classes, spec.name),
         licence=spec.licence,
         notes=tuple(notes),
     )
@@ -139,12 +139,12 @@ def _from_listing(
         dataset=path.resolve().name,
         source=str(path),
         split_name=split_name,
-        split=_in_classes(Split(FilePictures(listing.files, pixel_range), labels), names, classes, str(path)),
+        split=in_classes(Split(FilePictures(listing.files, pixel_range), labels), names, classes, str(path)),
         notes=(*listing.notes, *listing.doubts),
     )
 
 
-def _in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin: str) -> Split:
+def in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin: str) -> Split:
     """Renumbers labels from `own` to `classes`, by name."""
     if not len(split):
         raise DataError(f"'{origin}' holds no pictures to evaluate on.", "Name another dataset or --split.")

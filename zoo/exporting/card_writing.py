@@ -1,11 +1,11 @@
-"""Makes the card of a file, from its run and from the results of its export."""
+"""Makes the card of a file, from what is known of its classifier and from the results of its export."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,64 @@ from zoo.progress import printable
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
-    from zoo.specs import ExporterSpec, WriteOptions, Written
+    from zoo.specs import ExporterSpec, PreprocessSpec, WriteOptions, Written
 
 _RECORDED = ("visionzoo", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What a card says of a classifier, whatever its file is like. The fields are those of `zoo.artifacts.card.Card`.
+
+    Attributes:
+        origin, remedy: for the error about a value that a card cannot hold: whose value it is, and what to do.
+    """
+
+    origin: str
+    remedy: str
+    name: str
+    created: str
+    classes: tuple[str, ...]
+    preprocess: PreprocessSpec
+    backbone: str
+    backbone_plugin: str | PluginVersion
+    weights: str
+    weights_licence: str = ""
+    dataset: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    metrics: Mapping[str, float | int]
+    metrics_split: str
+    curves: tuple[dict[str, Any], ...] = ()
+    confusion: Mapping[str, Any] | None = None
+    versions: Mapping[str, str]
+
+
+def facts_of(run: Run) -> CardFacts:
+    """What run.json and metrics.csv say."""
+    info = run.info
+    return CardFacts(
+        origin=f"Run '{run.name}'",
+        remedy="Fix it in the run's run.json, or train again without it.",
+        name=printable(run.name),
+        created=info.created,
+        classes=run.classes,
+        preprocess=run.preprocess,
+        backbone=info.backbone,
+        backbone_plugin=info.backbone_plugin,
+        weights=info.weights.name,
+        weights_licence=info.weights.licence,
+        dataset=asdict(info.dataset) | {"source": _last_name(info.dataset.source), "notes": _notes(run)},
+        recipe=_shareable(run.recipe.options()),
+        metrics=run.metrics,
+        metrics_split=info.metrics_split,
+        curves=_curves(run),
+        confusion=info.confusion,
+        versions=info.versions,
+    )
+
+
 def make_card(
-    run: Run,
+    facts: CardFacts,
     exporter: ExporterSpec,
     options: WriteOptions,
     written: Written,
@@ -43,39 +94,36 @@ def make_card(
     reference: ReferenceOutputs,
     content_hash: str,
 ) -> Card:
-    """The card of a file. Raises `ExportError` if run.json has a value that a card cannot hold."""
-    info = run.info
+    """The card of a file. Raises `ExportError` if the facts have a value that a card cannot hold."""
     try:
         return Card(
-            name=printable(run.name),
+            name=facts.name,
             format=exporter.name,
-            created=info.created,
+            created=facts.created,
             input=options.input,
             precision=options.precision,
             exported=dict(written.facts),
-            classes=run.classes,
-            preprocess=run.preprocess,
-            backbone=info.backbone,
-            backbone_plugin=PluginVersion.of(info.backbone_plugin),
-            weights=info.weights.name,
-            weights_licence=info.weights.licence,
-            dataset=DatasetCard(
-                **asdict(info.dataset) | {"source": _last_name(info.dataset.source), "notes": _notes(run)}
-            ),
-            recipe=_shareable(run.recipe.options()),
-            metrics=run.metrics,
-            metrics_split=info.metrics_split,
-            curves=_curves(run),
-            confusion=None if info.confusion is None else Confusion(**info.confusion),
+            classes=facts.classes,
+            preprocess=facts.preprocess,
+            backbone=facts.backbone,
+            backbone_plugin=PluginVersion.of(facts.backbone_plugin),
+            weights=facts.weights,
+            weights_licence=facts.weights_licence,
+            dataset=DatasetCard(**facts.dataset),
+            recipe=dict(facts.recipe),
+            metrics=dict(facts.metrics),
+            metrics_split=facts.metrics_split,
+            curves=facts.curves,
+            confusion=None if facts.confusion is None else Confusion(**facts.confusion),
             parity=parity,
             reference=reference,
-            versions=info.versions | _versions(),
+            versions={**facts.versions, **_versions()},
             content_hash=content_hash,
         )
     except ValidationError as error:
         raise ExportError(
-            f"Run '{run.name}' has a value that a card cannot hold: {first_problem(error)}.",
-            "Fix it in the run's run.json, or train again without it.",
+            f"{facts.origin} has a value that a card cannot hold: {first_problem(error)}.",
+            facts.remedy,
             code=code_of(error),
         ) from None
 

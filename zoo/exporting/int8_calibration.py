@@ -19,8 +19,8 @@ from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import BUDGET, Calibration, CalibrationMethod, Input, Runtime
 
 if TYPE_CHECKING:
+    from zoo.exporting.source import Source
     from zoo.models.classifier import Classifier
-    from zoo.runs.run import Run
 
 PICTURES = 128
 BATCH_SIZE = 32
@@ -33,7 +33,7 @@ SHARE = 0.5
 
 
 def calibration(
-    run: Run,
+    source: Source,
     classifier: Classifier,
     *,
     takes: Input = "pixels",
@@ -50,7 +50,8 @@ def calibration(
     the parity check refuses a file that loses more than the whole budget on it.
 
     Args:
-        classifier: of the run: fp32, in eval mode, on the CPU.
+        source: has the training pictures.
+        classifier: of the source: fp32, in eval mode, on the CPU.
         takes: the input of the file.
         method: by default minmax.
         pictures: number of training pictures, evenly over the classes; all of them if there are fewer. By default 128.
@@ -61,7 +62,6 @@ def calibration(
         UsageError: `pictures` is less than 1, or `budget` is negative or not a number.
         DataError: no training picture or no labelled picture can be read.
     """
-    from zoo.data.prepare import training_splits
     from zoo.parity.process import fresh_process
 
     pictures = PICTURES if pictures is None else pictures
@@ -72,8 +72,8 @@ def calibration(
     if not budget >= 0:
         cause = f"--accuracy-budget {budget} is not a number of points."
         raise UsageError(cause, "Give 0 or more.", code="accuracy-budget")
-    seed = run.recipe.seed
-    train, validation = training_splits(run.dataset(), seed, run.recipe.limit)
+    seed = source.seed
+    train, validation = source.calibration_splits()
     order = evenly(train.labels, seed)
     chosen, spare = order[:pictures], order[pictures:]
     readable = [index for index, picture in decode(train.subset(chosen).pictures) if isinstance(picture, np.ndarray)]

@@ -45,6 +45,31 @@ RULES: dict[str, Rule] = {
 }
 
 
+def named(exporter: Any, output: Path | str | None) -> tuple[Any, Path | str | None]:
+    """The name of the format, and the file to write.
+
+    Args:
+        exporter: a name, or a file whose suffix names the format.
+        output: None if `exporter` is a file.
+
+    Raises:
+        UsageError: the suffix of the file belongs to no format, or there are two files.
+    """
+    if not isinstance(exporter, os.PathLike) and not _is_file_name(exporter):
+        return exporter, output
+    name = registry().exporter_for(exporter).name
+    if output is not None:
+        cause = f"There are two files to write: {os.fspath(exporter)!r} and {os.fspath(output)!r}."
+        raise UsageError(cause, "Leave out one of them.", code="two-outputs")
+    return name, exporter
+
+
+def _is_file_name(exporter: Any) -> bool:
+    if not isinstance(exporter, str) or not any(mark in exporter for mark in {".", "/", os.sep}):
+        return False
+    return exporter not in {entry.name for entry in registry().exporters()}
+
+
 def checked(exporter: Any, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     """The format and its options.
 

@@ -1,4 +1,4 @@
-"""Exports the classifier of a run. A file that does not agree with its classifier is not kept.
+"""Exports a classifier. A file that does not agree with its classifier is not kept.
 
 The file is written under a temporary name in the target folder and compared with the classifier. It gets its card, is
 opened again, compared again and then renamed. If a step fails, older files stay as they were and nothing is left over.
@@ -6,7 +6,7 @@ opened again, compared again and then renamed. If a step fails, older files stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,18 +17,21 @@ from zoo.artifacts.predictor import read_card
 from zoo.errors import ZooError
 from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
-from zoo.exporting.options import check_output, check_path, checked
+from zoo.exporting.options import check_output, checked, named
+from zoo.exporting.source import Source, source_of
 from zoo.files import data_path
-from zoo.parity.references import reference_of
 from zoo.parity.self_check import reference_outputs
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.progress import say_nothing
-from zoo.runs.run import Run
 from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
+    from zoo.artifacts.predictor import Picture
+    from zoo.evaluation.given import Data
+    from zoo.models.classifier import Classifier
     from zoo.parity import Reference
+    from zoo.runs.run import Run
     from zoo.specs import ExporterSpec, Written
 
 
@@ -53,8 +56,8 @@ class Artifact:
 
 
 def export(
-    run: Run | Path | str,
-    exporter: str = "onnx",
+    run: Run | Classifier | Path | str,
+    exporter: Path | str = "onnx",
     output: Path | str | None = None,
     *,
     input: Input = "pixels",  # noqa: A002  (the command's name for it)
@@ -70,15 +73,16 @@ def export(
     progress: bool | Callable[[str], None] = False,
     reference: Reference | None = None,
     data: Path | str | None = None,
+    pictures: Data | Iterable[Picture] | None = None,
 ) -> Artifact:
-    """Exports the classifier of a run as one file that was checked against it.
+    """Exports the classifier of a run, or one of your own, as one file that was checked against it.
 
     Args:
-        run: a training, or its folder.
-        exporter: name of a format (`zoo list exporters`).
+        run: a training, its folder, or a `zoo.Classifier` around a network that was trained elsewhere.
+        exporter: name of a format (`zoo list exporters`), or the file to write, whose suffix names the format.
         output: the file; a missing suffix is added. By default `model` with the suffix of the format, in the run's
-            folder `export`; `model-tensor`, `model-int8`, … for other inputs and precisions. Text that ends in a slash
-            is an existing folder for a file of that default name.
+            folder `export`, or in the working folder for a `zoo.Classifier`; `model-tensor`, `model-int8`, … for other
+            inputs and precisions. Text that ends in a slash is an existing folder for a file of that default name.
         input: `pixels` (uint8 `[N, H, W, 3]`, preprocessing inside) or `tensor` (float32 `[N, 3, S, S]`).
         precision: of the network inside; the types of inputs and outputs do not change.
         opset: version of the format's operators.
@@ -91,6 +95,9 @@ def export(
         progress: True shows on stderr what `zoo export` shows there. A function is called with each step.
         reference: of this run and depth, if several files share it.
         data: where the pictures of the run are now, if they have moved.
+        pictures: what a `zoo.Classifier` is compared on; not for runs. The place of a dataset (a folder, a list file or
+            a name), a `zoo.data.Dataset` or `Split`, or pictures as `Predictor.predict` takes them. If they have
+            labels, the card says the accuracy on them. Other precisions than fp32 need labels.
 
     Raises:
         UsageError: the format is unknown or does not support an option, an option has a wrong value, or the output
@@ -98,8 +105,9 @@ def export(
         ExportError: the network cannot be expressed in the format, or the file cannot be written.
         ParityError: the file does not agree with the classifier; it is not kept.
     """
+    name, output = named(exporter, output)
     spec, options = checked(
-        exporter,
+        name,
         input=input,
         precision=precision,
         opset=opset,
@@ -110,19 +118,17 @@ def export(
         accuracy_budget=accuracy_budget,
         time_limit=time_limit,
     )
-    run = run if isinstance(run, Run) else Run(check_path("run", run))
-    if data is not None:
-        run = run.moved(data)
-    target = target_of(run, spec, options, output, overwrite=overwrite)
+    source = source_of(run, precision=precision, data=data, pictures=pictures)
+    target = target_of(source, spec, options, output, overwrite=overwrite)
     replaced = None if external_data else _weights_beside(target)
-    with shown(run, progress) as say, prepared(target, overwrite=overwrite) as temporary:
-        reference = reference or reference_of(run, parity, say)
+    with shown(source, progress) as say, prepared(target, overwrite=overwrite) as temporary:
+        reference = reference or source.reference(parity, say)
         if precision == "int8":
             from zoo.exporting.int8_calibration import calibration
 
             say("choosing pictures for the calibration")
             chosen = calibration(
-                run,
+                source,
                 reference.classifier,
                 takes=input,
                 method=calibration_method,
@@ -135,7 +141,7 @@ def export(
         written = spec.write(reference.classifier, temporary, options)
         budget = BUDGET if accuracy_budget is None else accuracy_budget
         report, card = _finish(
-            run,
+            source,
             reference,
             spec,
             temporary,
@@ -152,7 +158,7 @@ def export(
 
 
 def _finish(
-    run: Run,
+    source: Source,
     reference: Reference,
     spec: ExporterSpec,
     path: Path,
@@ -181,7 +187,7 @@ def _finish(
         time_limit=time_limit,
         progress=counted("comparing it with the classifier"),
     )
-    with fresh_process(path, run.preprocess, options.input, time_limit=time_limit) as artifact:
+    with fresh_process(path, source.preprocess, options.input, time_limit=time_limit) as artifact:
         own = reference_outputs(
             (artifact, partial(artifact, optimised=False)),
             reference.classifier,
@@ -190,7 +196,8 @@ def _finish(
             tolerance=spec.tolerance,
         )
     content_hash = spec.content_hash(path)
-    card = make_card(run, spec, options, written, parity=report, reference=own, content_hash=content_hash)
+    facts = source.facts(progress)
+    card = make_card(facts, spec, options, written, parity=report, reference=own, content_hash=content_hash)
     sealed = card.sealed()
     spec.write_card(path, sealed)
     parity.check_final(
@@ -200,7 +207,7 @@ def _finish(
 
 
 @contextmanager
-def shown(run: Run, progress: bool | Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+def shown(source: Source, progress: bool | Callable[[str], None]) -> Iterator[Callable[[str], None]]:
     """Gives a function to call with each step: it shows the step on stderr, is `progress`, or does nothing."""
     if callable(progress):
         yield progress
@@ -208,7 +215,7 @@ def shown(run: Run, progress: bool | Callable[[str], None]) -> Iterator[Callable
         from zoo.progress import Reporter
 
         reporter = Reporter()
-        reporter.say(f"Exporting {run.path}")
+        reporter.say(f"Exporting {source.title}")
         with reporter.console.status("starting") as status:
             yield status.update
     else:
@@ -216,14 +223,14 @@ def shown(run: Run, progress: bool | Callable[[str], None]) -> Iterator[Callable
 
 
 def target_of(
-    run: Run, spec: ExporterSpec, options: WriteOptions, output: Path | str | None, *, overwrite: bool
+    source: Source, spec: ExporterSpec, options: WriteOptions, output: Path | str | None, *, overwrite: bool
 ) -> Path:
     """The file to write. Raises `UsageError` if it cannot be written."""
     unusual = [options.input] * (options.input != "pixels") + [options.precision] * (options.precision != "fp32")
     stem = "-".join(["model", *unusual])
     if output is not None:
         check_output(spec, output)
-    return destination(run.path / "export", stem, spec.suffix, output, overwrite=overwrite, data=options.external_data)
+    return destination(source.folder, stem, spec.suffix, output, overwrite=overwrite, data=options.external_data)
 
 
 def _weights(path: Path, card: Card) -> Path | None:

@@ -74,7 +74,8 @@ def findings(reference: Reference, outputs: Outputs, allowed: Allowed, budget: f
     yield _logits(both, allowed)
     yield _top1(both, allowed)
     yield from _against_itself(reference, outputs, allowed)
-    yield accuracy_kept(accuracies(reference, outputs), budget)
+    if reference.labelled:
+        yield accuracy_kept(accuracies(reference, outputs), budget)
 
 
 def close(reference: Reference, outputs: Sequence[np.ndarray], allowed: Allowed) -> CheckResult:
@@ -103,7 +104,7 @@ def figures(reference: Reference, outputs: Outputs, allowed: Allowed) -> dict[st
         "batches": sorted({len(rows) for rows in outputs.logits} | {1}),
         "spread": reference.logit_std,
         "rounding": reference.rounding / reference.logit_std,
-        "accuracy": accuracies(reference, outputs),
+        **({"accuracy": accuracies(reference, outputs)} if reference.labelled else {}),
     }
 
 

@@ -35,7 +35,8 @@ class Reference:
     """The classifier's logits for all cases.
 
     Attributes:
-        split_name: `test` or `validation`.
+        split_name: `test`, `validation`, or `given` for pictures without a name.
+        split: labels of -1 are unknown.
         logits: float32 `[n, K]` per case, n pictures each.
         core: how many of the first cases `zoo.parity.check_final` compares again.
         required: how many of the first cases every check compares, even with a slow network. The others are real
@@ -76,6 +77,11 @@ class Reference:
     def real_pictures(self) -> int:
         """How many pictures of the split are compared in their own sizes."""
         return sum(len(case.indices) for case in self.cases)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes of its pictures are known. If not, nothing is said about accuracy."""
+        return bool((self.split.labels >= 0).all())
 
     def of_kind(self, kind: Kind) -> list[int]:
         """The positions of its cases of that kind."""

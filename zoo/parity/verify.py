@@ -166,9 +166,10 @@ def _judged(found: Evaluation, card: Card) -> Finding:
     report = {"split": found.split_name, "found": figures, "recorded": recorded, "recorded_split": card.metrics_split}
     same = found.split_name in (card.metrics_split, "all") and recorded.get("num_pictures") == number
     if not same or not isinstance(accuracy, float | int):
+        figures_of = f"the card's figures are from {_count(recorded)} {card.metrics_split} pictures"
         summary = (
-            f"Not comparable: the accuracy is {here}, but the card's figures are from {_count(recorded)} "
-            f"{card.metrics_split} pictures. For other pictures, use zoo evaluate."
+            f"Not comparable: the accuracy is {here}, but {figures_of if recorded else 'the card has no figures'}. "
+            "For other pictures, use zoo evaluate."
         )
         return Finding(passed=None, summary=summary, figures=report)
     # The recorded figures are the classifier's. A file in lower precision may have lost its budget.

@@ -196,9 +196,14 @@ def _integrity(card: Card) -> str:
 def _limits(card: Card) -> str:
     limits = [
         f"It answers every picture with one of its {len(card.classes):,} classes, whatever the picture shows.",
-        "Its figures apply to pictures like those of the evaluation. On other pictures they are usually lower.",
-        "The calibration error above says how far its probabilities can be trusted.",
     ]
+    if card.metrics:
+        limits += [
+            "Its figures apply to pictures like those of the evaluation. On other pictures they are usually lower.",
+            "The calibration error above says how far its probabilities can be trusted.",
+        ]
+    else:
+        limits.append("Its accuracy was not measured: the export had pictures without labels.")
     if card.metrics_split == "validation":
         limits.append("There was no test split. The training used the same pictures to choose its best epoch.")
     if card.precision != "fp32":

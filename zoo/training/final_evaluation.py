@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from zoo.artifacts.card import MAX_MISTAKES
 from zoo.data import Dataset, Split
 from zoo.data.prepare import final_split
 from zoo.data.splits import evenly
@@ -42,7 +40,7 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
             f"No {name} picture can be read.", "Fix the pictures; the checkpoint is kept.", code="nothing-readable"
         )
     run.info = replace(
-        run.info, status="finished", metrics_split=name, metrics=found.figures, confusion=_confusion(found)
+        run.info, status="finished", metrics_split=name, metrics=found.figures, confusion=found.confusion_facts()
     )
     if world.first:
         run.save()
@@ -54,17 +52,6 @@ def final_figures(run: Run, dataset: Dataset, world: World, reporter: Reporter) 
         except Exception as error:  # whatever drawing libraries raise, the figures are safe
             reporter.warn(f"The final figures could not be drawn: {str(error) or type(error).__name__}")
     return run
-
-
-def _confusion(found: Evaluation) -> dict[str, Any]:
-    """As `zoo.artifacts.card.Confusion` describes it."""
-    counts = found.counts
-    return {
-        "right": counts.diagonal().tolist(),
-        "support": counts.sum(axis=1).tolist(),
-        "answers": counts.sum(axis=0).tolist(),
-        "mistakes": found.confusions()[:MAX_MISTAKES],
-    }
 
 
 def _evaluate(classifier: Classifier, name: str, split: Split, world: World, reporter: Reporter) -> Evaluation:
