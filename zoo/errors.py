@@ -75,6 +75,13 @@ class DataError(ZooError):
 
 
 class UnreadablePictureError(DataError):
+    """A picture that cannot be decoded.
+
+    Attributes:
+        index: its place among the pictures that `Predictor.predict` or `Predictor.logits` got; None elsewhere.
+    """
+
+    index: int | None = None
     code = "unreadable-picture"
 
 

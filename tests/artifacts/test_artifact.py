@@ -15,8 +15,9 @@ from PIL import Image
 
 from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import Predictor, load, read_card
-from zoo.errors import ArtifactError, UnreadablePictureError, UsageError
+from zoo.errors import ArtifactError, TooLittleMemoryError, UnreadablePictureError, UsageError
 
+from ..cards import any_card
 from ..refusals import refused
 
 
@@ -94,6 +95,52 @@ def test_a_single_picture_is_refused_before_it_is_misread(predictor, single):
 def test_an_unreadable_picture_is_named(predictor, tmp_path):
     with refused("missing-picture", "absent.png", kind=UnreadablePictureError):
         predictor.predict([tmp_path / "absent.png"])
+
+
+def with_faults(good: np.ndarray, tmp_path: Path) -> list:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"not a picture")
+    return [good, damaged, good, None, b"", tmp_path / "absent.png", good, np.zeros((2, 2, 9)), BytesIO(b"x")]
+
+
+def test_pictures_that_cannot_be_read_leave_the_others_in_place(predictor, tmp_path):
+    (good,) = pictures(1)
+    (expected,) = predictor.predict([good])
+    found = predictor.predict(with_faults(good, tmp_path), on_error="skip")
+    assert found == [expected, None, expected, None, None, None, expected, None, None]
+    assert predictor.predict([tmp_path / "absent.png"], on_error="skip") == [None]
+
+
+@pytest.mark.parametrize("method", ["predict", "logits"])
+def test_an_error_has_the_index_of_its_picture(predictor, tmp_path, method):
+    (good,) = pictures(1)
+    for index, bad in enumerate(with_faults(good, tmp_path)):
+        if index in (0, 2, 6):
+            continue
+        with pytest.raises(UnreadablePictureError) as caught:
+            getattr(predictor, method)([good] * index + [bad, good])
+        assert caught.value.index == index
+    assert UnreadablePictureError("A.", "B.").index is None
+
+
+@pytest.mark.parametrize("method", ["predict", "logits"])
+def test_too_little_memory_for_one_picture_is_told_alike(method):
+    def runtime(images):
+        if images.shape[1] == 9:
+            raise MemoryError
+        return np.eye(3, dtype=np.float32)[:1].repeat(len(images), axis=0)
+
+    own = Predictor(any_card(), runtime)
+    several = [np.zeros((8, 8, 3), np.uint8), np.zeros((9, 9, 3), np.uint8)]
+    with pytest.raises(TooLittleMemoryError) as caught:
+        getattr(own, method)(several)
+    assert caught.value.index == 1
+    assert [p and p.label for p in own.predict(several, on_error="skip")] == ["red", None]
+
+
+def test_on_error_takes_two_words(predictor):
+    with refused("impossible-option", "on_error cannot be 'ignore'", "'skip'", kind=UsageError):
+        predictor.predict([], on_error="ignore")
 
 
 def test_batches_are_bounded(predictor):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
-from PIL import Image
 
 from zoo.artifacts.card import Card
 from zoo.artifacts.large_pictures import BehindResize
+from zoo.artifacts.pictures import Picture, numbered_pictures, raise_with_index
 from zoo.data.batches import batches_by_size
-from zoo.data.prefetch import BATCHES_BUDGET, as_they_come, count_cores, decode_ahead
+from zoo.data.prefetch import BATCHES_BUDGET, as_they_come, count_cores
 from zoo.errors import (
     ArtifactError,
     TooLittleMemoryError,
@@ -27,9 +24,6 @@ from zoo.errors import (
     is_out_of_memory,
     reason_of,
 )
-from zoo.images import as_picture, read_picture
-from zoo.images.read import Admit
-from zoo.images.values import Range
 from zoo.metrics import log_softmax
 from zoo.processes.threads import Threads, aside
 from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
@@ -39,9 +33,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 _GIVE = "Give a file that `zoo export` wrote."
-Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
-_FILE = (str, os.PathLike, bytes)
-_File = str | os.PathLike[str] | bytes
+OnError = Literal["raise", "skip"]
 _Batch = tuple[list[int], np.ndarray]  # numbers and pictures, uint8 [n, H, W, 3]
 _Answer = tuple[list[int], np.ndarray | TooLittleMemoryError]  # numbers and logits, float32 [n, K]
 
@@ -81,7 +73,15 @@ class Predictor:
         """The K names, in the order of the logits."""
         return self.card.classes
 
-    def predict(self, pictures: Iterable[Picture], top_k: int = 5) -> list[Prediction]:
+    @overload
+    def predict(
+        self, pictures: Iterable[Picture], top_k: int = 5, *, on_error: Literal["raise"] = "raise"
+    ) -> list[Prediction]: ...
+    @overload
+    def predict(self, pictures: Iterable[Picture], top_k: int = 5, *, on_error: OnError) -> list[Prediction | None]: ...
+    def predict(
+        self, pictures: Iterable[Picture], top_k: int = 5, *, on_error: OnError = "raise"
+    ) -> list[Prediction] | list[Prediction | None]:
         """Classifies pictures, in batches.
 
         Args:
@@ -89,24 +89,36 @@ class Predictor:
                 file, a PIL picture, or an array that `zoo.images.as_picture` takes. Pictures are decoded when they are
                 needed; threads decode files ahead.
             top_k: how many classes `Prediction.top` lists, at least 1.
+            on_error: `skip` returns None for a picture that cannot be decoded, and predictions for the others.
 
         Returns:
             One prediction per picture, in the same order.
 
         Raises:
-            UnreadablePictureError: a picture cannot be decoded.
-            UsageError: a single picture instead of several, or `top_k` is less than 1.
+            UnreadablePictureError: a picture cannot be decoded. `index` is its place among the pictures.
+            UsageError: a single picture instead of several, `top_k` is less than 1, or `on_error` has another value.
             ArtifactError: the runtime fails.
         """
-        found: dict[int, Prediction] = {}
-        for indices, logits in self.stream(_numbered(pictures, self.card.preprocess.pixel_range)):
+        if on_error not in get_args(OnError):
+            remedy = "It takes 'raise' or 'skip'."
+            raise UsageError(f"The option on_error cannot be {on_error!r}.", remedy, code="impossible-option")
+        found: dict[int, Prediction | None] = {}
+
+        def failed(index: int, error: UnreadablePictureError) -> None:
+            if on_error == "raise":
+                raise_with_index(index, error)
+            found[index] = None
+
+        numbered = numbered_pictures(pictures, self.card.preprocess.pixel_range, failed)
+        for indices, logits in self.stream(numbered, failed=failed):
             found.update(zip(indices, self.predictions(logits, top_k), strict=True))
         return [found[index] for index in range(len(found))]
 
     def logits(self, pictures: Iterable[Picture]) -> np.ndarray:
-        """Takes what `predict` takes; returns float32 `[N, K]`. Raises the same errors."""
+        """Takes the pictures that `predict` takes; returns float32 `[N, K]`. Raises the same errors."""
         found: dict[int, np.ndarray] = {}
-        for indices, logits in self.stream(_numbered(pictures, self.card.preprocess.pixel_range)):
+        numbered = numbered_pictures(pictures, self.card.preprocess.pixel_range, raise_with_index)
+        for indices, logits in self.stream(numbered, failed=raise_with_index):
             found.update(zip(indices, logits, strict=True))
         rows = [found[index] for index in range(len(found))]
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
@@ -205,29 +217,6 @@ class Predictor:
 
 def _num_bytes(batch: _Batch) -> int:
     return batch[1].nbytes
-
-
-def _numbered(pictures: Iterable[Picture], pixel_range: Range | None) -> Iterator[tuple[int, np.ndarray]]:
-    """Pictures uint8 `[H, W, 3]` with their numbers; threads decode files ahead."""
-    batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
-    if isinstance(pictures, str | bytes | os.PathLike | np.ndarray | Image.Image) and not batch:
-        remedy = "Put the picture in a list: predict([picture])."
-        raise UsageError("predict() takes a list of pictures.", remedy, code="not-a-list")
-
-    # Two threads must not read one open file or one PIL picture.
-    tasks = (
-        [partial(_read_file, picture, pixel_range) if isinstance(picture, _FILE) else as_picture(picture, pixel_range)]
-        for picture in pictures
-    )
-    with closing(decode_ahead(tasks)) as found:
-        for index, picture in enumerate(found):
-            if isinstance(picture, UnreadablePictureError):
-                raise picture
-            yield index, picture
-
-
-def _read_file(file: _File, pixel_range: Range | None, admit: Admit) -> np.ndarray:
-    return read_picture(file if isinstance(file, bytes) else Path(file), admit=admit, pixel_range=pixel_range)
 
 
 def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predictor:

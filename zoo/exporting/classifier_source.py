@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.artifacts.card import PluginVersion
+from zoo.artifacts.pictures import raise_with_index
 from zoo.data.types import ArrayPictures, Dataset, FilePictures, Pictures, Split
-from zoo.errors import DataError, UsageError
+from zoo.errors import DataError, UnreadablePictureError, UsageError
 from zoo.exporting.card_writing import CardFacts
 from zoo.images import as_picture, find_pictures
 from zoo.parity.references import Reference, reference
 from zoo.specs import Depth, Precision, PreprocessSpec
 
 if TYPE_CHECKING:
-    from zoo.artifacts.predictor import Picture
+    from zoo.artifacts.pictures import Picture
     from zoo.evaluation.given import Data
     from zoo.models.classifier import Classifier
 
@@ -191,7 +192,7 @@ def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple
     return name, found.split, found.notes
 
 
-def _loaded(pictures: Iterable[Any], pixel_range: tuple[float, float] | None) -> Pictures:
+def _loaded(pictures: Any, pixel_range: tuple[float, float] | None) -> Pictures:
     batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
     if not isinstance(pictures, Iterable) or (isinstance(pictures, bytes | np.ndarray) and not batch):
         cause = f"The pictures cannot be an object of type {type(pictures).__name__}."
@@ -202,7 +203,10 @@ def _loaded(pictures: Iterable[Any], pixel_range: tuple[float, float] | None) ->
         return FilePictures([Path(picture).expanduser() for picture in several], pixel_range)
     rows = np.empty(len(several), object)  # of any sizes
     for index, picture in enumerate(several):
-        rows[index] = as_picture(picture, pixel_range)
+        try:
+            rows[index] = as_picture(picture, pixel_range)
+        except UnreadablePictureError as error:
+            raise_with_index(index, error)
     return ArrayPictures(rows)
 
 

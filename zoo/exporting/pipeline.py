@@ -27,7 +27,7 @@ from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, Precision, WriteO
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
-    from zoo.artifacts.predictor import Picture
+    from zoo.artifacts.pictures import Picture
     from zoo.evaluation.given import Data
     from zoo.models.classifier import Classifier
     from zoo.parity import Reference

@@ -16,7 +16,7 @@ from zoo.parity.references import Reference, reference_of
 from zoo.specs import Depth, Precision, PreprocessSpec
 
 if TYPE_CHECKING:
-    from zoo.artifacts.predictor import Picture
+    from zoo.artifacts.pictures import Picture
     from zoo.evaluation.given import Data
     from zoo.models.classifier import Classifier
     from zoo.runs.run import Run
@@ -116,7 +116,7 @@ def source_of(
     if pictures is not None:
         cause = "A run is compared on its own pictures, so pictures cannot be given."
         raise UsageError(cause, "If they have moved, give their place as data.", code="impossible-option")
-    opened = run if isinstance(run, Run) else Run(check_path("run", run))  # type: ignore[arg-type]
+    opened = run if isinstance(run, Run) else Run(check_path("run", run))
     return RunSource(opened if data is None else opened.moved(data))
 
 

@@ -83,13 +83,16 @@ def _check_preprocess(spec: Any) -> None:
             "Give what the network was trained with: preprocess=zoo.PreprocessSpec(image_size=224)",
             code="classifier-preprocess",
         )
-    low, high = spec.pixel_range if _numbers(spec.pixel_range, 2) else (0, 0)
+    limits = spec.pixel_range
     rules = {
         "image_size": (type(spec.image_size) is int and 1 <= spec.image_size <= MAX_IMAGE_SIZE, "1 to 4096 pixels"),
         "mean": (_numbers(spec.mean, 3), "a tuple of three finite numbers"),
         "std": (_numbers(spec.std, 3) and min(spec.std) > 0, "a tuple of three finite numbers above 0"),
         "crop_fraction": (_numbers((spec.crop_fraction,), 1) and 0 < spec.crop_fraction <= 1, "above 0, at most 1"),
-        "pixel_range": (spec.pixel_range is None or low < high, "a tuple of two finite numbers, the smaller first"),
+        "pixel_range": (
+            limits is None or (_numbers(limits, 2) and limits[0] < limits[1]),
+            "a tuple of two finite numbers, the smaller first",
+        ),
     }
     hints = get_type_hints(PreprocessSpec)
     for name in ("resize", "channels"):
