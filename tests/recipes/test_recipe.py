@@ -139,6 +139,7 @@ def test_every_option_that_is_written_as_text_says_how():
     several = {
         name for name, kind in kinds.items() if "tuple" in kind or "dict" in kind or "RGB" in kind or "Pair" in kind
     }
+    several.remove("plugins")  # paths, which may hold commas: the command line repeats the option
     assert several < Recipe.written().keys()
 
 

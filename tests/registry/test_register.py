@@ -69,7 +69,8 @@ def test_a_name_of_an_installed_plugin_is_ambiguous(host):
 @pytest.mark.parametrize(
     ("item", "code", "fact"),
     [
-        ("mine", "not-a-spec", "a str"),
+        ("mine", "no-plugin-file", "mine' is not a Python file"),
+        (3, "not-a-spec", "an int"),
         (None, "not-a-spec", "None"),
         (lambda: MINE, "not-a-spec", "Call it first"),
         (replace(MINE, name="two words"), "faulty-spec", "'two words'"),

@@ -13,7 +13,8 @@ import pytest
 import zoo
 from zoo.files import remove_abandoned, temporary_name, work_folder, write_atomically
 from zoo.registry import registry
-from zoo.runs.run import Run, in_use
+from zoo.runs.folder import in_use
+from zoo.runs.run import Run
 from zoo.specs import LoggerSpec
 from zoo.training.events import Listener
 from zoo.training.listeners import open_logger

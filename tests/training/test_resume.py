@@ -19,7 +19,8 @@ import zoo
 from zoo.cli import app
 from zoo.errors import DataError
 from zoo.metrics import summarise
-from zoo.runs.run import Run, in_use
+from zoo.runs.folder import in_use
+from zoo.runs.run import Run
 from zoo.training import checkpoint
 from zoo.training.history import History
 from zoo.training.loop import Trainer

@@ -15,7 +15,8 @@ from zoo.metrics import summarise
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
 from zoo.registry import registry
-from zoo.runs.run import Run, create_folder, latest_run, list_runs
+from zoo.runs.folder import create_folder
+from zoo.runs.run import Run, latest_run, list_runs
 from zoo.training.setup import prepare, resolve
 
 from ..conftest import write_folder

@@ -26,6 +26,7 @@ from zoo.cli import (
 from zoo.cli.console import accept_all_text, fail, flush, refused, warn
 from zoo.cli.option_groups import GroupedCommand
 from zoo.cli.parsing import Group
+from zoo.cli.plugin_files import with_plugin_files
 from zoo.errors import ZooError
 from zoo.processes.children import guard
 
@@ -52,17 +53,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order of use.
-app.command("check")(check.check)
+app.command("check")(with_plugin_files(check.check))
 app.command("preview")(preview.preview)
 app.command("lr-find", cls=GroupedCommand)(lr_find.lr_find)
 app.command("train", cls=GroupedCommand)(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("verify")(verify.verify)
-app.command("predict")(predict.predict)
-app.command("bench")(bench.bench)
-app.command("list")(listing.list_)
-app.command("info")(info.info)
+app.command("evaluate")(with_plugin_files(evaluate.evaluate))
+app.command("export")(with_plugin_files(export.export))
+app.command("verify")(with_plugin_files(verify.verify))
+app.command("predict")(with_plugin_files(predict.predict))
+app.command("bench")(with_plugin_files(bench.bench))
+app.command("list")(with_plugin_files(listing.list_))
+app.command("info")(with_plugin_files(info.info))
 app.command("cache")(cache.cache)
 app.add_typer(plugins.app, name="plugins")
 

@@ -22,7 +22,7 @@ def lr_find(**options: Any) -> None:
     finetune), and leaves nothing but a plot and a table.
     """
     from zoo.progress import Reporter
-    from zoo.runs.run import create_folder_at
+    from zoo.runs.folder import create_folder_at
 
     output: Path = options.pop("output")
     as_json: bool = options.pop("json")
@@ -63,14 +63,15 @@ def _command(given: Mapping[str, Any], learning_rate: float | None) -> str:
     """The `zoo train` of the same options: with others the suggestion would be another. None leaves the default."""
     words = ["zoo", "train"]
     for name, value in given.items():
-        if value is None or name == "learning_rate":
+        if value in (None, []) or name == "learning_rate":
             continue
         if name in ("backbone", "dataset"):
             words.append(str(value))
         elif isinstance(value, bool):
             words.append(flag(name if value else f"no_{name}"))
         else:
-            words += [flag(name), str(value)]
+            for each in value if isinstance(value, list) else [value]:
+                words += [flag(name), str(each)]
     return shlex.join(words if learning_rate is None else [*words, "--learning-rate", f"{learning_rate:.2g}"])
 
 

@@ -14,7 +14,7 @@ COMMON = "Common options"
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Data": ("val", "test", "encoding", "data_root", "max_unreadable", "limit"),
-    "Model": ("weights", "strategy", "freeze_until", "unfreeze_at", "dropout"),
+    "Model": ("plugins", "weights", "strategy", "freeze_until", "unfreeze_at", "dropout"),
     "Length": ("epochs", "head_epochs", "time_budget", "early_stopping", "monitor"),
     "Input": ("image_size", "resize", "pixel_range", "mean", "std"),
     "Augmentation": (

@@ -17,7 +17,7 @@ MOST_PICTURES = 1_000
 # The options of a training that decide what its pictures look like.
 FIELDS = frozenset(
     {"dataset", "val", "encoding", "strategy", "weights", "image_size", "resize", "mean", "std", "augment", "seed"}
-    | {"data_root", *VARIATION}
+    | {"data_root", "plugins", *VARIATION}
 )
 
 

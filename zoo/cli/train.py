@@ -14,7 +14,9 @@ import typer
 
 from zoo.cli.console import process_number
 from zoo.cli.option_groups import HELP_ALL
+from zoo.cli.plugin_files import add_files
 from zoo.errors import MissingExtraError, UsageError
+from zoo.recipes.place import with_files
 from zoo.recipes.recipe import PLACES, Recipe
 from zoo.recipes.values import Written, flag
 
@@ -104,7 +106,7 @@ def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str
     """The options beside --resume. Raises `UsageError` for one that a run cannot change."""
     from zoo.runs.run import Run
 
-    given = {name: value for name, value in {**options, "output": output}.items() if value is not None}
+    given = {name: value for name, value in {**options, "output": output}.items() if value not in (None, [])}
     if "backbone" in given and "dataset" not in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --resume RUN DATASET`
     fixed = [name for name in given if name not in PLACES]
@@ -131,8 +133,10 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
     from zoo.registry import registry
 
     file: str | None = options.pop("recipe")
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value not in (None, [])}
     stored = read_stored(file)
+    if "plugins" in given:
+        given["plugins"] = with_files(stored.get("plugins", ()), given["plugins"])
     if backbone_first and "backbone" in stored and "dataset" not in given and "backbone" in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
     found = merged(stored, given)
@@ -141,6 +145,7 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
             f"The recipe {file} names no dataset.", f"Write: {usage} --recipe {file} DATASET", code="missing-option"
         )
     recipe = Recipe.make(**found)
+    add_files(recipe.plugins)
     registry().backbone(recipe.backbone)
     find_dataset(recipe.place)
     return recipe
@@ -155,8 +160,11 @@ def _recipe_parameters() -> dict[str, inspect.Parameter]:
         kind, help_text, *how = get_args(hints[field.name])
         written: Written | None = how[0] if how else None
         kind = str if written else kind
-        if field.default is dataclasses.MISSING:
-            info: Any = typer.Argument(help=help_text, metavar=field.name.upper(), show_default=False)
+        info: Any
+        if field.name == "plugins":
+            kind, info = list[str], typer.Option("--plugin", metavar="FILE", help=help_text, show_default=False)
+        elif field.default is dataclasses.MISSING:
+            info = typer.Argument(help=help_text, metavar=field.name.upper(), show_default=False)
         else:
             if field.default not in (None, "", False):
                 help_text += f" Default: {written.text(field.default) if written else field.default}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -13,6 +14,9 @@ from zoo.errors import DataError, UnknownNameError, UsageError
 from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
 from zoo.specs import DatasetRequest, DatasetSpec
+
+if TYPE_CHECKING:
+    from zoo.registry import Registered
 
 VALIDATION_SHARE = 0.1
 
@@ -38,13 +42,19 @@ def find_dataset(place: PicturePlace) -> DatasetSpec:
 
 def registered_dataset(name: str) -> DatasetSpec | None:
     """The dataset with this name, or None if it is a path. Raises `UnknownNameError` where it is neither."""
+    entry = dataset_entry(name)
+    return entry.spec if entry else None
+
+
+def dataset_entry(name: str) -> Registered[DatasetSpec] | None:
+    """As `registered_dataset`, with the plugin that registers it."""
     from zoo.data.dataset_path import looks_like_path
     from zoo.registry import registry
 
     if name.startswith((".", "/", "~")):
         return None
     try:
-        return registry().dataset(name).spec
+        return registry().dataset(name)
     except UnknownNameError:
         if looks_like_path(name):
             return None

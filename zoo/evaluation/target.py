@@ -57,9 +57,12 @@ def find_target(path: Path) -> EvalTarget:
         ArtifactError: the file is damaged or foreign.
     """
     if path.is_dir():
+        from zoo.runs.plugins import load_recorded
         from zoo.runs.run import Run
 
-        return _of_run(Run(path))
+        run = Run(path)
+        load_recorded(run)  # its dataset may be theirs; what is missing is said when the network is loaded
+        return _of_run(run)
     if not path.exists():
         raise UsageError(f"No run and no file was found at {path}.", "See `zoo list runs`, or name an exported file.")
     from zoo.artifacts.predictor import read_card

@@ -157,7 +157,11 @@ def _value(text: str | None) -> float | int | str | None:
 
 def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options without folders of the training machine, because a card is shared with its file."""
-    places = {name: _last_name(options[name]) for name in ("dataset", "val", "test", "weights") if name in options}
+    places: dict[str, Any] = {
+        name: _last_name(options[name]) for name in ("dataset", "val", "test", "weights") if name in options
+    }
+    if "plugins" in options:
+        places["plugins"] = [_last_name(file) for file in options["plugins"]]
     return {name: value for name, value in {**options, **places}.items() if name != "data_root"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.artifacts.card import PluginVersion
-from zoo.artifacts.pictures import raise_with_index
-from zoo.data.types import ArrayPictures, Dataset, FilePictures, Pictures, Split
-from zoo.errors import DataError, UnreadablePictureError, UsageError
+from zoo.data import Dataset, FilePictures, Pictures, Split, as_pictures, make_dataset
+from zoo.errors import DataError, UsageError
 from zoo.exporting.card_writing import CardFacts
-from zoo.images import as_picture, find_pictures
+from zoo.images import find_pictures
 from zoo.parity.references import Reference, reference
 from zoo.specs import Depth, Precision, PreprocessSpec
 
@@ -178,7 +177,7 @@ def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple
 
     pixel_range = classifier.spec.pixel_range
     if not isinstance(pictures, str | os.PathLike | Dataset | Split):
-        return "given", _unlabelled(_loaded(pictures, pixel_range)), ()
+        return "given", _given(pictures, classifier.classes, pixel_range), ()
     try:
         found = given_set(pictures, classifier.classes, pixel_range)
     except DataError as error:
@@ -192,22 +191,13 @@ def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple
     return name, found.split, found.notes
 
 
-def _loaded(pictures: Any, pixel_range: tuple[float, float] | None) -> Pictures:
-    batch = isinstance(pictures, np.ndarray) and pictures.ndim == 4  # noqa: PLR2004
-    if not isinstance(pictures, Iterable) or (isinstance(pictures, bytes | np.ndarray) and not batch):
-        cause = f"The pictures cannot be an object of type {type(pictures).__name__}."
-        remedy = "Give a folder, a list file, the name of a dataset, or a list of pictures."
-        raise UsageError(cause, remedy, code="impossible-option")
-    several = list(pictures)
-    if several and all(isinstance(picture, str | os.PathLike) for picture in several):
-        return FilePictures([Path(picture).expanduser() for picture in several], pixel_range)
-    rows = np.empty(len(several), object)  # of any sizes
-    for index, picture in enumerate(several):
-        try:
-            rows[index] = as_picture(picture, pixel_range)
-        except UnreadablePictureError as error:
-            raise_with_index(index, error)
-    return ArrayPictures(rows)
+def _given(pictures: Any, classes: tuple[str, ...], pixel_range: tuple[float, float] | None) -> Split:
+    """Pictures of this process, with labels if they are a pair or a dataset of pairs."""
+    labelled = isinstance(pictures, tuple) and len(pictures) == 2  # noqa: PLR2004
+    if labelled or not isinstance(pictures, Iterable | np.ndarray) or hasattr(pictures, "column_names"):
+        return make_dataset(pictures, classes=classes).train.within(pixel_range)
+    several = list(pictures) if isinstance(pictures, Iterator) else pictures
+    return _unlabelled(as_pictures(several)).within(pixel_range)
 
 
 def _unlabelled(pictures: Pictures) -> Split:

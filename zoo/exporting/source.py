@@ -16,6 +16,8 @@ from zoo.parity.references import Reference, reference_of
 from zoo.specs import Depth, Precision, PreprocessSpec
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from zoo.artifacts.pictures import Picture
     from zoo.evaluation.given import Data
     from zoo.models.classifier import Classifier
@@ -112,7 +114,7 @@ def source_of(
             raise UsageError(cause, "Give them as pictures.", code="impossible-option")
         from zoo.exporting.classifier_source import classifier_source
 
-        return classifier_source(run, pictures, precision)  # type: ignore[arg-type]
+        return classifier_source(run, pictures, precision)
     if pictures is not None:
         cause = "A run is compared on its own pictures, so pictures cannot be given."
         raise UsageError(cause, "If they have moved, give their place as data.", code="impossible-option")
@@ -120,7 +122,7 @@ def source_of(
     return RunSource(opened if data is None else opened.moved(data))
 
 
-def _is_network(value: object) -> bool:
+def _is_network(value: object) -> TypeIs[Classifier]:
     """Whether it is a classifier. Raises `UsageError` for another network."""
     from torch import nn
 

@@ -86,6 +86,7 @@ class TrainOptions(TypedDict, total=False):
     data_root: str | None
     max_unreadable: float
     loggers: tuple[str, ...] | str
+    plugins: tuple[str, ...]
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError, nearest
+from zoo.recipes.place import as_files
 from zoo.recipes.values import as_text, flag, impossible
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ NEEDS: dict[str, tuple[str, tuple[str | None, ...]]] = {
 
 
 def read_options(path: Path, known: Sequence[str]) -> dict[str, Any]:
-    """The options in a TOML file: `known` names, values not yet validated. Raises `UsageError`."""
+    """The options in a TOML file: `known` names, values not yet validated. Raises `UsageError`.
+
+    Plugin files are relative to the folder of the TOML file.
+    """
     import tomllib
 
     try:
@@ -84,6 +88,8 @@ def read_options(path: Path, known: Sequence[str]) -> dict[str, Any]:
             f"The recipe {path} cannot be read: {error}.", "Fix the file.", code="recipe-unreadable"
         ) from None
     check_lines(path, text, options, known)
+    if isinstance(files := as_files(options.get("plugins")), tuple):
+        options["plugins"] = [str(path.absolute().parent / Path(file).expanduser()) for file in files]
     return options
 
 
@@ -143,6 +149,8 @@ def validate(kind: type[Recipe], options: Mapping[str, Any]) -> Recipe:
         name: written[name].parse(name, as_text(value)) if name in written and value is not None else value
         for name, value in options.items()
     }
+    if "plugins" in values:
+        values["plugins"] = () if values["plugins"] is None else as_files(values["plugins"])
     try:
         recipe = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

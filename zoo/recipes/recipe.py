@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from zoo.recipes.place import PicturePlace
+from zoo.recipes.place import PLUGINS_HELP, PicturePlace, moved
 from zoo.recipes.values import (
     CHANNELS,
     CLASS_WEIGHTS,
@@ -33,8 +33,8 @@ from zoo.specs import Augmentation
 Strategy = Literal["head", "finetune", "gradual", "full"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 
-# What may differ when a run is resumed: where it runs, and where its pictures are.
-PLACES = ("device", "devices", "nodes", "distributed", "data_root", "dataset")
+# What may differ when a run is resumed: where it runs, and where its pictures and plugin files are.
+PLACES = ("device", "devices", "nodes", "distributed", "data_root", "dataset", "plugins")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +229,7 @@ class Recipe:
     loggers: Annotated[
         tuple[str, ...], "Where the metrics of each epoch go, such as csv,tensorboard: see `zoo list loggers`.", NAMES
     ] = ("csv",)
+    plugins: Annotated[tuple[str, ...], PLUGINS_HELP] = ()
 
     @classmethod
     def make(cls, **options: Any) -> Recipe:
@@ -274,13 +275,8 @@ class Recipe:
 
     def moved(self, dataset: str) -> Recipe:
         """The recipe with its pictures in another place; paths inside the old one move along."""
-        old, new = Path(self.dataset), Path(dataset).expanduser().absolute()
-        places: dict[str, Any] = {
-            name: str(new / Path(place).relative_to(old))
-            for name, place in (("val", self.val), ("test", self.test))
-            if place and Path(place).is_relative_to(old)
-        }
-        return dataclasses.replace(self, dataset=str(new), **places)
+        places: dict[str, Any] = moved(self.place, dataset)
+        return dataclasses.replace(self, **places)
 
     def options(self) -> dict[str, Any]:
         """The options that are set, as people write them and TOML can hold them (it has no null)."""
@@ -289,7 +285,7 @@ class Recipe:
         return {
             name: written[name].text(value) if name in written else value
             for name, value in given.items()
-            if value is not None
+            if value not in (None, ())
         }
 
     def toml(self) -> str:

@@ -31,7 +31,7 @@ class Written:
 
 def flag(name: str) -> str:
     """How the command line writes an option."""
-    return "--" + name.replace("_", "-")
+    return "--plugin" if name == "plugins" else "--" + name.replace("_", "-")
 
 
 def impossible(name: str, value: object, remedy: str) -> UsageError:

@@ -7,6 +7,7 @@ has the name, the name has a prefix (`timm/…`, `distribution:…`), or a comma
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from zoo.registry.core import Registry
 from zoo.registry.discovery import Plugin, Problem
@@ -33,16 +34,23 @@ def registry() -> Registry:
     return Registry()
 
 
-def register(spec: Spec | Provider[BackboneSpec] | Provider[DatasetSpec]) -> None:
+def register(spec: Spec | Provider[BackboneSpec] | Provider[DatasetSpec] | Path | str) -> None:
     """Makes a backbone, a dataset, an exporter or a logger known to this process, as an installed plugin would.
 
     A second one with the same name takes the place of the first. Other processes do not find it: they need a plugin
     file or an installed plugin (docs/plugins.md).
 
+    Args:
+        spec: a description of `zoo.specs`, or the path of a plugin file with several.
+
     Raises:
-        UsageError: the spec is not valid, or a built-in has its name.
+        UsageError: it is not valid, or a built-in has its name.
+        PluginError: the file cannot be loaded.
     """
-    registry().register(spec)
+    if isinstance(spec, Path | str):
+        registry().add_file(spec)
+    else:
+        registry().register(spec)
 
 
 def backbones() -> list[str]:

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import PluginError, UnknownNameError, UsageError
 from zoo.registry import commands, given, lookup
 from zoo.registry.discovery import DISABLED_VARIABLE, Plugin, Problem, discover
 from zoo.registry.loading import (
@@ -29,6 +29,7 @@ from zoo.registry.loading import (
     S,
 )
 from zoo.registry.lookup import Registered, Status
+from zoo.registry.plugin_file import PluginFile, announce, announced_files, find_file
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ class Registry:
     """
 
     def __init__(self, entry_points: Iterable[EntryPoint] | None = None) -> None:
-        self._plugins = discover(entry_points)
+        self._plugins = [*discover(entry_points), *map(Plugin.of_file, announced_files())]
         self._builtins = [plugin for plugin in self._plugins if plugin.builtin]
         self._third_parties = [plugin for plugin in self._plugins if not plugin.builtin]
         self._contents: dict[Plugin, Contents | None] = {}
         self._loader = Loader()
-        self._lock = threading.Lock()  # of what a process registers itself
+        self._lock = threading.RLock()  # of what a process adds itself: a plugin file may do so too
         self.problems: list[Problem] = []
 
     def register(self, spec: Spec | AnyProvider, *, origin: str = given.THIS_PROCESS) -> None:
@@ -77,13 +78,48 @@ class Registry:
                 code="built-in-name",
             )
         with self._lock:
-            plugin = next((each for each in self._plugins if each.given and each.distribution == origin), None)
-            if plugin is None:
-                plugin = Plugin(given.REGISTER, origin, "", None, given=True)
-                self._contents[plugin] = Contents(None, set())
-                self._plugins = [*self._plugins, plugin]
-                self._third_parties = [*self._third_parties, plugin]
-            self._contents[plugin] = given.with_item(self._contents[plugin] or Contents(None, set()), kind, spec)
+            earlier = next((each for each in self._plugins if each.given and each.distribution == origin), None)
+            known = self._contents[earlier] if earlier else None
+            plugin = earlier or Plugin(given.REGISTER, origin, "", None, given=True)
+            self._put(plugin, given.with_item(known or Contents(None, set()), kind, spec), earlier)
+
+    def add_file(self, path: Path | str) -> PluginFile:
+        """Loads a plugin file for this process and those that it starts. An earlier one of its name is replaced.
+
+        Raises:
+            UsageError: there is no Python file at `path`.
+            PluginError: it cannot be loaded, or breaks the contract of `zoo.hookspecs`.
+        """
+        file = find_file(path)
+        with self._lock:
+            earlier = self._plugin_of_file(file.name)
+            if earlier and earlier.file == file and self._load(earlier):
+                return file
+            plugin = Plugin.of_file(file)
+            try:
+                contents = self._loader.load(plugin)
+                self._loader.call(contents, HOOKS)
+            except FaultyPluginError as fault:
+                what = f"{str(fault)[0].lower()}{str(fault)[1:]}"
+                cause = f"The plugin file '{file.path}' cannot be used: {what}"
+                raise PluginError(cause, "Fix the file and try again.", code="faulty-plugin-file") from fault
+            self._put(plugin, contents, earlier)
+            announce(each.file for each in self._plugins if each.file)
+        return file
+
+    def added_file(self, name: str) -> PluginFile | None:
+        """The plugin file with this name, if this process has added one."""
+        plugin = self._plugin_of_file(name)
+        return plugin.file if plugin else None
+
+    def _plugin_of_file(self, name: str) -> Plugin | None:
+        return next((each for each in self._plugins if each.file and each.file.name == name), None)
+
+    def _put(self, plugin: Plugin, contents: Contents, earlier: Plugin | None) -> None:
+        """Adds a plugin, in place of an earlier one. Other threads may go through the old lists."""
+        self._contents[plugin] = contents
+        self._plugins = [*(each for each in self._plugins if each is not earlier), plugin]
+        self._third_parties = [each for each in self._plugins if not each.builtin]
 
     def _is_builtin(self, kind: Kind[Any], name: str) -> bool:
         loaded = [contents for plugin in self._builtins if (contents := self._load(plugin, kind.hook))]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
 
 from zoo.hookspecs import PROJECT
+from zoo.registry.plugin_file import PluginFile
 
 GROUP = PROJECT
 BUILTIN_DISTRIBUTION = "visionzoo"
@@ -25,6 +26,7 @@ class Plugin:
         entry_point: None where the distribution's list of entry points cannot be read.
         disabled: whether the environment variable ZOO_DISABLED_PLUGINS has its distribution or its name.
         given: whether this process registered it with `zoo.register`. No distribution contains it.
+        file: a plugin file, whose name stands in the place of a distribution's. None for others.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Plugin:
     entry_point: EntryPoint | None
     disabled: bool = False
     given: bool = False
+    file: PluginFile | None = None
 
     @property
     def builtin(self) -> bool:
@@ -45,6 +48,10 @@ class Plugin:
     @property
     def key(self) -> str:
         return f"{self.distribution}:{self.name}"
+
+    @classmethod
+    def of_file(cls, file: PluginFile) -> Plugin:
+        return cls(file.name, file.name, file.short_hash, None, file=file)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Problem:
             return "Reinstall it with: pip install --force-reinstall visionzoo"
         if self.plugin.given:
             return "Fix it and call zoo.register again."
+        if self.plugin.file:
+            return f"Fix the file {self.plugin.file.path}."
         name = self.plugin.distribution
         return f"Remove it with: pip uninstall {name}, or disable it with: {DISABLED_VARIABLE}={name}"
 

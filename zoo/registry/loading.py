@@ -16,6 +16,7 @@ from zoo.errors import nearest
 from zoo.processes.state import handlers_kept, pillow_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
+from zoo.registry.plugin_file import PluginFile, import_file
 from zoo.registry.validation import provider_fault, spec_fault
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
 
@@ -101,6 +102,8 @@ class Loader:
 
     def load(self, plugin: Plugin) -> Contents:
         """Imports a plugin without calling its hooks. Raises `FaultyPluginError`."""
+        if plugin.file:
+            return self._load_file(plugin, plugin.file)
         entry = plugin.entry_point
         if entry is None:
             raise FaultyPluginError(f"Its entry_points.txt has a section [{GROUP}] that cannot be read.")
@@ -115,6 +118,18 @@ class Loader:
         with isolated("Registering its hooks"):
             self.manager.register(module, plugin.key)
             return Contents(module, self._implemented(module), seconds=seconds)
+
+    def _load_file(self, plugin: Plugin, file: PluginFile) -> Contents:
+        with isolated("Importing it"):
+            module = import_file(file)
+        with isolated("Registering its hooks"):
+            if self.manager.has_plugin(plugin.key):
+                self.manager.unregister(name=plugin.key)
+            self.manager.register(module, plugin.key)
+            hooks = self._implemented(module)
+        if COMMANDS in hooks:
+            raise FaultyPluginError(f"Its hook {COMMANDS} has no effect: only an installed plugin can add commands.")
+        return Contents(module, hooks)
 
     def call(self, contents: Contents, hooks: Iterable[str]) -> None:
         """Calls those of `hooks` that were not called yet, and checks the results. Raises `FaultyPluginError`."""

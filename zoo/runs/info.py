@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.files import json_text
+from zoo.registry.plugin_file import PluginFile
 from zoo.specs import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class RunInfo:
     Attributes:
         created: when it began, ISO 8601.
         backbone_plugin: name and version of the distribution that registers it.
+        plugins: the plugin files that it was trained with.
         resumed: when it went on after interruptions.
         unreadable: one sentence for each picture that was left out.
         best_epoch: the epoch that is kept, from 1; 0 before the first one ended.
@@ -125,6 +127,7 @@ class RunInfo:
     created: str = ""
     backbone: str
     backbone_plugin: str
+    plugins: list[PluginFile] = field(default_factory=list)
     weights: WeightsInfo
     dataset: DatasetInfo
     classes: list[str]

@@ -11,6 +11,7 @@ import torch
 from zoo.data.seen import crop_advice
 from zoo.errors import TrainingError, is_out_of_memory
 from zoo.registry import backbones_with_weights
+from zoo.registry.given import THIS_PROCESS
 from zoo.training.duration import advice, expected_seconds, stage_seconds
 
 if TYPE_CHECKING:
@@ -29,7 +30,18 @@ def advice_before(setup: Setup, processes: int = 1) -> list[str]:
         processes: that share the work.
     """
     cropped = crop_advice(setup.plan.preprocess, setup.median_size)
-    return [sentence for sentence in (cropped, _frozen_random(setup), _too_long(setup, processes)) if sentence]
+    found = (*_only_here(setup), cropped, _frozen_random(setup), _too_long(setup, processes))
+    return [sentence for sentence in found if sentence]
+
+
+def _only_here(setup: Setup) -> list[str]:
+    """For names that no other process finds: what will not work later, and how to have it."""
+    return [
+        f"Only this process knows the {name}, so another process cannot resume, evaluate or export this run. "
+        "To make that possible, put its code into a Python file and train with --plugin FILE (docs/plugins.md)."
+        for name, origin in setup.origins.items()
+        if origin == THIS_PROCESS
+    ]
 
 
 def advice_after(setup: Setup, rows: Sequence[EpochMetrics], best: int) -> list[str]:

@@ -6,6 +6,7 @@ import platform
 import time
 from importlib.metadata import version
 
+from zoo.registry import registry
 from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
 from zoo.training.distributed import World
 from zoo.training.resume import fingerprint, machine
@@ -32,6 +33,7 @@ def describe(setup: Setup, world: World) -> RunInfo:
         created=now(),
         backbone=backbone.name,
         backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
+        plugins=[registry().add_file(path) for path in setup.recipe.plugins],
         weights=WeightsInfo(
             name=weights.name, pretrained=weights.pretrained, note=weights.note, licence=weights.licence
         ),

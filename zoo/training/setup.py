@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from zoo.data import Dataset, Split
 from zoo.data.decoded_split import DecodedSplit, make_stores
 from zoo.data.decoding import Budgets
-from zoo.data.prepare import find_dataset, load_from, registered_dataset, training_splits
+from zoo.data.prepare import dataset_entry, find_dataset, load_from, registered_dataset, training_splits
 from zoo.data.seen import median_size
 from zoo.data.usable import ReadSplit, refusals
 from zoo.errors import ZooError
@@ -36,17 +37,31 @@ MIN_MOMENTUM = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A recipe with absolute paths, and what its names stand for."""
+    """A recipe with absolute paths, and what its names stand for.
+
+    Attributes:
+        origins: of backbone and dataset: their names, and the distribution or file that registers each.
+    """
 
     recipe: Recipe
     backbone: Registered[BackboneSpec]
     data: DatasetSpec
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve(recipe: Recipe) -> Resolved:
     """Looks up the names in a recipe. Raises `UsageError` for one that nobody registered."""
     recipe = _anchored(recipe)
-    return Resolved(recipe=recipe, backbone=registry().backbone(recipe.backbone), data=find_dataset(recipe.place))
+    for path in recipe.plugins:
+        registry().add_file(path)
+    backbone, data = registry().backbone(recipe.backbone), find_dataset(recipe.place)
+    origins = {f"backbone '{backbone.name}'": backbone.distribution}
+    if entry := dataset_entry(recipe.dataset):
+        origins[f"dataset '{entry.name}'"] = entry.distribution
+    # A file that an earlier training of this process has added
+    used = [file.path for origin in origins.values() if (file := registry().added_file(origin))]
+    recipe = replace(recipe, plugins=tuple(dict.fromkeys([*recipe.plugins, *used])))
+    return Resolved(recipe=recipe, backbone=backbone, data=data, origins=origins)
 
 
 def _anchored(recipe: Recipe) -> Recipe:
@@ -59,7 +74,8 @@ def _anchored(recipe: Recipe) -> Recipe:
     absolute: dict[str, Any] = {
         name: str(Path(place).expanduser().absolute()) for name, place in places.items() if place
     }
-    return replace(recipe, **absolute)
+    plugins = tuple(str(Path(file).expanduser().absolute()) for file in recipe.plugins)
+    return replace(recipe, **absolute, plugins=plugins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +90,7 @@ class Setup:
         policy: how training pictures vary, None for not at all.
         class_weights: of the K classes in the loss, None for equal ones.
         learning: optimiser, schedule and what else decides how weights change.
+        origins: as in `Resolved`.
     """
 
     recipe: Recipe
@@ -90,6 +107,7 @@ class Setup:
     policy: Policy | None
     class_weights: list[float] | None
     learning: LearningOptions
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = None) -> Setup:
@@ -131,6 +149,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
         policy=make_policy(plan.augment, recipe.variation()) if plan.varied else None,
         class_weights=_class_weights(recipe, counts),
         learning=_learning(recipe, plan),
+        origins=resolved.origins,
     )
 
 

@@ -18,8 +18,10 @@ from zoo.recipes.recipe import PLACES, Recipe
 from zoo.recipes.stored import merged, read_stored
 from zoo.registry import registry
 from zoo.report.plots import plot_curves
+from zoo.runs.folder import create_folder, in_use, remove_unfinished
 from zoo.runs.info import RunInfo
-from zoo.runs.run import Run, create_folder, in_use, remove_unfinished
+from zoo.runs.plugins import resumed_files
+from zoo.runs.run import Run
 from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
@@ -130,7 +132,7 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
             code="run-finished",
         )
     recipe = run.moved(dataset_name(places.pop("dataset"))).recipe if "dataset" in places else run.recipe
-    options = {**recipe.options(), **places}
+    options = {**recipe.options(), **places, "plugins": resumed_files(run, places.get("plugins", ()))}
     options["precision"] = possible_precision(options["device"], options["precision"])
     resolved = resolve(Recipe.make(**options))
     with put_back(deterministic=resolved.recipe.deterministic):
@@ -204,6 +206,7 @@ def _train(job: _Job, history: History) -> Run:
     setup = world.rank_zero_first(lambda: prepare(job.resolved, reporter, recorded))
     if recorded:
         run = Run(job.folder, recipe, recorded)
+        run.info.plugins = [registry().add_file(path) for path in recipe.plugins]
         same_pictures(run, setup)
         for sentence in changes(run, setup, world):
             reporter.warn(sentence)
