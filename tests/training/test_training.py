@@ -325,7 +325,7 @@ def test_an_empty_folder_of_the_users_stays(bars, tmp_path, monkeypatch):
 
 def test_two_runs_of_one_second_have_two_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.runs.run.time.strftime", lambda _: "now")
+    monkeypatch.setattr("zoo.runs.folder.time.strftime", lambda _: "now")
     recipe = Recipe.make(backbone="tiny", dataset="bars")
     assert create_folder(recipe, None) != create_folder(recipe, None)
 

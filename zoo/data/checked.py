@@ -84,7 +84,8 @@ def as_labels(labels: Any, count: int, owner: str) -> np.ndarray:
 
 def check_array(array: Any, owner: str) -> None:
     """Raises `DataError` unless it is uint8 `[N, H, W]` or `[N, H, W, 3]`."""
-    fits = isinstance(array, np.ndarray) and (array.ndim == 3 or (array.ndim == 4 and array.shape[3] == 3))  # noqa: PLR2004
+    grey = getattr(array, "ndim", 0) == 3 and array.shape[2] not in (3, 4)  # noqa: PLR2004
+    fits = isinstance(array, np.ndarray) and (grey or (array.ndim == 4 and array.shape[3] == 3))  # noqa: PLR2004
     if fits and array.dtype == np.uint8 and 0 not in array.shape[1:]:
         return
     raise _fault(owner, f"has pictures={described(array)}", array_remedy(array), "pictures-array")
@@ -94,6 +95,8 @@ def array_remedy(array: Any) -> str:
     """What to do with pixels in another form than uint8 `[N, H, W]` or `[N, H, W, 3]`."""
     shape: Sequence[int] = getattr(array, "shape", ())
     kind = getattr(getattr(array, "dtype", None), "kind", "")
+    if len(shape) == 3 and shape[2] in (3, 4):  # noqa: PLR2004
+        return "One picture goes into a list: [picture]."
     if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):  # noqa: PLR2004
         return "Put the channels last: pictures.transpose(0, 2, 3, 1)."
     if kind == "f" and array.size and array.min() >= 0 and array.max() <= 1:

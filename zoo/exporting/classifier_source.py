@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -193,8 +193,8 @@ def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple
 
 def _given(pictures: Any, classes: tuple[str, ...], pixel_range: tuple[float, float] | None) -> Split:
     """Pictures of this process, with labels if they are a pair or a dataset of pairs."""
-    labelled = isinstance(pictures, tuple) and len(pictures) == 2  # noqa: PLR2004
-    if labelled or not isinstance(pictures, Iterable | np.ndarray) or hasattr(pictures, "column_names"):
+    pair = isinstance(pictures, tuple) and len(pictures) == 2  # noqa: PLR2004
+    if pair or (hasattr(pictures, "__getitem__") and not isinstance(pictures, Sequence | np.ndarray)):
         return make_dataset(pictures, classes=classes).train.within(pixel_range)
     several = list(pictures) if isinstance(pictures, Iterator) else pictures
     return _unlabelled(as_pictures(several)).within(pixel_range)

@@ -87,7 +87,7 @@ class Registry:
         """Loads a plugin file for this process and those that it starts. An earlier one of its name is replaced.
 
         Raises:
-            UsageError: there is no Python file at `path`.
+            UsageError: `path` does not name a Python file.
             PluginError: it cannot be loaded, or breaks the contract of `zoo.hookspecs`.
         """
         file = find_file(path)

@@ -55,7 +55,7 @@ def backbone_name(given: Any, head: str | None = None) -> str:
 
 
 def dataset_name(given: Any) -> str:
-    """The name or path of a dataset; another object is registered now. Raises `DataError` for what is no dataset.
+    """The name or path of a dataset; another object is registered now. Raises `DataError` for another object.
 
     Args:
         given: a name, a path, or what `zoo.data.as_dataset` takes.
