@@ -418,7 +418,7 @@ def test_the_sheet_shows_each_class_and_then_the_worst_pairs(clean, monkeypatch,
 
 def test_an_output_that_cannot_be_written_is_said_before_the_pictures_are_read(clean, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("zoo.audit.scan", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("zoo.audit.check.scan", lambda *_: pytest.fail("decoded"))
     with refused("folder-not-writable", tmp_path / "file", "--output", kind=UsageError):
         run(clean, "--output", tmp_path / "file")
 

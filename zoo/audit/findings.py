@@ -24,12 +24,18 @@ class Report:
         splits: facts of each split by name, as JSON holds them; sizes and shares are of its readable pictures.
         doubles: pairs of pictures that are equal or similar.
         problems: errors first; empty if there are none.
+        scan: the facts of each picture.
+        name, source, notes: of the dataset.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, dict[str, Any]]
     doubles: tuple[Double, ...]
     problems: tuple[Problem, ...]
+    scan: Scan
+    name: str = ""
+    source: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -63,6 +69,7 @@ def conclude(
         classes=tuple(classes),
         splits={split: _facts(found, split, classes, crop_fraction) for split in found.splits},
         doubles=doubles,
+        scan=found,
         problems=find_problems(
             found,
             doubles,

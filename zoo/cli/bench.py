@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +13,9 @@ from zoo.cli.signals import ending
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from zoo.benchmarking.bench import Benchmark
     from zoo.benchmarking.rounds import Measured
 
-LONGEST_S = 120.0  # all in all, unless --seconds is given
 MEBI = 2**20
 
 
@@ -57,39 +56,36 @@ def bench(
 
         zoo bench fp32.onnx int8.onnx --batch-sizes 1 --threads 1,2,4 --plot bench.png
     """
+    from zoo.benchmarking.bench import bench as measure
     from zoo.benchmarking.plot import plot as draw
-    from zoo.benchmarking.rounds import ROUNDS, measure, settings
     from zoo.cli.console import warn
-    from zoo.data.prefetch import count_cores
     from zoo.files import write_atomically
-    from zoo.progress import Reporter
-    from zoo.report.html import count
 
-    counts = _numbers("--threads", threads) if threads else sorted({1, count_cores()})
+    counts = _numbers("--threads", threads) if threads else None
     batches = _numbers("--batch-sizes", batch_sizes)
     if plot:
         require_matplotlib("Drawing a plot")
         check_target(plot, "--plot", "A plot is a PNG file", ".png")
-    wanted = settings(artifacts, counts, batches, _size(size))
-    each = seconds or min(3.0, LONGEST_S / len(wanted))
-    reporter = Reporter()
-    expected = each * len(wanted) * (ROUNDS + 1) / ROUNDS
-    what = count(len(wanted), "setting")
-    reporter.say(f"{what}, {each:.2g} s each: about {expected:.0f} s with warm-up, once all are loaded")
-    with ending(), reporter.bar("Measuring", len(wanted) * (ROUNDS + 1)) as advance:
-        found = measure(wanted, each, device, advance)
-    names = _names(artifacts)
-    good = [result for result in found if not result.failure]
-    for sentence in _failures(found, names):
+    with ending():
+        found = measure(
+            artifacts,
+            batch_sizes=batches,
+            threads=counts,
+            seconds=seconds,
+            size=_size(size),
+            device=device,
+            progress=True,
+        )
+    for sentence in _failures(found):
         warn(sentence)
     if as_json:
-        _print_json(found, each, device)
-    elif good:
-        _print(good, names)
-    if plot and good:
+        _print_json(found)
+    elif found.good:
+        _print(found)
+    if plot and found.good:
         with writing(plot, "--plot"):
-            write_atomically(plot, lambda path: draw(good, names, path))
-    if len(good) < len(found):
+            write_atomically(plot, lambda path: draw(found.good, found.names, path))
+    if len(found.good) < len(found.results):
         raise typer.Exit(1)
 
 
@@ -112,23 +108,13 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _names(artifacts: Sequence[Path]) -> dict[int, str]:
-    """The shortest ends of their paths that differ; a file that is named twice is numbered."""
-    ends = list(map(str, artifacts))
-    for depth in range(1, max(len(path.parts) for path in artifacts)):
-        ends = [str(Path(*path.parts[-depth:])) for path in artifacts]
-        if len(set(ends)) == len(set(artifacts)):
-            break
-    return {i: f"{end} #{ends[: i + 1].count(end)}" if ends.count(end) > 1 else end for i, end in enumerate(ends)}
-
-
-def _failures(found: Sequence[Measured], names: dict[int, str]) -> list[str]:
+def _failures(found: Benchmark) -> list[str]:
     """What fails in the same way with every setting of a file is said once of the file."""
     from zoo.report.html import count
 
     sentences = []
-    for index, name in names.items():
-        own = [result for result in found if result.setting.index == index]
+    for index, name in found.names.items():
+        own = [result for result in found.results if result.setting.index == index]
         if own[0].failure and len({result.failure for result in own}) == 1:
             sentences.append(f"{name} fails: {own[0].failure}")
             continue
@@ -139,21 +125,21 @@ def _failures(found: Sequence[Measured], names: dict[int, str]) -> list[str]:
     return sentences
 
 
-def _bases(found: Sequence[Measured]) -> dict[tuple[int, int], Measured]:
-    return {(r.setting.threads, r.setting.batch): r for r in found if r.setting.index == 0 and not r.failure}
-
-
-def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
+def _print(found: Benchmark) -> None:
     import numpy as np
 
     from zoo.cli.console import stdout
     from zoo.cli.tables import print_table
 
-    bases = _bases(found)
     rows = []
-    for result in found:
-        setting, base = result.setting, bases.get((result.setting.threads, result.setting.batch))
-        row = [names[setting.index], f"{setting.height}x{setting.width}", str(setting.threads), str(setting.batch)]
+    for result in found.good:
+        setting, base = result.setting, found.base(result)
+        row = [
+            found.names[setting.index],
+            f"{setting.height}x{setting.width}",
+            str(setting.threads),
+            str(setting.batch),
+        ]
         row += [f"{value:.4g}" for value in result.latency_ms.values()]
         row += [f"{result.throughput:.4g}"]
         if base is None:
@@ -166,8 +152,8 @@ def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
         rows.append([*row, f"{result.loaded_bytes / MEBI:,.0f}", f"{result.peak_bytes / MEBI:,.0f}"])
     heads = ("file", "HxW", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s", "ratio to the first")
     print_table((*heads, "loaded MiB", "peak MiB"), rows)
-    noise = max((max(r.throughputs) - min(r.throughputs)) / r.throughput for r in found)
-    calls = min(sum(map(len, result.rounds)) for result in found)
+    noise = max((max(r.throughputs) - min(r.throughputs)) / r.throughput for r in found.good)
+    calls = min(sum(map(len, result.rounds)) for result in found.good)
     stdout().print(
         f"\nFrom round to round the throughput of one setting varied by up to {noise:.0%}; a ratio whose range holds 1 "
         f"tells no difference. Percentiles are of at least {calls} calls. Memory is above a bare Python.",
@@ -175,25 +161,23 @@ def _print(found: Sequence[Measured], names: dict[int, str]) -> None:
     )
 
 
-def _print_json(found: Sequence[Measured], seconds: float, device: str) -> None:
+def _print_json(found: Benchmark) -> None:
     import os
     import platform
 
     from zoo.cli.tables import print_json
 
-    bases = _bases(found)
     machine = {"system": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()}
-    about = {"device": device, "seconds": seconds, "machine": machine}
-    print_json({**about, "results": [_record(result, bases) for result in found]})
+    about = {"device": found.device, "seconds": found.seconds, "machine": machine}
+    print_json({**about, "results": [_record(result, found.base(result)) for result in found.results]})
 
 
-def _record(result: Measured, bases: dict[tuple[int, int], Measured]) -> dict[str, Any]:
+def _record(result: Measured, base: Measured | None) -> dict[str, Any]:
     setting = result.setting
     about = {"artifact": str(setting.artifact), "threads": setting.threads, "batch_size": setting.batch}
     about |= {"height": setting.height, "width": setting.width}
     if result.failure:
         return {**about, "error": result.failure}
-    base = bases.get((setting.threads, setting.batch))
     return {
         **about,
         "latency_ms": result.latency_ms,

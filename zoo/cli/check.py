@@ -49,54 +49,48 @@ def check(
 
         zoo check ./photos --output check
     """
-    from zoo.audit import conclude, make_folder, scan, write_report
-    from zoo.cli.console import stderr
-    from zoo.data.prepare import find_dataset, load_dataset
-    from zoo.data.seen import default_crop
-    from zoo.progress import Reporter
+    from zoo.audit import make_folder, write_report
+    from zoo.audit.check import check as check_dataset
+    from zoo.data.prepare import find_dataset
 
     values = None if pixel_range is None else PIXEL_RANGE.parse("pixel_range", pixel_range)
-    place = PicturePlace(
-        dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root, pixel_range=values
-    )
-    find_dataset(place)
     if output:
+        find_dataset(PicturePlace(dataset=dataset, val=val, test=test, encoding=encoding, data_root=data_root))
         make_folder(output)
-    spec, loaded = load_dataset(place)
-    total = sum(len(split) for split in (loaded.train, loaded.val, loaded.test) if split)
-    with Reporter().bar("Decoding", total) as advance:
-        found = scan(loaded, advance)
-    with stderr().status("Looking for duplicates"):
-        report = conclude(
-            found,
-            loaded.classes,
-            max_unreadable=Recipe.defaults()["max_unreadable"] if max_unreadable is None else max_unreadable,
-            seed=seed,
-            doubts=loaded.doubts,
-            crop_fraction=default_crop(spec.native_size),
-        )
-    files = write_report(report, found, output) if output else []
+    report = check_dataset(
+        dataset,
+        val=val,
+        test=test,
+        encoding=encoding,
+        data_root=data_root,
+        pixel_range=values,
+        max_unreadable=Recipe.defaults()["max_unreadable"] if max_unreadable is None else max_unreadable,
+        seed=seed,
+        progress=True,
+    )
+    files = write_report(report, report.scan, output) if output else []
     if as_json:
         from zoo.audit import as_json as plain
         from zoo.cli.tables import print_json
 
-        facts = {"dataset": spec.name, "source": loaded.source, "notes": list(loaded.notes)}
-        print_json({**facts, **plain(report, found), "files": [str(file) for file in files]})
+        facts = {"dataset": report.name, "source": report.source, "notes": list(report.notes)}
+        print_json({**facts, **plain(report, report.scan), "files": [str(file) for file in files]})
     else:
-        notes = [note for note in loaded.notes if note not in loaded.doubts]
-        _print(f"{spec.name}: {loaded.source}".removesuffix(": "), notes, report, compared=len(found.thumbs))
+        _print(f"{report.name}: {report.source}".removesuffix(": "), report)
         _print_end(report, files)
     raise typer.Exit(1 if report.errors or (strict and report.problems) else 0)
 
 
-def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -> None:
+def _print(title: str, report: Report) -> None:
     from zoo.audit.near_duplicates import MIN_SIDE
     from zoo.cli.console import warn
     from zoo.cli.tables import print_table
     from zoo.progress import printable
 
-    for note in notes:
-        warn(note)
+    doubts = {problem.message for problem in report.problems}
+    for note in report.notes:
+        if note not in doubts:
+            warn(note)
     typer.echo(f"{printable(title)}\n")
     headers = (
         "split",
@@ -113,6 +107,7 @@ def _print(title: str, notes: Sequence[str], report: Report, *, compared: int) -
     typer.echo()
     print_table(("class", *report.splits), _class_rows(report))
     total = sum(facts["pictures"] - facts["unreadable"] for facts in report.splits.values())
+    compared = len(report.scan.thumbs)
     if compared < total:
         typer.echo(
             f"\nCompared by pixels: all pictures. Compared by looks: {compared:,} of {total:,}, those of {MIN_SIDE} "

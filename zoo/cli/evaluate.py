@@ -10,13 +10,9 @@ import typer
 
 from zoo.cli.output_file import check_target, require_matplotlib, writing
 from zoo.cli.signals import ending
-from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
-    from zoo.evaluation.pictures import EvalSet
-    from zoo.evaluation.target import EvalTarget
-    from zoo.recipes.place import PicturePlace
 
 SHOWN_CLASSES = 20
 SHOWN_UNREADABLE = 20
@@ -64,86 +60,53 @@ def evaluate(
         zoo evaluate model.onnx ./new-photos --report report.html
     """
     from zoo.cli.console import warn
-    from zoo.evaluation.target import find_target, place_of, warnings_of
+    from zoo.evaluation.evaluate import evaluate as evaluate_model
 
-    target = find_target(model)
     if report:
         require_matplotlib("Writing a report")
         check_target(report, "--report", "A report is an HTML page", ".html", ".htm")
-    place, own = place_of(target, dataset, encoding=encoding, data_root=data_root)
-    eval_set = _choose(target, place, split, own=own, model=model, named=dataset is not None)
-    notes = [*eval_set.notes, *warnings_of(target, eval_set, own=own)]
-    found = _run(target, eval_set, device)
-    notes += eval_set.split.value_warnings(trained=True)
-    notes += _differences(target, eval_set, found) if own else []
-    for note in notes:
+    found = evaluate_model(
+        model,
+        dataset,
+        split=None if split is None else split.value,
+        encoding=encoding,
+        data_root=data_root,
+        device=device.value,
+        progress=True,
+    )
+    for note in found.notes:
         warn(note)
     for sentence in found.unreadable[:SHOWN_UNREADABLE]:
         warn(f"Left out: {sentence}")
     if len(found.unreadable) > SHOWN_UNREADABLE:
         warn(f"And {len(found.unreadable) - SHOWN_UNREADABLE} more: --json names them all.")
     if report:
-        _write_report(report, target, eval_set, found, notes)
+        _write_report(report, found)
     if as_json:
         from zoo.cli.tables import print_json
 
-        print_json(_record(model, eval_set, found, notes))
+        print_json(_record(model, found))
     else:
-        _print(target, eval_set, found, report)
+        _print(found, report)
 
 
-def _choose(
-    target: EvalTarget, place: PicturePlace, split: SplitName | None, *, own: bool, model: Path, named: bool
-) -> EvalSet:
-    from zoo.evaluation.pictures import choose
-
-    try:
-        return choose(place, target.classes, split, own=own)
-    except (UsageError, DataError) as error:
-        if named or split:
-            raise
-        kind = UsageError if isinstance(error, UsageError) else DataError
-        raise kind(
-            f"The pictures that this model was trained on were not found: {error.cause}",
-            f"Restore them, or name others: zoo evaluate {model} DATASET",
-        ) from None
-
-
-def _run(target: EvalTarget, eval_set: EvalSet, device: str) -> Evaluation:
-    from zoo.evaluation.pictures import evaluate as evaluate_on
-    from zoo.progress import Reporter
-
-    stream = target.load(device)
-    with Reporter().bar(f"Evaluating {eval_set.split_name} pictures", len(eval_set.split)) as advance:
-        return evaluate_on(stream, eval_set, target.classes, advance)
-
-
-def _differences(target: EvalTarget, eval_set: EvalSet, found: Evaluation) -> list[str]:
-    """A sentence if the figures differ from those recorded with the model."""
-    figures, split = target.recorded
-    before, now = figures.get("num_pictures"), found.figures["num_pictures"]
-    if split != eval_set.split_name or before in (None, now):
-        return []
-    return [f"The recorded figures are of {before} pictures, these are of {now}: the dataset has changed."]
-
-
-def _write_report(path: Path, target: EvalTarget, eval_set: EvalSet, found: Evaluation, notes: list[str]) -> None:
+def _write_report(path: Path, found: Evaluation) -> None:
     from zoo.report.page import write_report
     from zoo.report.sections import chosen_section, sections_of
 
-    sections = {**chosen_section(eval_set), **sections_of(target.source)}
+    sections = {**chosen_section(found), **sections_of(found.model)}
     with writing(path, "--report"):
-        write_report(path, found, title=target.title, sections=sections, notes=notes)
+        write_report(path, found, title=found.title, sections=sections, notes=found.notes)
 
 
-def _record(model: Path, eval_set: EvalSet, found: Evaluation, notes: list[str]) -> dict[str, Any]:
+def _record(model: Path, found: Evaluation) -> dict[str, Any]:
     classes, by_class, bins = found.classes, found.by_class, found.calibration
     counts = found.counts
     return {
         "model": str(model),
-        "dataset": {"name": eval_set.dataset, "source": eval_set.source},
-        "split": eval_set.split_name,
-        "notes": notes,
+        "dataset": {"name": found.dataset, "source": found.source},
+        "split": found.split_name,
+        "notes": list(found.notes),
         "metrics": found.figures,
         "unreadable": list(found.unreadable),
         "classes": [
@@ -176,14 +139,14 @@ def _record(model: Path, eval_set: EvalSet, found: Evaluation, notes: list[str])
     }
 
 
-def _print(target: EvalTarget, eval_set: EvalSet, found: Evaluation, report: Path | None) -> None:
+def _print(found: Evaluation, report: Path | None) -> None:
     from zoo.cli.console import stdout
     from zoo.cli.tables import print_facts, print_table
 
     figures, by_class, order = found.figures, found.by_class, found.worst_first
     facts = [
-        ("model", target.title),
-        ("pictures", f"{eval_set.dataset}, {eval_set.split_name}: {figures['num_pictures']:,}"),
+        ("model", found.title),
+        ("pictures", f"{found.dataset}, {found.split_name}: {figures['num_pictures']:,}"),
         ("unreadable", f"{len(found.unreadable):,}" if found.unreadable else ""),
         ("accuracy", f"{figures['top1']:.2%}"),
         ("top-5 accuracy", f"{figures['top5']:.2%}" if "top5" in figures else ""),

@@ -23,8 +23,10 @@ from zoo.transforms.preprocess_numpy import LARGE_PIXELS, resize
 if TYPE_CHECKING:
     import torch
 
+    from zoo.artifacts.card import Card
     from zoo.data import Split
     from zoo.models.classifier import Classifier
+    from zoo.runs.run import Run
 
 BATCH_SIZE = 64
 
@@ -43,6 +45,10 @@ class Evaluation:
         logits: float32 `[N, K]` of the N readable pictures, in the split's order.
         indices: where each of them stands in the split, int64 `[N]`.
         unreadable: one sentence for each of the others.
+        title: of the model, for people.
+        dataset, source, licence: of the pictures; empty where nobody knows.
+        notes: what the reader of the figures must know, one sentence each.
+        model: the run, or the card of the file, that was evaluated; None for a classifier of the user.
     """
 
     classes: tuple[str, ...]
@@ -51,6 +57,12 @@ class Evaluation:
     logits: np.ndarray
     indices: np.ndarray
     unreadable: tuple[str, ...] = ()
+    title: str = ""
+    dataset: str = ""
+    source: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    model: Run | Card | None = None
 
     @cached_property
     def labels(self) -> np.ndarray:

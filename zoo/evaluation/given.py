@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zoo.data.prepare import final_split
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UsageError
-from zoo.evaluation.pictures import EvalSet, choose, in_classes
+from zoo.evaluation.pictures import EvalSet, choose, in_classes, split_of
 from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
 
 Data = str | os.PathLike[str] | Dataset | Split
 
 
-def given_set(data: Data, classes: Sequence[str], pixel_range: Range | None) -> EvalSet:
+def given_set(data: Data, classes: Sequence[str], pixel_range: Range | None, wanted: str | None = None) -> EvalSet:
     """The pictures with their labels in the order of `classes`.
 
     Args:
@@ -25,6 +24,7 @@ def given_set(data: Data, classes: Sequence[str], pixel_range: Range | None) -> 
             labels count in `classes`.
         classes: of the model.
         pixel_range: as in `zoo.specs.PreprocessSpec`.
+        wanted: another split of the dataset: `test`, `val` or `train`.
 
     Raises:
         UsageError: the place does not exist, or `data` is something else.
@@ -32,13 +32,15 @@ def given_set(data: Data, classes: Sequence[str], pixel_range: Range | None) -> 
     """
     if isinstance(data, str | os.PathLike):
         place = PicturePlace(dataset=os.fspath(data), pixel_range=pixel_range)
-        return choose(place, classes, None, own=False)
+        return choose(place, classes, wanted, own=False)
     if isinstance(data, Dataset):
-        name, split = final_split(data, seed=0)
+        name, split = split_of(data, PicturePlace(dataset=data.source), wanted)
         origin = data.source or "the dataset"
         split = in_classes(split, data.classes, classes, origin).within(pixel_range)
         return EvalSet(dataset=origin, source=data.source, split_name=name, split=split, notes=data.notes)
     if isinstance(data, Split):
+        if wanted is not None:
+            raise UsageError("A split has no splits.", "Leave out split.", code="impossible-option")
         _check_labels(data.labels, len(classes))
         return EvalSet(dataset="the split", source="", split_name="given", split=data.within(pixel_range))
     raise UsageError(

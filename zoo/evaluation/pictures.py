@@ -78,7 +78,7 @@ def choose(place: PicturePlace, classes: Sequence[str], wanted: str | None, *, o
 
 def _from_dataset(place: PicturePlace, classes: Sequence[str], wanted: str | None, *, own: bool) -> EvalSet:
     spec, dataset = load_dataset(place)
-    name, split = _split_of(dataset, place, wanted)
+    name, split = split_of(dataset, place, wanted)
     notes = list(dataset.notes)
     if own and name == "train":
         notes.append("These pictures were trained on: the figures are too good.")
@@ -94,7 +94,8 @@ def _from_dataset(place: PicturePlace, classes: Sequence[str], wanted: str | Non
     )
 
 
-def _split_of(dataset: Dataset, place: PicturePlace, wanted: str | None) -> tuple[str, Split]:
+def split_of(dataset: Dataset, place: PicturePlace, wanted: str | None) -> tuple[str, Split]:
+    """The split that was asked for, and its name. Raises `UsageError` if the dataset has no such split."""
     if wanted is None:
         return final_split(dataset, place.seed)
     if wanted == "test":
@@ -185,6 +186,10 @@ def evaluate(stream: Stream, eval_set: EvalSet, classes: Sequence[str], advance:
         logits=logits,
         indices=indices,
         unreadable=unreadable,
+        dataset=eval_set.dataset,
+        source=eval_set.source,
+        licence=eval_set.licence,
+        notes=eval_set.notes,
     )
 
 

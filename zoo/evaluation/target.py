@@ -1,7 +1,10 @@
-"""What can be evaluated: a run, or an exported file."""
+"""What can be evaluated: a run, an exported file, or a classifier of the user."""
 
 from __future__ import annotations
 
+import copy
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +15,14 @@ from zoo.recipes.place import PicturePlace
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
+    from zoo.artifacts.predictor import Predictor
     from zoo.evaluation.evaluation import Stream
     from zoo.evaluation.pictures import EvalSet
+    from zoo.models.classifier import Classifier
     from zoo.runs.run import Run
+    from zoo.specs import PreprocessSpec
+
+    Model = Run | Predictor | Classifier | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +35,8 @@ class EvalTarget:
         seed: of its training, which tells how a validation split was cut.
         home: where the pictures of its training are, None where nobody knows.
         trained_on: the name of those pictures, for comparison.
-        source: what it was found as.
+        source: what it was found as; None for a classifier of the user.
+        preprocess: of the model.
         load: takes `auto`, `cpu` or `cuda`; returns the model as `zoo.evaluation.evaluation.answers` takes it.
         recorded: the figures that it came with, and the split that they are of.
         run: whether it is a run, and not a file.
@@ -38,7 +47,8 @@ class EvalTarget:
     seed: int
     home: PicturePlace | None
     trained_on: str
-    source: Run | Card
+    source: Run | Card | None
+    preprocess: PreprocessSpec
     load: Callable[[str], Stream]
     recorded: tuple[dict[str, Any], str]
     run: bool
@@ -46,7 +56,34 @@ class EvalTarget:
     @property
     def pixel_range(self) -> tuple[float, float] | None:
         """By which its pictures are read: `zoo.specs.PreprocessSpec.pixel_range`."""
-        return self.source.preprocess.pixel_range
+        return self.preprocess.pixel_range
+
+
+def target_of(model: Model) -> EvalTarget:
+    """What a caller gives: a run, a predictor, a classifier, or the path of a run or of a file.
+
+    Raises:
+        UsageError: it is something else, or there is nothing at the path.
+        ArtifactError: the file is damaged or foreign.
+    """
+    from zoo.artifacts.predictor import Predictor
+    from zoo.runs.run import Run
+
+    if isinstance(model, str | os.PathLike):
+        return find_target(Path(model))
+    if isinstance(model, Run):
+        return _of_run(model)
+    if isinstance(model, Predictor):
+        card = model.card
+        return _of_card(card, card.name, lambda device: _predicting(model, device))
+    classifiers = sys.modules.get("zoo.models.classifier")  # which takes a second to import
+    if classifiers and isinstance(model, classifiers.Classifier):
+        return _of_classifier(model)
+    raise UsageError(
+        f"The option model cannot be an object of type {type(model).__name__}.",
+        "Give a run, an exported file, a zoo.Predictor or a zoo.Classifier.",
+        code="impossible-option",
+    )
 
 
 def find_target(path: Path) -> EvalTarget:
@@ -70,18 +107,28 @@ def find_target(path: Path) -> EvalTarget:
     return _of_artifact(path, read_card(path))
 
 
-def _of_run(run: Run) -> EvalTarget:
-    def load(device: str) -> Stream:
-        try:
-            import torch
+def _running(classifier: Callable[[], Classifier], device: str) -> Stream:
+    """A classifier on `auto`, `cpu` or `cuda`."""
+    try:
+        import torch
 
-            from zoo.evaluation.evaluation import classifier_stream
-        except ImportError:
-            raise MissingExtraError("Evaluating a run", "train") from None
-        if device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("PyTorch finds no CUDA GPU on this machine.", "Leave out --device, or give --device cpu.")
-        chosen = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
-        return classifier_stream(run.classifier(), torch.device(chosen))
+        from zoo.evaluation.evaluation import classifier_stream
+    except ImportError:
+        raise MissingExtraError("Evaluating a run", "train") from None
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("PyTorch finds no CUDA GPU on this machine.", "Leave out --device, or give --device cpu.")
+    chosen = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
+    return classifier_stream(classifier(), torch.device(chosen))
+
+
+def _predicting(predictor: Predictor, device: str) -> Stream:
+    if device != "auto":
+        cause = "A loaded predictor has its device already."
+        raise UsageError(cause, "Leave out device, or choose it in zoo.load.", code="impossible-option")
+    return predictor.stream
+
+
+def _of_run(run: Run) -> EvalTarget:
 
     return EvalTarget(
         title=f"{run.info.backbone} on {run.info.dataset.name}",
@@ -90,7 +137,8 @@ def _of_run(run: Run) -> EvalTarget:
         home=run.recipe.place,
         trained_on=run.recipe.dataset,
         source=run,
-        load=load,
+        preprocess=run.preprocess,
+        load=lambda device: _running(run.classifier, device),
         recorded=(run.metrics, run.info.metrics_split),
         run=True,
     )
@@ -102,17 +150,38 @@ def _of_artifact(path: Path, card: Card) -> EvalTarget:
 
         return load_artifact(path, "cpu" if device == "auto" else device).stream
 
+    return _of_card(card, path.name, load)
+
+
+def _of_card(card: Card, name: str, load: Callable[[str], Stream]) -> EvalTarget:
     seed = card.recipe.get("seed", 0)
     seed = seed if isinstance(seed, int) and 0 <= seed < 2**32 else 0
     return EvalTarget(
-        title=f"{path.name}: {card.backbone} on {card.dataset.name}",
+        title=f"{name}: {card.backbone} on {card.dataset.name}",
         classes=card.classes,
         seed=seed,
         home=_home(card, seed),
         trained_on=card.dataset.name,
         source=card,
+        preprocess=card.preprocess,
         load=load,
         recorded=(card.metrics, card.metrics_split),
+        run=False,
+    )
+
+
+def _of_classifier(classifier: Classifier) -> EvalTarget:
+    # A copy: evaluating moves it and lays out its weights anew.
+    return EvalTarget(
+        title=type(classifier.network).__name__,
+        classes=classifier.classes,
+        seed=0,
+        home=None,
+        trained_on="unknown pictures",
+        source=None,
+        preprocess=classifier.spec,
+        load=lambda device: _running(lambda: copy.deepcopy(classifier).float().eval(), device),
+        recorded=({}, ""),
         run=False,
     )
 

@@ -7,6 +7,7 @@ numbers are what matters. `data` and `against` are about the file that was expor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from zoo.specs import BUDGET, Precision, WriteOptions
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
+    from zoo.evaluation.given import Data
     from zoo.evaluation.pictures import EvalSet
     from zoo.runs.run import Run
     from zoo.specs import ExporterSpec
@@ -59,8 +61,8 @@ class Verification:
 def verify(
     path: Path | str,
     *,
-    data: str | None = None,
-    against: Path | str | None = None,
+    data: Data | None = None,
+    against: Run | Path | str | None = None,
     device: str = "cpu",
     data_root: str | None = None,
     time_limit: float = ANSWER_SECONDS,
@@ -69,8 +71,9 @@ def verify(
     """Checks a file against its card, and if asked also against pictures and the run that it came from.
 
     Args:
-        data: the dataset whose figures the card records: a name, a folder or a list file.
-        against: the folder of the run; its classifier needs torch.
+        data: the dataset whose figures the card records: a name, a folder, a list file, a `zoo.data.Dataset`, or a
+            `zoo.data.Split` whose labels count in the classes of the card.
+        against: the run or its folder; its classifier needs torch.
         device: `cpu` or `cuda`.
         data_root: folder that holds the named datasets.
         time_limit: seconds for each batch. The limit for opening the file is at least a minute.
@@ -87,7 +90,7 @@ def verify(
     card, exporter = read_card(path), registry().exporter_for(path).spec
     # Missing data is reported before the slow checks.
     eval_set = None if data is None else _pictures(path, card, data, data_root)
-    run = None if against is None else _run_at(Path(against))
+    run = None if against is None else _run_at(against)
     progress("checking its content")
     findings = {"hash": _hash(exporter, path, card)}
     progress("checking its numbers")
@@ -131,10 +134,14 @@ def _hash(exporter: ExporterSpec, path: Path, card: Card) -> Finding:
     return Finding(passed=False, summary=summary, figures=figures)
 
 
-def _pictures(path: Path, card: Card, data: str, data_root: str | None) -> EvalSet:
+def _pictures(path: Path, card: Card, data: Data, data_root: str | None) -> EvalSet:
+    from zoo.evaluation.given import given_set
     from zoo.evaluation.pictures import choose
     from zoo.evaluation.target import find_target, place_of
 
+    if not isinstance(data, str | os.PathLike):
+        return given_set(data, card.classes, card.preprocess.pixel_range)
+    data = os.fspath(data)
     encoding = card.recipe.get("encoding")
     place, own = place_of(
         find_target(path), data, encoding=encoding if isinstance(encoding, str) else None, data_root=data_root
@@ -197,14 +204,14 @@ def _count(recorded: dict[str, Any]) -> str:
     return f"{number:,}" if type(number) is int else "an unknown number of"
 
 
-def _run_at(folder: Path) -> Run:
+def _run_at(run: Run | Path | str) -> Run:
     try:
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtraError("Comparing with a run", "train") from None
     from zoo.runs.run import Run
 
-    return Run(folder)
+    return run if isinstance(run, Run) else Run(run)
 
 
 def _agreement(

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
-    from zoo.evaluation.pictures import EvalSet
+    from zoo.evaluation.evaluation import Evaluation
     from zoo.runs.run import Run
 
 # Titles, and under each of them names and values; empty values are not shown.
 Sections = Mapping[str, Mapping[str, str]]
 
 
-def sections_of(source: Run | Card) -> Sections:
-    """The facts of a run, or of an artifact by its card."""
+def sections_of(source: Run | Card | None) -> Sections:
+    """The facts of a run, or of an artifact by its card; none of a classifier of the user."""
     from zoo.artifacts.card import Card
 
+    if source is None:
+        return {}
     return card_sections(source) if isinstance(source, Card) else run_sections(source)
 
 
@@ -64,7 +66,7 @@ def card_sections(card: Card) -> Sections:
     }
 
 
-def chosen_section(chosen: EvalSet) -> Sections:
+def chosen_section(chosen: Evaluation) -> Sections:
     """The facts about the pictures of an evaluation."""
     return {
         "Evaluated on": {
