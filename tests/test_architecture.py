@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import TypeVar
 import pytest
 
 import zoo
+from zoo.errors import UsageError
+
+from .refusals import refused
 
 ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| `(zoo\.[\w.]+)` \|[^|]*\|([^|]*)\|$", re.MULTILINE)
@@ -91,7 +95,7 @@ def test_the_house_stays_easy_to_look_over():
 def test_the_public_face_is_this():
     assert zoo.__all__ == [
         "Artifact", "Classifier", "Predictor", "PreprocessSpec", "Run", "ZooError", "__version__", "backbones",
-        "datasets", "export", "load", "register", "resume", "train",
+        "bench", "check", "datasets", "evaluate", "export", "load", "register", "resume", "train", "verify",
     ]  # fmt: skip
     for name in set(zoo.__all__) - {"__version__"}:
         found = getattr(zoo, name)
@@ -99,3 +103,15 @@ def test_the_public_face_is_this():
         assert found is getattr(importlib.import_module(found.__module__), name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = zoo.nothing
+    with pytest.raises(AttributeError, match="Did you mean 'evaluate'"):
+        _ = zoo.evalute
+    assert set(zoo.__all__) <= set(dir(zoo))
+
+
+@pytest.mark.parametrize("name", ["bench", "check", "evaluate", "export", "train", "verify"])
+def test_an_option_that_does_not_exist_suggests_the_nearest(name):
+    function = getattr(zoo, name)
+    wanted = "epochs" if name == "train" else list(inspect.signature(function).parameters)[-1]
+    arguments = ("tiny", "photos") if name == "train" else ("photos",)
+    with refused("unknown-option", f"'{wanted}x'", f"Did you mean {wanted}", kind=UsageError):
+        function(*arguments, **{f"{wanted}x": 1})

@@ -2,6 +2,8 @@
 
 The Python API is `train`, `resume`, `export`, `load`, `register`, `backbones` and `datasets`. The import is fast: each
 name loads what it needs when it is first used.
+The Python API is the names in `__all__`; docs/python.md describes them. The import is fast: each name loads what it
+needs when it is first used.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 from zoo._version import __version__
-from zoo.errors import MissingExtraError, ZooError
+from zoo.errors import MissingExtraError, ZooError, nearest
 
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Predictor, load
+    from zoo.audit.check import check
+    from zoo.benchmarking.bench import bench
+    from zoo.evaluation.evaluate import evaluate
     from zoo.exporting.pipeline import Artifact, export
     from zoo.models.classifier import Classifier
+    from zoo.parity.verify import verify
     from zoo.registry import backbones, datasets, register
     from zoo.runs.run import Run
     from zoo.specs import PreprocessSpec
@@ -28,12 +34,16 @@ _HOMES = {
     "PreprocessSpec": "zoo.specs",
     "Run": "zoo.runs.run",
     "backbones": "zoo.registry",
+    "bench": "zoo.benchmarking.bench",
+    "check": "zoo.audit.check",
     "datasets": "zoo.registry",
+    "evaluate": "zoo.evaluation.evaluate",
     "export": "zoo.exporting.pipeline",
     "load": "zoo.artifacts.predictor",
     "register": "zoo.registry",
     "resume": "zoo.training.train",
     "train": "zoo.training.train",
+    "verify": "zoo.parity.verify",
 }
 
 __all__ = [
@@ -45,21 +55,31 @@ __all__ = [
     "ZooError",
     "__version__",
     "backbones",
+    "bench",
+    "check",
     "datasets",
+    "evaluate",
     "export",
     "load",
     "register",
     "resume",
     "train",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
-        raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+        near = nearest(name, __all__, most=1)
+        hint = f". Did you mean '{near[0]}'?" if near else ""
+        raise AttributeError(f"module 'zoo' has no attribute '{name}'{hint}", name=name)
     try:
         return getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         if (error.name or "zoo").partition(".")[0] == "zoo":
             raise
         raise MissingExtraError(f"zoo.{name}", "train") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

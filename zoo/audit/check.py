@@ -14,11 +14,13 @@ from zoo.data.types import Dataset
 from zoo.errors import UsageError
 from zoo.images.values import Range
 from zoo.progress import Reporter
+from zoo.recipes.keywords import suggesting
 from zoo.recipes.place import PicturePlace
 
 MAX_UNREADABLE = 0.01  # as in recipes
 
 
+@suggesting
 def check(
     data: str | os.PathLike[str] | Dataset,
     *,
@@ -44,7 +46,7 @@ def check(
         progress: whether to show on stderr what `zoo check` shows there.
 
     Raises:
-        UsageError: there is no such dataset, or an option has a wrong value.
+        UsageError: the dataset was not found, or an option has a wrong value.
         DataError: the dataset cannot be loaded at all: there are no pictures or no classes.
     """
     if not 0 <= max_unreadable <= 1:
@@ -83,6 +85,6 @@ def _loaded(
             "Give a folder, a list file, the name of a dataset, or a zoo.data.Dataset.",
             code="impossible-option",
         )
-    given = {name: os.fspath(path) for name, path in others.items() if path is not None}
-    spec, loaded = load_dataset(replace(place, dataset=os.fspath(data), **given))
+    val, test = (None if path is None else os.fspath(path) for path in (others["val"], others["test"]))
+    spec, loaded = load_dataset(replace(place, dataset=os.fspath(data), val=val, test=test))
     return spec.name, loaded, spec.native_size

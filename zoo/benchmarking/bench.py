@@ -13,6 +13,7 @@ from zoo.benchmarking.rounds import ROUNDS, Measured, measure, settings
 from zoo.data.prefetch import count_cores
 from zoo.errors import UsageError
 from zoo.progress import Reporter
+from zoo.recipes.keywords import suggesting
 from zoo.report.html import count
 
 LONGEST_S = 120.0  # all in all, unless `seconds` is given
@@ -51,6 +52,7 @@ class Benchmark:
         return next(same, None)
 
 
+@suggesting
 def bench(
     artifacts: Sequence[str | os.PathLike[str]],
     *,

@@ -13,6 +13,7 @@ from zoo.evaluation.pictures import EvalSet, choose
 from zoo.evaluation.pictures import evaluate as evaluate_on
 from zoo.evaluation.target import EvalTarget, place_of, target_of, warnings_of
 from zoo.progress import Reporter
+from zoo.recipes.keywords import suggesting
 
 if TYPE_CHECKING:
     from zoo.evaluation.given import Data
@@ -22,6 +23,7 @@ SplitName = Literal["test", "val", "train"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
+@suggesting
 def evaluate(
     model: Model,
     data: Data | None = None,
@@ -45,7 +47,7 @@ def evaluate(
         progress: whether to show a bar on stderr.
 
     Raises:
-        UsageError: there is no such model, dataset or split, or an option has a wrong value.
+        UsageError: the model, dataset or split was not found, or an option has a wrong value.
         ArtifactError: the file is damaged or was not written by `zoo export`.
         DataError: there are no readable pictures, or pictures of classes that the model does not know.
     """

@@ -23,6 +23,7 @@ from zoo.files import data_path
 from zoo.parity.self_check import reference_outputs
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.progress import say_nothing
+from zoo.recipes.keywords import suggesting
 from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, Precision, WriteOptions
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Artifact:
         return _weights(self.path, self.card)
 
 
+@suggesting
 def export(
     run: Run | Classifier | Path | str,
     exporter: Path | str = "onnx",

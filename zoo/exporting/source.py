@@ -16,8 +16,6 @@ from zoo.parity.references import Reference, reference_of
 from zoo.specs import Depth, Precision, PreprocessSpec
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
     from zoo.artifacts.pictures import Picture
     from zoo.evaluation.given import Data
     from zoo.models.classifier import Classifier
@@ -108,30 +106,32 @@ def source_of(
     """
     from zoo.runs.run import Run
 
-    if not isinstance(run, Run | str | os.PathLike) and _is_network(run):
+    if not isinstance(run, Run | str | os.PathLike) and (classifier := _classifier(run)):
         if data is not None:
             cause = "A classifier has no recorded pictures that data could replace."
             raise UsageError(cause, "Give them as pictures.", code="impossible-option")
         from zoo.exporting.classifier_source import classifier_source
 
-        return classifier_source(run, pictures, precision)
+        return classifier_source(classifier, pictures, precision)
     if pictures is not None:
         cause = "A run is compared on its own pictures, so pictures cannot be given."
         raise UsageError(cause, "If they have moved, give their place as data.", code="impossible-option")
-    opened = run if isinstance(run, Run) else Run(check_path("run", run))
+    opened = run if isinstance(run, Run) else Run(check_path("run", run))  # type: ignore[arg-type]
     return RunSource(opened if data is None else opened.moved(data))
 
 
-def _is_network(value: object) -> TypeIs[Classifier]:
-    """Whether it is a classifier. Raises `UsageError` for another network."""
+def _classifier(value: object) -> Classifier | None:
+    """The value if it is a classifier. Raises `UsageError` for another network."""
     from torch import nn
 
     from zoo.models.classifier import Classifier
 
-    if isinstance(value, nn.Module) and not isinstance(value, Classifier):
+    if isinstance(value, Classifier):
+        return value
+    if isinstance(value, nn.Module):
         raise UsageError(
             f"The option run cannot be a {type(value).__name__}, which has no classes and no preprocessing.",
             "Wrap it: zoo.Classifier(network, classes, preprocess)",
             code="impossible-option",
         )
-    return isinstance(value, Classifier)
+    return None

@@ -22,6 +22,7 @@ from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.self_check import Finding, elsewhere, not_made, self_check
 from zoo.processes.children import ANSWER_SECONDS, check_time_limit
 from zoo.progress import say_nothing
+from zoo.recipes.keywords import suggesting
 from zoo.registry import registry
 from zoo.specs import BUDGET, Precision, WriteOptions
 
@@ -58,6 +59,7 @@ class Verification:
         return all(finding.passed is True for finding in self.findings.values())
 
 
+@suggesting
 def verify(
     path: Path | str,
     *,
