@@ -16,6 +16,7 @@ from zoo.cli import app, main
 from zoo.cli.option_groups import FIRST, GROUPS
 from zoo.cli.train import _figures
 from zoo.recipes.recipe import Recipe
+from zoo.recipes.values import flag
 from zoo.runs.info import Parameters
 from zoo.runs.run import Run
 
@@ -42,7 +43,7 @@ def test_help_all_names_every_option_once_in_its_group():
     text = CliRunner().invoke(app, ["train", "--help-all"], terminal_width=100).output
     assert max(map(len, text.splitlines())) <= 100
     for name in [field.name for field in dataclasses.fields(Recipe)[2:]] + ["recipe", "output", "resume", "json"]:
-        assert len(re.findall(rf"^  --{name.replace('_', '-')}[ /]", text, re.MULTILINE)) == 1, name
+        assert len(re.findall(rf"^  {flag(name)}[ /]", text, re.MULTILINE)) == 1, name
         assert sum(name in names for names in GROUPS.values()) == 1, name
     assert [title for title in GROUPS if f"\n{title}:\n" in text] == list(GROUPS)
     assert "\nOther:\n  --help-all" in text

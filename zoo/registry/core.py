@@ -87,7 +87,7 @@ class Registry:
         """Loads a plugin file for this process and those that it starts. An earlier one of its name is replaced.
 
         Raises:
-            UsageError: `path` does not name a Python file.
+            UsageError: `path` is not a Python file that can be read.
             PluginError: it cannot be loaded, or breaks the contract of `zoo.hookspecs`.
         """
         file = find_file(path)
