@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,18 @@ def find_dataset(place: PicturePlace) -> DatasetSpec:
 def registered_dataset(name: str) -> DatasetSpec | None:
     """The dataset with this name, or None if it is a path. Raises `UnknownNameError` where it is neither."""
     entry = dataset_entry(name)
-    return entry.spec if entry else None
+    return replace(entry.spec, load=partial(_load, entry)) if entry else None
+
+
+def _load(entry: Registered[DatasetSpec], request: DatasetRequest) -> Dataset:
+    from zoo.registry.factories import calling, owner_of, wrong_result
+
+    owner = owner_of(entry)
+    with calling(owner, "load"):
+        found: object = entry.spec.load(request)
+    if not isinstance(found, Dataset):
+        raise wrong_result(owner, "load", found, "a zoo.data.Dataset")
+    return found
 
 
 def dataset_entry(name: str) -> Registered[DatasetSpec] | None:

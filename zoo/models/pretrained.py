@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from zoo.errors import WeightsError
 from zoo.models.state_dict import load_state
 from zoo.registry import backbones_with_weights
+from zoo.registry.factories import calling, wrong_result
 from zoo.specs import BackboneSpec, PreprocessSpec, WeightsSpec
 
 if TYPE_CHECKING:
@@ -76,11 +77,15 @@ def _load_published(network: nn.Module, spec: BackboneSpec) -> WeightsReport:
     weights = spec.weights
     if weights is None:
         raise _UnavailableError(f"{spec.name} has no pretrained weights.", "", code="no-pretrained-weights")
+    owner = f"The backbone '{spec.name}'"
     try:
-        state = weights.load()
+        with calling(owner, "weights.load", OSError):
+            state: object = weights.load()
     except OSError as error:
         cause = f"The weights {weights.name} of {spec.name} could not be loaded: {_reason(error)}."
         raise _UnavailableError(cause, "", code="weights-unavailable") from error
+    if not _is_state_dict(state):
+        raise wrong_result(owner, "weights.load", state, "a state dict: a mapping from names to tensors")
     _fit(network, spec, state, source=f"the weights {weights.name}", keep_head=False)
     return WeightsReport(name=weights.name, pretrained=True, licence=weights.licence, spec=weights)
 
@@ -149,7 +154,7 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _is_state_dict(state: Any) -> bool:
+def _is_state_dict(state: object) -> TypeGuard[Mapping[str, Tensor]]:
     from torch import Tensor
 
     return (

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import ArtifactError, DataError, MissingExtraError, UsageError
 from zoo.files import write_text
-from zoo.models.state_dict import load_state
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.runs.info import RunInfo
@@ -97,15 +96,17 @@ class Run:
     def classifier(self, weights: Mapping[str, Tensor] | None = None) -> Classifier:
         """The best checkpoint, or other weights: fp32, in eval mode, on the CPU. Raises `ArtifactError`."""
         try:
+            from zoo.models.checked import loaded_network
             from zoo.models.classifier import Classifier
         except ModuleNotFoundError:
             raise MissingExtraError("Loading the network of a run", "train") from None
         from zoo.registry import registry
 
         with names_of(self):
-            network = registry().backbone(self.info.backbone).spec.build(len(self.classes))
+            entry = registry().backbone(self.info.backbone)
+        state = self.weights() if weights is None else weights
         try:
-            load_state(network, self.weights() if weights is None else weights)
+            network = loaded_network(entry, len(self.classes), state, self.preprocess.image_size)
         except RuntimeError as error:
             raise self._unreadable(error) from None
         return Classifier(network, self.classes, self.preprocess, check=False).eval()

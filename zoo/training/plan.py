@@ -48,7 +48,7 @@ def make_plan(
     if size is None:
         size, reasons["image size"] = _default_size(backbone, data, weights)
     check_size(size, backbone)
-    stages = backbone.stages(network)
+    stages = tuple(backbone.stages(network))
     first = first_stage(recipe.freeze_until, backbone.name, stages)
     _check_strategy(recipe, strategy, head_alone=first == len(stages) - 1)
     epochs = recipe.epochs or _default_epochs(strategy, stages=len(stages) - first, small=small)

@@ -17,6 +17,7 @@ from zoo.data.prepare import dataset_entry, find_dataset, load_from, registered_
 from zoo.data.seen import median_size
 from zoo.data.usable import ReadSplit, refusals
 from zoo.errors import ZooError
+from zoo.models.checked import build_network, check_answers
 from zoo.models.pretrained import WeightsReport, load_weights
 from zoo.progress import Reporter
 from zoo.recipes.recipe import Recipe
@@ -123,7 +124,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
     everything = training_splits(dataset, recipe.seed)
     splits = training_splits(dataset, recipe.seed, recipe.limit) if recipe.limit else everything
     torch.manual_seed(recipe.seed)
-    network = backbone.build(len(dataset.classes))
+    network, stages = build_network(resolved.backbone, len(dataset.classes))
     _average_soon(network)
     weights = (
         WeightsReport(**asdict(recorded.weights))
@@ -133,6 +134,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
     if weights.note:
         reporter.warn(weights.note)
     plan = moved_plan(recorded.plan, recipe) if recorded else make_plan(recipe, backbone, data, weights, network)
+    check_answers(resolved.backbone, network, len(dataset.classes), plan.preprocess.image_size)
     counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
     return Setup(
         recipe=recipe,
@@ -145,7 +147,7 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
         median_size=median_size(splits[0].pictures),
         weights=weights,
         network=network,
-        stages=tuple(backbone.stages(network)),
+        stages=stages,
         policy=make_policy(plan.augment, recipe.variation()) if plan.varied else None,
         class_weights=_class_weights(recipe, counts),
         learning=_learning(recipe, plan),
