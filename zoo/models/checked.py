@@ -239,7 +239,7 @@ def _refuse_probabilities(owner: str, network: nn.Module, head: nn.Module, logit
     (bias,) = [each for name, each in head.named_parameters() if name.endswith("bias")]
     before = bias.detach().clone()
     try:
-        bias += 1
+        bias.add_(1)
         raised, _ = _run(owner, network, (size,))
     finally:
         bias.copy_(before)

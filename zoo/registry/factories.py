@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zoo.errors import PluginError, ZooError
-from zoo.registry.loading import FaultyPluginError, a_thing, isolated
+from zoo.registry.loading import FaultyPluginError, S, a_thing, isolated
 from zoo.registry.lookup import Registered
-from zoo.specs import Spec
 
 
-def owner_of(entry: Registered[Spec]) -> str:
+def owner_of(entry: Registered[S]) -> str:
     """What a spec is and where it comes from, as the first words of a sentence."""
     return f"The {entry.kind} '{entry.name}' of {entry.distribution}"
 
@@ -26,11 +25,12 @@ def calling(owner: str, what: str, *passing: type[Exception]) -> Iterator[None]:
         owner: as `owner_of` returns it.
         what: the function that is called: `build`.
     """
+    unchanged: tuple[type[Exception], ...] = (ZooError, MemoryError, *passing)
     try:
         with isolated(what):
             yield
     except FaultyPluginError as fault:
-        if isinstance(fault.__cause__, (ZooError, MemoryError, *passing)):
+        if isinstance(fault.__cause__, unchanged):
             raise fault.__cause__ from None
         raise PluginError(
             f"{owner} cannot be used: {fault}", f"Fix its function {what}.", code="factory-failed"
