@@ -40,7 +40,7 @@ $(DEMO): pyproject.toml constraints.txt | $(TRAIN)
 	@touch $(TRAIN) $@
 
 $(INSTALLED): pyproject.toml constraints.txt plugins/visionzoo-efficientnet-lite/pyproject.toml
-	@echo "Installing all that development needs: 135 packages. pip fetches up to 3.4 GB,"
+	@echo "Installing all that development needs: 166 packages. pip fetches up to 3.4 GB,"
 	@echo "3.1 GB of it what training needs, once for both."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[dev]' --editable plugins/visionzoo-efficientnet-lite

@@ -118,7 +118,7 @@ def bars(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def trained(bars, tmp_path_factory, tiny_plugin):
     """A finished run of `tiny` on `bars`. Tests may add files to its folder, not change those that are there."""
-    from zoo.training.train import train
+    from zoo.training.api import train
 
     return train(
         "tiny",

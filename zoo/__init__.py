@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from zoo.registry import backbones, datasets, register
     from zoo.runs.run import Run
     from zoo.specs import PreprocessSpec
-    from zoo.training.train import resume, train
+    from zoo.training.api import resume, train
 
 _HOMES = {
     "Artifact": "zoo.exporting.pipeline",
@@ -41,8 +41,8 @@ _HOMES = {
     "export": "zoo.exporting.pipeline",
     "load": "zoo.artifacts.predictor",
     "register": "zoo.registry",
-    "resume": "zoo.training.train",
-    "train": "zoo.training.train",
+    "resume": "zoo.training.api",
+    "train": "zoo.training.api",
     "verify": "zoo.parity.verify",
 }
 

@@ -46,6 +46,10 @@ class ZooError(Exception):
     def __str__(self) -> str:
         return f"{self.cause} {self.remedy}"
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message, without the frames of a fault that is in none of them."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(ZooError):
     exit_code = 2

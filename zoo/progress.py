@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
 LIVE_SECONDS = 1  # between two notes beside a bar on a terminal
 LOG_SECONDS = 60  # between two lines of one job in a log
+PAGE_SECONDS = 0.2  # between two changes of a bar in a notebook
+TASK = cast("TaskID", 0)  # the first and only job of a bar
 
 
 def say_nothing(_: str) -> None:
@@ -38,8 +43,14 @@ def size_in_words(num_bytes: int) -> str:
     return ByteSize(num_bytes).human_readable(separator=" ")
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get is not None and hasattr(get(), "kernel")
+
+
 class Reporter:
-    """Prints to stderr, or nowhere.
+    """Prints to stderr, in a notebook below the cell, or nowhere.
 
     Args:
         quiet: print nothing.
@@ -48,7 +59,10 @@ class Reporter:
     def __init__(self, *, quiet: bool = False) -> None:
         from rich.console import Console
 
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        # On a page, what goes to stderr is red, and rich makes each line a block of its own.
+        self.console = Console(
+            stderr=not in_notebook(), force_jupyter=False, quiet=quiet, highlight=False, soft_wrap=True
+        )
 
     def say(self, message: str) -> None:
         """Prints one line."""
@@ -93,6 +107,42 @@ class Reporter:
             yield bar
 
 
+class PageBar:
+    """A bar on the page of a notebook, as rich's `Progress` has one on a terminal: there rich needs ipywidgets."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self._drawn = 0.0
+        self._handle: Any = None
+
+    def __enter__(self) -> None:
+        from IPython.display import display
+
+        self._handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *_: object) -> None:
+        from IPython.display import HTML
+
+        self._handle.update(HTML(""))  # type: ignore[no-untyped-call]
+
+    def advance(self, _: int, steps: float = 1) -> None:
+        self.done += int(steps)
+        if time.perf_counter() - self._drawn > PAGE_SECONDS:
+            self._drawn = time.perf_counter()
+            self._handle.update(self)
+
+    def update(self, _: int, *, description: str) -> None:
+        self.what = description
+        self._handle.update(self)
+
+    def __repr__(self) -> str:
+        return f"{self.what}: {self.done:,} of {self.total:,}"
+
+    def _repr_html_(self) -> str:
+        bar = f'<progress value="{self.done}" max="{self.total}"></progress>'
+        return f"{html.escape(self.what)} {bar} {self.done:,} of {self.total:,}"
+
+
 class Bar:
     """The progress of one job. A call advances it."""
 
@@ -101,9 +151,12 @@ class Bar:
 
         self.console, self.what, self.total, self.every = console, what, total, every
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.live, self.done, self._said = console.is_terminal, 0, time.perf_counter()
-        self.shown = Progress(*columns, console=console, transient=True, disable=not self.live)
-        self._task = self.shown.add_task(what, total=total)
+        on_page = in_notebook() and not console.quiet
+        self.live, self.done, self._said = console.is_terminal or on_page, 0, time.perf_counter()
+        self.shown: Progress | PageBar = PageBar(what, total)
+        if not on_page:
+            self.shown = Progress(*columns, console=console, transient=True, disable=not self.live)
+            self.shown.add_task(what, total=total)
 
     def __call__(self, steps: int, note: Callable[[], str] | None = None) -> None:
         """Advances the bar by some steps.
@@ -112,7 +165,7 @@ class Bar:
             note: returns a text to show beside the number of steps. It may be slow, so it is called only when shown.
         """
         before, self.done = self.done, self.done + steps
-        self.shown.advance(self._task, steps)
+        self.shown.advance(TASK, steps)
         if self.console.quiet:
             return
         # The owner of the bar reports the result of the last step.
@@ -121,7 +174,7 @@ class Bar:
         if now - self._said > (LIVE_SECONDS if self.live else LOG_SECONDS):
             self._said, line = now, line or not self.live
             if self.live and note:
-                self.shown.update(self._task, description=f"{self.what}, {note()}")
+                self.shown.update(TASK, description=f"{self.what}, {note()}")
         if line:
             said = f"{self.what}: {self.done:,} of {self.total:,}"
             self.console.print(f"{said}, {note()}" if note else said, markup=False)

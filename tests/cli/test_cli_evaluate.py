@@ -96,7 +96,7 @@ def test_unknown_classes_are_named(model, tmp_path):
 
 def test_a_validation_split_is_cut_as_the_training_cut_it(trained, tmp_path, bars):
     from zoo.data.prepare import training_splits
-    from zoo.training.train import train
+    from zoo.training.api import train
 
     data = tmp_path / "data"
     shutil.copytree(bars / "train", data)

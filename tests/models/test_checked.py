@@ -97,7 +97,7 @@ WRONG = {
     "a head that is missing": (replace(RIGHT, head="fc"), "faulty-head", "no module 'fc'"),
     "a head without a layer": (head(nn.Identity()), "faulty-head", "0 layers"),
     "a head of two layers": (head(nn.Sequential(nn.Linear(64, 8), nn.Linear(8, 3))), "faulty-head", "2 layers"),
-    "a head that is no Linear": (head(nn.BatchNorm1d(64)), "faulty-head", "a BatchNorm1d"),
+    "a head of another kind": (head(nn.BatchNorm1d(64)), "faulty-head", "a BatchNorm1d"),
     "a head without bias": (head(nn.Linear(64, 3, bias=False)), "faulty-head", "without a bias"),
     "a head of 1000 classes": (head(nn.Linear(64, 1000)), "faulty-head", "1000 outputs for 3 classes"),
     "a parameter in no stage": (with_stages(Stage("stem", ("stem.0",)), BODY, HEAD), "faulty-stages", "stem.1.weight"),

@@ -199,7 +199,7 @@ def test_an_interrupted_report_leaves_the_old_one(tmp_path, monkeypatch):
 
 
 def test_a_report_that_cannot_be_drawn_loses_no_figures(bars, tmp_path, monkeypatch, capsys):
-    from zoo.training.train import train
+    from zoo.training.api import train
 
     def fail(*_, **__):
         raise ValueError("no ink")

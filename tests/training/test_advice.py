@@ -20,6 +20,7 @@ from zoo.runs.info import PhasePlan
 from zoo.specs import PreprocessSpec, Stage
 from zoo.training import advice, duration
 from zoo.training.advice import overfitting
+from zoo.training.api import train
 from zoo.training.duration import (
     ETA,
     LONG_SECONDS,
@@ -31,7 +32,6 @@ from zoo.training.duration import (
 from zoo.training.history import History
 from zoo.training.listeners import Console
 from zoo.training.setup import prepare, resolve
-from zoo.training.train import train
 
 pytestmark = pytest.mark.usefixtures("no_plots")
 

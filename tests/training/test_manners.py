@@ -14,8 +14,8 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.training import manners
+from zoo.training.api import train
 from zoo.training.manners import CUBLAS, FABRIC, put_back
-from zoo.training.train import train
 
 
 def state() -> dict[str, object]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import torch
@@ -17,10 +19,12 @@ from torch import Tensor, nn
 
 from zoo.errors import UsageError, ZooError
 from zoo.processes.children import announced, guard
+from zoo.progress import in_notebook
 from zoo.training.devices import count, kind_of, placed
 
 T = TypeVar("T")
 
+_ended: list[int] = []  # the sizes of the trainings of this process that ended
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
     "bf16": "bf16-mixed",
@@ -54,6 +58,50 @@ def count_processes(device: str, devices: int | None, nodes: int | None, batch_s
     return devices, nodes
 
 
+def _started_elsewhere() -> bool:
+    """Whether torchrun or SLURM started the processes, and not the first of them."""
+    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
+
+
+def check_restartable(processes: int) -> None:
+    """Raises `UsageError` where further processes cannot run this program from its beginning, as they have to.
+
+    Args:
+        processes: on this machine.
+    """
+    if processes == 1 or _started_elsewhere() or "LOCAL_RANK" in os.environ:
+        return
+    started = getattr(sys.modules["__main__"], "__spec__", None) or Path(sys.argv[0]).is_file()
+    if in_notebook() or not started:
+        raise UsageError(
+            f"{processes} processes need a script, because each of them runs it. This program is not in a file.",
+            "Put the training into a script, or train with one process.",
+            code="processes-need-script",
+        )
+
+
+def leave_if_helper() -> None:
+    """Ends a process that was started for a training which has ended: the first one goes on with the script alone."""
+    if os.environ.get("LOCAL_RANK", "0") != "0" and not _started_elsewhere():
+        raise SystemExit(0)
+
+
+def refuse_second(processes: int) -> None:
+    """Raises `UsageError` where an earlier training of this script has ended its further processes."""
+    if processes > 1 and _ended and not _started_elsewhere():
+        raise UsageError(
+            "The other processes of this script ended with its first training.",
+            "Train with several processes once in a script, or start it with torchrun: see docs/scaling.md.",
+            code="processes-ended",
+        )
+
+
+def note_end(processes: int) -> None:
+    """Lets `refuse_second` know that a training ended."""
+    if processes > 1:
+        _ended.append(processes)
+
+
 def _asked_for(device: str, devices: int, nodes: int) -> tuple[int, int]:
     kind = kind_of(device)
     what, there = "CPU core" if kind == "cpu" else "GPU", count(kind)
@@ -70,6 +118,8 @@ def _asked_for(device: str, devices: int, nodes: int) -> tuple[int, int]:
             "Start with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK: see docs/scaling.md.",
             code="no-address",
         )
+    if nodes == 1:
+        check_restartable(devices)
     return devices, nodes
 
 

@@ -8,27 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_atomically
 from zoo.progress import Reporter
-from zoo.recipes.options import TrainOptions, spelled_out
 from zoo.recipes.recipe import PLACES, Recipe
-from zoo.recipes.stored import merged, read_stored
 from zoo.registry import registry
 from zoo.report.plots import plot_curves
 from zoo.runs.folder import create_folder, in_use, remove_unfinished
 from zoo.runs.info import RunInfo
 from zoo.runs.plugins import resumed_files
 from zoo.runs.run import Run
-from zoo.specs import BackboneSpec
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
 from zoo.training.before import check_space, check_test_pictures
 from zoo.training.describe import describe, now
 from zoo.training.devices import choose_machine, possible_precision
-from zoo.training.distributed import World, count_processes
+from zoo.training.distributed import World, count_processes, note_end, refuse_second
 from zoo.training.events import Listener
 from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
@@ -36,7 +33,7 @@ from zoo.training.learner import check_compiler
 from zoo.training.listeners import Console, open_loggers
 from zoo.training.loop import Trainer
 from zoo.training.manners import put_back
-from zoo.training.own import Factory, backbone_name, dataset_name
+from zoo.training.own import dataset_name
 from zoo.training.plan import check_size
 from zoo.training.resume import changes, same_pictures
 from zoo.training.setup import Resolved, Setup, decode_splits, prepare, resolve
@@ -44,62 +41,18 @@ from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
 
 
-@spelled_out
-def train(
-    backbone: str | BackboneSpec | Factory | None = None,
-    dataset: Any = None,
-    *,
-    recipe: Path | str | None = None,
-    head: str | None = None,
-    output: Path | str | None = None,
-    progress: bool = False,
-    listeners: Sequence[Listener] = (),
-    **options: Unpack[TrainOptions],
-) -> Run:
-    """Fine-tunes a backbone on a dataset.
+class Interrupted(KeyboardInterrupt):
+    """A training that was interrupted.
 
     Args:
-        backbone: a registered name, a `BackboneSpec`, or a function that takes the number of classes and returns a
-            network, as `BackboneSpec.build` does. Its stages are then its top-level children.
-        dataset: a registered name; the path of a folder or a list file; or what `zoo.data.as_dataset` takes: pictures
-            with labels, or a dataset of another library.
-        recipe: name or file of a recipe to start from; other arguments win over it.
-        head: of a function's network, the qualified name of its last layer (`fc`). By default it is found.
-        output: the run folder to make; by default one under `runs/`.
-        progress: whether to print what `zoo train` prints.
-        listeners: told what happens, and may stop the training: `zoo.training.events.Listener`.
-        options: the other fields of `zoo.recipes.recipe.Recipe`, as `zoo train --help-all` explains them.
-
-    Raises:
-        ZooError: with a cause and a remedy.
+        folder: of the run.
+        kept: says what it leaves, one sentence or two.
+        number: of the signal, if it was not Ctrl-C.
     """
-    stored = read_stored(None if recipe is None else str(recipe))
-    given: dict[str, Any] = {name: _text(value) for name, value in options.items()}
-    if backbone is not None:
-        given["backbone"] = backbone_name(backbone, head)
-    if dataset is not None:
-        given["dataset"] = dataset_name(dataset)
-    found = Recipe.make(**merged(stored, given))
-    return train_recipe(found, Path(output) if output else None, Reporter(quiet=not progress), listeners)
 
-
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
-
-
-def resume(run: Path | str, *, progress: bool = False, listeners: Sequence[Listener] = (), **places: Any) -> Run:
-    """Goes on with a training that was interrupted, from its last checkpoint.
-
-    Args:
-        run: its folder.
-        progress: whether to print what `zoo train` prints.
-        listeners: told what happens: `zoo.training.events.Listener`.
-        places: options of `zoo.recipes.recipe.PLACES` that are to differ from the recorded ones.
-
-    Raises:
-        ZooError: with a cause and a remedy.
-    """
-    return resume_run(Path(run), places, Reporter(quiet=not progress), listeners)
+    def __init__(self, folder: Path, kept: str, *number: object) -> None:
+        super().__init__(*number)
+        self.folder, self.kept = folder, kept
 
 
 def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter, listeners: Sequence[Listener] = ()) -> Run:
@@ -164,6 +117,7 @@ def _start(resolved: Resolved, reporter: Reporter) -> tuple[World, Reporter]:
     processes = count_processes(device, recipe.devices, recipe.nodes, recipe.batch_size)
     if recipe.compile:
         check_compiler()
+    refuse_second(processes[0])
     world = World(device, *processes)
     return world, reporter if world.first else Reporter(quiet=True)
 
@@ -180,10 +134,13 @@ def _guarded(job: _Job, listeners: Sequence[Listener]) -> Run:
         ):
             job.listeners = [*loggers, console, *(listeners if first else ())]
             return _train(job, history)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        kept = f"Interrupted. {_kept(folder, history)}"
         if first:
-            reporter.warn(f"Interrupted. {_kept(folder, history)}")
-        raise
+            reporter.warn(kept)
+        raise Interrupted(folder, kept, *interrupt.args) from None
+    finally:
+        note_end(job.world.size)
 
 
 def _kept(folder: Path, history: History) -> str:
