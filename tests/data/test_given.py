@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from zoo.data import ArrayPictures, Dataset, Split, as_dataset, as_pictures, make_dataset
@@ -124,6 +125,8 @@ def test_listed_labels_save_reading_all_pictures():
     given = Items([(COLOUR[0], 0), *[(COLOUR[1], 1)] * 999], targets=[0] + [1] * 999)
     assert as_dataset(given).train.labels.sum() == 999
     assert len(given.asked) < 20
+    tensors = Items([(COLOUR[0], 0), *[(COLOUR[1], 1)] * 999], targets=torch.tensor([0] + [1] * 999))
+    assert as_dataset(tensors).train.labels.sum() == 999
     wrong = Items([(COLOUR[0], 0), *[(COLOUR[1], 1)] * 999], targets=[1] * 1000)  # a target_transform changes them
     assert as_dataset(wrong).train.labels.sum() == 999
 

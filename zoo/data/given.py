@@ -181,7 +181,7 @@ def _labels(part: Any, count: int) -> Any:
     listed = getattr(part, "targets", getattr(part, "labels", None))
     if listed is not None and getattr(listed, "__len__", lambda: -1)() == count:
         some = np.linspace(0, count - 1, min(SAMPLED, count)).round().astype(int).tolist()
-        if all(np.all(part[number][1] == listed[number]) for number in some):
+        if all(_plain(part[number][1]) == _plain(listed[number]) for number in some):
             return listed
     return [_plain(part[number][1]) for number in range(count)]
 
