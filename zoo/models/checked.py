@@ -58,8 +58,8 @@ def loaded_network(
         RuntimeError: the weights do not fit.
     """
     network, _ = build_network(entry, num_classes)
+    check_answers(entry, network, num_classes, size, training=False)  # weights may be wrong for other reasons
     load_state(network, state)
-    check_answers(entry, network, num_classes, size, training=False)
     return network
 
 
