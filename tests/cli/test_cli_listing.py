@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from zoo.cli import app
+from zoo.cli.shapes import stage_shapes
 from zoo.errors import ArtifactError, UnknownNameError, UsageError
 from zoo.hookspecs import hookimpl
 from zoo.registry import Registry
@@ -26,6 +27,7 @@ from zoo.specs import (
 )
 
 from ..cards import any_card
+from ..refusals import refused
 
 
 def build(num_classes):
@@ -292,3 +294,13 @@ def test_info_of_files_that_are_no_artifacts(tmp_path):
         zoo("info", "other.txt")
     with pytest.raises(UsageError, match=r"absent\.fake was not found"):
         zoo("info", "absent.fake")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), ValueError("no luck")])
+def test_a_network_that_fails_to_build_is_named(error):
+    def fail(_):
+        raise error
+
+    spec = BackboneSpec(name="tiny", build=fail, head="head", stages=lambda network: STAGES)
+    with refused("factory-failed", "'tiny'", type(error).__name__):
+        stage_shapes(spec, 32, 3)

@@ -232,9 +232,15 @@ def _facts(entry: Registered[Spec]) -> Facts:
     return [
         (entry.kind, entry.name),
         ("description", spec.description),
-        ("plugin", f"{entry.plugin} of {entry.distribution} {entry.version}"),
+        ("plugin", _origin(entry)),
         *_spec_facts(spec),
     ]
+
+
+def _origin(entry: Registered[Spec]) -> str:
+    """The plugin, and the package or file that it is in."""
+    name = "" if entry.plugin == entry.distribution else f"{entry.plugin} of "
+    return f"{name}{entry.distribution} {entry.version}".strip()
 
 
 def _spec_facts(spec: Spec) -> Facts:

@@ -42,6 +42,7 @@ def stage_shapes(spec: BackboneSpec, size: int, classes: int) -> list[StageShape
     except ImportError:
         raise MissingExtraError("Building a backbone", "train") from None
 
+    from zoo.registry.factories import calling
     from zoo.training.plan import check_size
 
     check_size(size, spec)
@@ -61,10 +62,13 @@ def stage_shapes(spec: BackboneSpec, size: int, classes: int) -> list[StageShape
             for stage in stages
         ]
 
+    owner, what = f"The backbone '{spec.name}'", "build, stages or forward"
     try:
-        return run("meta")
+        with calling(owner, what):
+            return run("meta")
     except Exception:  # a network that reads its own values cannot run there
-        return run("cpu")
+        with calling(owner, what):
+            return run("cpu")
 
 
 @contextmanager

@@ -35,7 +35,6 @@ from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provi
 if TYPE_CHECKING:
     from typer import Typer
 
-
 SLOW_SECONDS = 3.0  # of an import; one of torch takes less
 
 
@@ -241,7 +240,8 @@ class Registry:
 
     def _refuse_duplicates(self, plugin: Plugin, contents: Contents) -> None:
         """Two plugins of one distribution must not have the same name, because `distribution:name` must be unique."""
-        for sibling in self._plugins:
+        # What this process adds is replaced instead, maybe by another thread at this moment
+        for sibling in () if plugin.given or plugin.file else self._plugins:
             known = self._contents.get(sibling)
             if known and known is not contents and sibling.canonical_distribution == plugin.canonical_distribution:
                 for group, names in contents.summary().items():
