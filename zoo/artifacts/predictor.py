@@ -13,6 +13,7 @@ import numpy as np
 from zoo.artifacts.card import Card
 from zoo.artifacts.large_pictures import BehindResize
 from zoo.artifacts.pictures import Picture, numbered_pictures, raise_with_index
+from zoo.artifacts.shown import prediction_html, prediction_line, predictor_html, predictor_line
 from zoo.data.batches import batches_by_size
 from zoo.data.prefetch import BATCHES_BUDGET, as_they_come, count_cores
 from zoo.errors import (
@@ -52,6 +53,8 @@ class Prediction:
     probability: float
     top: tuple[tuple[str, float], ...]
 
+    __repr__, _repr_html_ = prediction_line, prediction_html
+
 
 class Predictor:
     """A loaded artifact; `zoo.load` makes it. Several threads may use one at once.
@@ -67,6 +70,8 @@ class Predictor:
         self.runtime = runtime
         self.workers = workers
         self._behind_resize = BehindResize(runtime, card.preprocess, card.precision)
+
+    __repr__, _repr_html_ = predictor_line, predictor_html
 
     @property
     def classes(self) -> tuple[str, ...]:

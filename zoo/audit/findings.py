@@ -13,6 +13,7 @@ from zoo.audit.near_duplicates import MAX_DISTANCE, MIN_SIDE
 from zoo.audit.problems import Problem, class_counts, find_problems
 from zoo.audit.refused import refused
 from zoo.audit.scan import Scan
+from zoo.audit.shown import html_of, line_of
 from zoo.data.seen import PHOTO_CROP, share_seen
 
 
@@ -36,6 +37,8 @@ class Report:
     name: str = ""
     source: str = ""
     notes: tuple[str, ...] = ()
+
+    __repr__, _repr_html_ = line_of, html_of
 
     @property
     def errors(self) -> int:

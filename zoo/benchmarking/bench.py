@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 from zoo.benchmarking.rounds import ROUNDS, Measured, measure, settings
 from zoo.data.prefetch import count_cores
 from zoo.errors import UsageError
+from zoo.html import count, table, text
 from zoo.progress import Reporter
 from zoo.recipes.keywords import suggesting
-from zoo.report.html import count
 
 LONGEST_S = 120.0  # all in all, unless `seconds` is given
 Device = Literal["cpu", "cuda"]
@@ -34,6 +34,25 @@ class Benchmark:
     names: dict[int, str]
     seconds: float
     device: str
+
+    def __repr__(self) -> str:
+        failed = len(self.results) - len(self.good)
+        settings_in_words = count(len(self.results), "setting") + (f", {failed} of them failed" if failed else "")
+        return f"Benchmark({', '.join(self.names.values())}: {settings_in_words} on {self.device})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                text(self.names[result.setting.index]),
+                f"{result.setting.threads}",
+                f"{result.setting.batch}",
+                *(f"{value:.4g}" for value in result.latency_ms.values()),
+                f"{result.throughput:.4g}",
+            )
+            for result in self.good
+        ]
+        headers = ("file", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "pictures/s")
+        return table("Benchmark", headers, rows, names={0})
 
     @property
     def good(self) -> list[Measured]:

@@ -22,7 +22,6 @@ TITLES = {
     "data": "figures on the data",
     "against": "parity with the run",
 }
-RESULTS = {True: "passed", False: "FAILED", None: "not checked"}
 
 
 def verify(
@@ -78,6 +77,7 @@ def _record(found: Verification) -> dict[str, object]:
 
 def _print(found: Verification) -> None:
     from zoo.cli.tables import print_table
+    from zoo.parity.verify import RESULTS
 
     print_table(
         ("check", "result", ""),

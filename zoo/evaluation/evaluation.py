@@ -18,6 +18,7 @@ from zoo.artifacts.card import MAX_MISTAKES
 from zoo.data.batches import batches_by_size
 from zoo.data.prefetch import decode
 from zoo.errors import UnreadablePictureError
+from zoo.evaluation.shown import html_of, line_of
 from zoo.transforms.preprocess_numpy import LARGE_PIXELS, resize
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Evaluation:
     licence: str = ""
     notes: tuple[str, ...] = ()
     model: Run | Card | None = None
+
+    __repr__, _repr_html_ = line_of, html_of
 
     @cached_property
     def labels(self) -> np.ndarray:

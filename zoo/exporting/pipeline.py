@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.artifacts.predictor import read_card
+from zoo.artifacts.shown import card_rows
 from zoo.errors import ZooError
 from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
 from zoo.exporting.options import check_output, checked, named
 from zoo.exporting.source import Source, source_of
 from zoo.files import data_path
+from zoo.html import facts
 from zoo.parity.self_check import reference_outputs
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.progress import say_nothing
@@ -49,6 +51,14 @@ class Artifact:
     format: str
     report: dict[str, Any]
     card: Card
+
+    def __repr__(self) -> str:
+        figures = f"{self.card.precision}, largest difference {self.report['max']:.1e} of the logits' spread"
+        return f"Artifact('{self.path}': {self.format}, {figures})"
+
+    def _repr_html_(self) -> str:
+        rows = card_rows(self.card)
+        return facts(str(self.path), [*rows, ("compared on", self.report["covered"])])
 
     @property
     def weights(self) -> Path | None:
@@ -198,8 +208,9 @@ def _finish(
             tolerance=spec.tolerance,
         )
     content_hash = spec.content_hash(path)
-    facts = source.facts(progress)
-    card = make_card(facts, spec, options, written, parity=report, reference=own, content_hash=content_hash)
+    card = make_card(
+        source.facts(progress), spec, options, written, parity=report, reference=own, content_hash=content_hash
+    )
     sealed = card.sealed()
     spec.write_card(path, sealed)
     parity.check_final(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import Predictor, read_card
 from zoo.errors import ArtifactError, MissingExtraError, ParityError
+from zoo.html import table, text
 from zoo.parity.process import fresh_process
 from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.self_check import Finding, elsewhere, not_made, self_check
@@ -39,6 +40,7 @@ FLIPS: dict[Precision, float] = {
     "fp16": 2e-3,
     "int8": 1e-2,
 }
+RESULTS = {True: "passed", False: "FAILED", None: "not checked"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,14 @@ class Verification:
     path: Path
     card: Card
     findings: dict[str, Finding]
+
+    def __repr__(self) -> str:
+        checks = ", ".join(f"{name} {RESULTS[finding.passed]}" for name, finding in self.findings.items())
+        return f"Verification('{self.path}': {checks})"
+
+    def _repr_html_(self) -> str:
+        rows = ((text(name), RESULTS[finding.passed], text(finding.summary)) for name, finding in self.findings.items())
+        return table(str(self.path), ("check", "result", ""), rows, names={0, 1, 2})
 
     @property
     def passed(self) -> bool:

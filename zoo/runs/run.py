@@ -31,6 +31,7 @@ from zoo.recipes.recipe import Recipe
 from zoo.runs.info import RunInfo
 from zoo.runs.kept import kept_pictures
 from zoo.runs.plugins import names_of
+from zoo.runs.shown import html_of, line_of
 from zoo.specs import PreprocessSpec
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Run:
         self.path = Path(path)
         self.info = info or _read_info(self.path)
         self.recipe = recipe or _read_recipe(self.path)
+
+    __repr__, _repr_html_ = line_of, html_of
 
     @property
     def name(self) -> str:
