@@ -80,7 +80,7 @@ def test_evaluating_a_classifier_leaves_it_alone(trained, bars):
     [
         (5, None, {}, ("impossible-option", "type int", "zoo.Classifier")),
         ("absent", None, {}, ("usage", "absent")),
-        ("run", 5, {}, ("impossible-option", "type int", "zoo.data.Split")),
+        ("run", 5, {}, ("impossible-option", "type int", "zoo.data.Dataset")),
         ("run", "./absent", {}, ("missing-dataset", "absent")),
         ("run", None, {"split": "tset"}, ("impossible-option", "split cannot be 'tset'", "test, val, train")),
         ("run", None, {"device": "tpu"}, ("impossible-option", "device cannot be 'tpu'")),
@@ -98,6 +98,40 @@ def test_a_split_of_other_labels_is_refused(trained):
         zoo.evaluate(trained, Split(SPLIT.pictures, np.array([0, 3])))
     with refused("impossible-option", "no splits", kind=UsageError):
         zoo.evaluate(trained, SPLIT, split="test")
+
+
+class Pairs:
+    """A dataset of another library: pairs of a picture and a label, and perhaps names of its own."""
+
+    def __init__(self, split: Split, order: list[int], classes: list[str] | None) -> None:
+        self.split, self.order = split, order
+        if classes:
+            self.classes = classes
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int):
+        if not 0 <= index < len(self):
+            raise IndexError
+        return self.split.pictures[index], self.order[int(self.split.labels[index])]
+
+
+def test_pairs_and_datasets_of_other_libraries_are_evaluated_by_name(trained, dataset, model):
+    expected = zoo.evaluate(trained, dataset.test)
+    arrays = [dataset.test.pictures[i] for i in range(18)]
+    same, turned = Pairs(dataset.test, [0, 1, 2], None), Pairs(dataset.test, [2, 1, 0], ["slope", "line", "bar"])
+    for data in ((arrays, dataset.test.labels), same, turned, {"train": same, "test": turned}):
+        found = zoo.evaluate(trained, data)
+        assert np.array_equal(found.labels, expected.labels)
+        assert found.figures == expected.figures
+    with refused("data", "'cat'", kind=DataError):
+        zoo.evaluate(trained, Pairs(dataset.test, [0, 1, 2], ["bar", "line", "cat"]))
+    with refused("split-names", "'val'", "'train'", kind=UsageError):
+        zoo.evaluate(trained, {"train": same}, split="val")
+    only = dataset.test.subset(np.flatnonzero(dataset.test.labels == 2))
+    assert set(zoo.evaluate(model, Pairs(only, [0, 1, 2], None)).labels.tolist()) == {2}
+    assert zoo.check(same).splits["train"]["pictures"] == 18
 
 
 def test_verify_takes_paths_runs_and_loaded_pictures(model, trained, bars, dataset, artifacts_here):
@@ -126,7 +160,7 @@ def test_a_loaded_dataset_is_checked_by_the_same_rules():
     assert "exact-label-conflict" in [problem.kind for problem in zoo.check(own).problems]
     with refused("dataset-with-own-splits", kind=UsageError):
         zoo.check(own, val="photos")
-    with refused("impossible-option", "type list", kind=UsageError):
+    with refused("split-type", kind=DataError):
         zoo.check([])
     with refused("impossible-option", "max_unreadable cannot be 2", kind=UsageError):
         zoo.check(own, max_unreadable=2)

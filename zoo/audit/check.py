@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from zoo.audit.findings import Report, conclude
 from zoo.audit.scan import scan
+from zoo.data.given import as_dataset, library_name
 from zoo.data.prepare import load_dataset
 from zoo.data.seen import default_crop
 from zoo.data.types import Dataset
@@ -22,7 +24,7 @@ MAX_UNREADABLE = 0.01  # as in recipes
 
 @suggesting
 def check(
-    data: str | os.PathLike[str] | Dataset,
+    data: str | os.PathLike[str] | Dataset | Any,
     *,
     val: str | os.PathLike[str] | None = None,
     test: str | os.PathLike[str] | None = None,
@@ -36,7 +38,8 @@ def check(
     """Decodes every picture of a dataset once, and reports its contents, duplicates and problems.
 
     Args:
-        data: the place of a dataset (a folder, a list file or a name), or a `zoo.data.Dataset`.
+        data: the place of a dataset (a folder, a list file or a name), a `zoo.data.Dataset`, or what
+            `zoo.data.as_dataset` takes: pictures and labels, or a dataset of another library.
         val, test: folders or list files of the other splits, for a folder or a list file.
         encoding: of list files.
         data_root: folder that holds the named datasets.
@@ -71,20 +74,14 @@ def check(
 
 
 def _loaded(
-    data: str | os.PathLike[str] | Dataset, others: Mapping[str, str | os.PathLike[str] | None], place: PicturePlace
+    data: Any, others: Mapping[str, str | os.PathLike[str] | None], place: PicturePlace
 ) -> tuple[str, Dataset, int | None]:
     """The name, the pictures and the native size of a dataset."""
-    if isinstance(data, Dataset):
+    if not isinstance(data, str | os.PathLike):
         if any(other is not None for other in others.values()):
             cause = "A loaded dataset has splits of its own, so val and test cannot be given."
             raise UsageError(cause, "Put them into the dataset.", code="dataset-with-own-splits")
-        return "dataset", data, None
-    if not isinstance(data, str | os.PathLike):
-        raise UsageError(
-            f"The option data cannot be an object of type {type(data).__name__}.",
-            "Give a folder, a list file, the name of a dataset, or a zoo.data.Dataset.",
-            code="impossible-option",
-        )
+        return library_name(data), as_dataset(data), None
     val, test = (None if path is None else os.fspath(path) for path in (others["val"], others["test"]))
     spec, loaded = load_dataset(replace(place, dataset=os.fspath(data), val=val, test=test))
     return spec.name, loaded, spec.native_size

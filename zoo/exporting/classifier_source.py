@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.artifacts.card import PluginVersion
-from zoo.data import Dataset, FilePictures, Pictures, Split, as_pictures, make_dataset
+from zoo.data import Dataset, FilePictures, Pictures, Split, as_pictures
 from zoo.errors import DataError, UsageError
 from zoo.exporting.card_writing import CardFacts
 from zoo.images import find_pictures
@@ -176,7 +176,7 @@ def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple
     from zoo.evaluation.given import given_set
 
     pixel_range = classifier.spec.pixel_range
-    if not isinstance(pictures, str | os.PathLike | Dataset | Split):
+    if not isinstance(pictures, str | os.PathLike | Dataset | Split | Mapping):
         return "given", _given(pictures, classifier.classes, pixel_range), ()
     try:
         found = given_set(pictures, classifier.classes, pixel_range)
@@ -193,9 +193,10 @@ def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple
 
 def _given(pictures: Any, classes: tuple[str, ...], pixel_range: tuple[float, float] | None) -> Split:
     """Pictures of this process, with labels if they are a pair or a dataset of pairs."""
-    pair = isinstance(pictures, tuple) and len(pictures) == 2  # noqa: PLR2004
-    if pair or (hasattr(pictures, "__getitem__") and not isinstance(pictures, Sequence | np.ndarray)):
-        return make_dataset(pictures, classes=classes).train.within(pixel_range)
+    from zoo.evaluation.given import has_labels, labelled_split
+
+    if has_labels(pictures):
+        return labelled_split(pictures, classes).within(pixel_range)
     several = list(pictures) if isinstance(pictures, Iterator) else pictures
     return _unlabelled(as_pictures(several)).within(pixel_range)
 
