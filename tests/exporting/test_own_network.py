@@ -46,11 +46,8 @@ def pixels(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1), labels
 
 
-@pytest.fixture(scope="module")
-def network(bars) -> nn.Module:
-    """A small ResNet of torchvision after a training loop of its own."""
-    torch.manual_seed(0)
-    own = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=len(CLASSES))
+def learned(own: nn.Module, bars: Path) -> nn.Module:
+    """The network after a training loop of its own."""
     images, labels = pixels(bars / "train")
     optimiser = torch.optim.Adam(own.parameters(), lr=1e-3)
     for _ in range(12):
@@ -63,9 +60,36 @@ def network(bars) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def classifier(network) -> zoo.Classifier:
+def network(bars) -> nn.Module:
+    """A small ResNet of torchvision."""
+    torch.manual_seed(0)
+    return learned(ResNet(BasicBlock, [1, 1, 1, 1], num_classes=len(CLASSES)), bars)
+
+
+def wrapped(network: nn.Module) -> zoo.Classifier:
     preprocess = zoo.PreprocessSpec(image_size=SIZE, mean=MEAN, std=STD, resize="squash")
     return zoo.Classifier(network, classes=CLASSES, preprocess=preprocess)
+
+
+@pytest.fixture(scope="module")
+def classifier(network) -> zoo.Classifier:
+    return wrapped(network)
+
+
+def test_a_network_of_timm_is_exported(bars, place):
+    import timm
+
+    torch.manual_seed(0)
+    network = learned(timm.create_model("test_resnet", num_classes=len(CLASSES)), bars)
+    artifact = zoo.export(wrapped(network), place / "model.onnx", pictures=bars)
+    assert artifact.card.backbone_plugin.distribution == "timm"
+    assert artifact.card.metrics["top1"] > 0.6
+    images, _ = pixels(bars / "test")
+    with torch.no_grad():
+        answers = network.eval()(images).argmax(1).tolist()
+    predicted = zoo.load(artifact.path).predict(sorted((bars / "test").rglob("*.png")))
+    same = [CLASSES[answer] == each.label for answer, each in zip(answers, predicted, strict=True)]
+    assert np.mean(same) > 0.9
 
 
 @pytest.mark.parametrize("name", FILES)
