@@ -94,8 +94,9 @@ def test_the_house_stays_easy_to_look_over():
 
 def test_the_public_face_is_this():
     assert zoo.__all__ == [
-        "Artifact", "Classifier", "Predictor", "PreprocessSpec", "Run", "ZooError", "__version__", "backbones",
-        "bench", "check", "datasets", "evaluate", "export", "load", "register", "resume", "train", "verify",
+        "Artifact", "Classifier", "Predictor", "PreprocessSpec", "Run", "ZooError", "__version__", "adopt",
+        "backbones", "bench", "check", "datasets", "evaluate", "export", "load", "register", "resume", "train",
+        "verify",
     ]  # fmt: skip
     for name in set(zoo.__all__) - {"__version__"}:
         found = getattr(zoo, name)

@@ -1,7 +1,5 @@
 """visionzoo: fine-tune an image classifier, export it, and trust what you deploy.
 
-The Python API is `train`, `resume`, `export`, `load`, `register`, `backbones` and `datasets`. The import is fast: each
-name loads what it needs when it is first used.
 The Python API is the names in `__all__`; docs/python.md describes them. The import is fast: each name loads what it
 needs when it is first used.
 """
@@ -15,6 +13,7 @@ from zoo._version import __version__
 from zoo.errors import MissingExtraError, ZooError, nearest
 
 if TYPE_CHECKING:
+    from zoo.adopting.adopt import adopt
     from zoo.artifacts.predictor import Predictor, load
     from zoo.audit.check import check
     from zoo.benchmarking.bench import bench
@@ -33,6 +32,7 @@ _HOMES = {
     "Predictor": "zoo.artifacts.predictor",
     "PreprocessSpec": "zoo.specs",
     "Run": "zoo.runs.run",
+    "adopt": "zoo.adopting.adopt",
     "backbones": "zoo.registry",
     "bench": "zoo.benchmarking.bench",
     "check": "zoo.audit.check",
@@ -54,6 +54,7 @@ __all__ = [
     "Run",
     "ZooError",
     "__version__",
+    "adopt",
     "backbones",
     "bench",
     "check",

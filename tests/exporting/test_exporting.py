@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.specs import WriteOptions, Written
 
+from ..exchanged import exchange
 from ..refusals import refused
 
 
@@ -86,6 +88,17 @@ def test_an_artifact_holds_what_was_evaluated(trained, ship, place):
     _, split = trained.evaluation_split()
     logits = load(artifact.path).logits([split.pictures[index] for index in range(len(split))])
     assert (logits.argmax(axis=1) == split.labels).mean() == trained.metrics["top1"]
+
+
+def test_exchanged_weights_are_refused(trained, place, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained.path, other)
+    exchange(other, recorded=True, _2_bias=0.0)
+    export(other, "onnx", place / "same.onnx")  # the same bytes
+    exchange(other, recorded=True, _2_bias=1.0)
+    with refused("weights-exchanged", other / "best.safetensors", "zoo adopt tiny", kind=ArtifactError):
+        export(other, "onnx", place / "other.onnx")
+    assert [path.name for path in place.iterdir()] == ["same.onnx"]
 
 
 def _umask() -> int:

@@ -170,7 +170,7 @@ class Foreign:
         ("empty.pt", lambda path: path.write_bytes(b""), "unreadable-weights-file"),
         ("noise.pth", lambda path: path.write_bytes(b"not a pickle" * 50), "unreadable-weights-file"),
         ("noise.safetensors", lambda path: path.write_bytes(b"\xff" * 50), "unreadable-weights-file"),
-        ("code.pt", lambda path: torch.save({"x": Foreign()}, path), "unreadable-weights-file"),
+        ("code.pt", lambda path: torch.save({"x": Foreign()}, path), "pickled-network"),
         ("list.pt", lambda path: torch.save([1, 2], path), "file-without-state-dict"),
         ("numbers.pt", lambda path: torch.save({"epoch": 3}, path), "file-without-state-dict"),
         ("nothing.pt", lambda path: torch.save({}, path), "file-without-state-dict"),

@@ -22,6 +22,7 @@ from zoo.parity.synthetic import VERSION, synthetic_pictures
 from zoo.parity.verify import Verification, verify
 from zoo.registry import registry
 
+from ..exchanged import exchange
 from ..refusals import refused
 
 pytestmark = pytest.mark.usefixtures("artifacts_here")
@@ -234,12 +235,9 @@ def test_parity_with_a_run(model, trained, changed, weight, tmp_path):
 
 
 def test_parity_with_another_run(model, trained, weight, tmp_path):
-    from safetensors.numpy import load_file, save_file
-
     other = tmp_path / "other"
     shutil.copytree(trained.path, other)
-    weights = load_file(other / "best.safetensors")
-    save_file(weights | {"2.bias": weights["2.bias"] + 0.01}, other / "best.safetensors")
+    exchange(other, _2_bias=0.01)
     found = verify(model, against=other).findings["against"]
     assert (found.passed, "does not agree" in found.summary) == (False, True)
 

@@ -9,6 +9,7 @@ import typer
 
 from zoo._version import __version__
 from zoo.cli import (
+    adopt,
     bench,
     cache,
     check,
@@ -57,6 +58,7 @@ app.command("check")(with_plugin_files(check.check))
 app.command("preview")(preview.preview)
 app.command("lr-find", cls=GroupedCommand)(lr_find.lr_find)
 app.command("train", cls=GroupedCommand)(train.train)
+app.command("adopt")(with_plugin_files(adopt.adopt))
 app.command("evaluate")(with_plugin_files(evaluate.evaluate))
 app.command("export")(with_plugin_files(export.export))
 app.command("verify")(with_plugin_files(verify.verify))

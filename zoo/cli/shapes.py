@@ -42,8 +42,8 @@ def stage_shapes(spec: BackboneSpec, size: int, classes: int) -> list[StageShape
     except ImportError:
         raise MissingExtraError("Building a backbone", "train") from None
 
+    from zoo.models.image_size import check_size
     from zoo.registry.factories import calling
-    from zoo.training.plan import check_size
 
     check_size(size, spec)
 

@@ -38,6 +38,8 @@ def train(**options: Any) -> None:
         zoo train --recipe runs/NAME/recipe.toml --seed 1
 
         zoo train --resume runs/NAME
+
+        zoo train --resume runs/NAME --epochs 20
     """
     output: Path | None = options.pop("output")
     as_json: bool = options.pop("json")
@@ -109,7 +111,7 @@ def _places(run: Path, options: dict[str, Any], output: Path | None) -> dict[str
     given = {name: value for name, value in {**options, "output": output}.items() if value not in (None, [])}
     if "backbone" in given and "dataset" not in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --resume RUN DATASET`
-    fixed = [name for name in given if name not in PLACES]
+    fixed = [name for name in given if name not in (*PLACES, "epochs")]
     if fixed:
         named = fixed[0].upper() if fixed[0] in ("backbone", "dataset") else flag(fixed[0])
         raise UsageError(
@@ -140,7 +142,7 @@ def given_recipe(options: dict[str, Any], usage: str = "zoo train", *, backbone_
     if backbone_first and "backbone" in stored and "dataset" not in given and "backbone" in given:
         given["dataset"] = given.pop("backbone")  # `zoo train --recipe NAME DATASET`
     found = merged(stored, given)
-    if file and "dataset" not in found:
+    if file and not found.get("dataset"):
         raise UsageError(
             f"The recipe {file} names no dataset.", f"Write: {usage} --recipe {file} DATASET", code="missing-option"
         )
@@ -204,7 +206,12 @@ JSON = (Annotated[bool, typer.Option("--json", help="Print JSON.")], False)
 with_options(
     train,
     resume=(
-        Annotated[Path | None, typer.Option("--resume", help="Folder of an interrupted run to continue.")],
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--resume", help="Folder of an interrupted run to continue, or of a finished one to give more --epochs."
+            ),
+        ],
         None,
     ),
     output=(Annotated[Path | None, typer.Option("--output", help="Run folder to make.")], None),

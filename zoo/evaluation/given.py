@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from zoo.data import make_dataset
+from zoo.data.labels import in_classes
 from zoo.data.listing import quoted, some
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError, UsageError
-from zoo.evaluation.pictures import NAMES, EvalSet, choose, in_classes, split_of
+from zoo.evaluation.pictures import NAMES, EvalSet, choose, split_of
 from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
 

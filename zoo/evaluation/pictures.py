@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.data.class_names import in_one_form, matched
+from zoo.data.class_names import in_one_form
 from zoo.data.dataset_path import dataset_at
 from zoo.data.folder import read_folder
+from zoo.data.labels import in_classes
 from zoo.data.list_files import read_list
 from zoo.data.listing import Listing, quoted, some, sort_labels
 from zoo.data.pictures import FilePictures
@@ -19,12 +20,15 @@ from zoo.data.prepare import final_split, load_dataset, registered_dataset, trai
 from zoo.data.same_files import without_repeats
 from zoo.data.split_folders import named_splits, subfolders
 from zoo.data.types import Dataset, Split
-from zoo.errors import DataError, UsageError, nearest, reason_of
+from zoo.errors import DataError, UsageError, reason_of
 from zoo.images.values import Range
 from zoo.recipes.place import PicturePlace
+from zoo.runs.kept import kept_pictures
+from zoo.runs.plugins import names_of
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation, Stream
+    from zoo.runs.run import Run
 
 NAMES = {"test": "test", "val": "validation", "train": "train"}
 
@@ -145,23 +149,23 @@ def _from_listing(
     )
 
 
-def in_classes(split: Split, own: Sequence[str], classes: Sequence[str], origin: str) -> Split:
-    """Renumbers labels from `own` to `classes`, by name."""
-    if not len(split):
-        raise DataError(f"'{origin}' holds no pictures to evaluate on.", "Name another dataset or --split.")
-    index = {name: number for number, name in enumerate(classes)}
-    own = [name if name in index else matched(name, classes) or name for name in own]
-    present = [own[label] for label in np.unique(split.labels)]
-    unknown = [name for name in present if name not in index]
-    if unknown:
-        near = nearest(unknown[0], classes, most=1)
-        hint = f" (is '{unknown[0]}' its '{near[0]}'?)" if near else ""
-        raise DataError(
-            f"'{origin}' has pictures of {some(quoted(unknown), most=10)}, which the model does not know.",
-            f"Its classes are {some(quoted(classes), most=10)}{hint}; rename or leave out those pictures.",
-        )
-    numbers = np.array([index.get(name, -1) for name in own], dtype=np.int64)
-    return Split(split.pictures, numbers[split.labels])
+def split_of_run(run: Run) -> tuple[str, Split]:
+    """The pictures that a run is evaluated on, and what they are called in results. Raises `DataError`, `UsageError`.
+
+    Those of an adopted run were not trained on, so a folder without splits counts as a whole. Where they are not
+    found: the pictures that the run kept.
+    """
+    if not run.adopted:
+        return run.evaluation_split()
+    try:
+        with names_of(run):
+            found = choose(run.place, run.classes, None, own=False)
+    except UsageError as error:
+        kept = kept_pictures(run.path, run.classes) if error.code == "missing-dataset" else None
+        if kept is None:
+            raise
+        return f"kept {run.info.metrics_split}", kept
+    return found.split_name, found.split
 
 
 def evaluate(stream: Stream, eval_set: EvalSet, classes: Sequence[str], advance: Callable[[int], None]) -> Evaluation:

@@ -40,6 +40,7 @@ class EvalTarget:
         load: takes `auto`, `cpu` or `cuda`; returns the model as `zoo.evaluation.evaluation.answers` takes it.
         recorded: the figures that it came with, and the split that they are of.
         run: whether it is a run, and not a file.
+        adopted: whether it was trained elsewhere: nobody knows on what.
     """
 
     title: str
@@ -52,6 +53,7 @@ class EvalTarget:
     load: Callable[[str], Stream]
     recorded: tuple[dict[str, Any], str]
     run: bool
+    adopted: bool = False
 
     @property
     def pixel_range(self) -> tuple[float, float] | None:
@@ -134,13 +136,14 @@ def _of_run(run: Run) -> EvalTarget:
         title=f"{run.info.backbone} on {run.info.dataset.name}",
         classes=run.classes,
         seed=run.recipe.seed,
-        home=run.recipe.place,
+        home=run.recipe.place if run.recipe.dataset else None,
         trained_on=run.recipe.dataset,
         source=run,
         preprocess=run.preprocess,
         load=lambda device: _running(run.classifier, device),
         recorded=(run.metrics, run.info.metrics_split),
         run=True,
+        adopted=run.adopted,
     )
 
 
@@ -206,13 +209,20 @@ def place_of(
         UsageError: no dataset was named, and the model's own cannot be found.
     """
     home = target.home
+    if dataset is None and target.adopted and home is None:
+        raise UsageError(
+            "This run has no pictures: it was adopted without --data.",
+            "Name the pictures to evaluate on: zoo evaluate RUN PICTURES",
+            code="run-without-pictures",
+        )
     if dataset is None and home is None:
         raise UsageError(
             f"The pictures that this model was trained on ('{target.trained_on}') are not a registered dataset.",
             "Name the pictures to evaluate on: zoo evaluate ARTIFACT DATASET",
         )
     if home is not None and (dataset is None or _same(dataset, home.dataset)):
-        return replace(home, data_root=data_root or home.data_root, pixel_range=target.pixel_range), True
+        place = replace(home, data_root=data_root or home.data_root, pixel_range=target.pixel_range)
+        return place, not target.adopted
     assert dataset is not None  # refused above
     place = PicturePlace(
         dataset=dataset,
@@ -236,7 +246,7 @@ def _same(dataset: str, own: str) -> bool:
 
 def warnings_of(target: EvalTarget, eval_set: EvalSet, *, own: bool) -> list[str]:
     """What makes the figures on the chosen pictures too good, as far as it can be known."""
-    if own:
+    if own or target.adopted:
         return []
     if target.run and target.home is not None:
         found = _count_trained(target.home, eval_set)

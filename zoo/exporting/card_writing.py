@@ -75,7 +75,7 @@ def facts_of(run: Run) -> CardFacts:
         weights=info.weights.name,
         weights_licence=info.weights.licence,
         dataset=asdict(info.dataset) | {"source": _last_name(info.dataset.source), "notes": _notes(run)},
-        recipe=_shareable(run.recipe.options()),
+        recipe=_shareable(run.options()),
         metrics=run.metrics,
         metrics_split=info.metrics_split,
         curves=_curves(run),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 from zoo.errors import WeightsError
 from zoo.models.state_dict import load_state
+from zoo.models.weights_files import is_state_dict, named, read_state_dict, reason_in, without_prefix
 from zoo.registry import backbones_with_weights
 from zoo.registry.factories import calling, wrong_result
 from zoo.specs import BackboneSpec, PreprocessSpec, WeightsSpec
@@ -16,7 +17,8 @@ from zoo.specs import BackboneSpec, PreprocessSpec, WeightsSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NAMED = 3  # how many wrong entries of a file an error names
+
+SHOWN = 10  # classes in a sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class WeightsReport:
         note: a message for the user, empty where the request was met.
         licence: one line, empty where it is unknown.
         spec: has the mean, std and size for the network. None where it is not pretrained.
+        head: a sentence about the head, where it starts from the file too. Empty where it starts anew.
     """
 
     name: str
@@ -36,18 +39,27 @@ class WeightsReport:
     note: str = ""
     licence: str = ""
     spec: WeightsSpec | None = None
+    head: str = ""
 
 
 def load_weights(
-    network: nn.Module, spec: BackboneSpec, policy: str, seen: PreprocessSpec | None = None
+    network: nn.Module,
+    spec: BackboneSpec,
+    policy: str,
+    seen: PreprocessSpec | None = None,
+    *,
+    classes: Sequence[str] = (),
+    recorded: Sequence[str] = (),
 ) -> WeightsReport:
     """Loads weights into `network` in place.
 
     Args:
         network: what `spec.build` returned.
         policy: `auto` (pretrained weights if available, otherwise random weights), `pretrained`, `none`, or the path
-            of a state dict: `.safetensors`, or a pickle of tensors alone (`.pt`, `.pth`).
+            of a file as `zoo.models.weights_files.read_state_dict` takes it.
         seen: the preprocessing of the training of that file, where it is known.
+        classes: the K names, in the order of the network's logits.
+        recorded: the classes of that file, where they are known. Their order and number may differ.
 
     Raises:
         WeightsError: the policy is `pretrained` and the weights are missing, a file cannot be read, or entries outside
@@ -56,7 +68,7 @@ def load_weights(
     if policy == "none":
         return WeightsReport(name="none", pretrained=False)
     if policy not in ("auto", "pretrained"):
-        return _load_file(network, spec, Path(policy).expanduser(), seen)
+        return _load_file(network, spec, Path(policy).expanduser(), seen=seen, classes=classes, recorded=recorded)
     try:
         return _load_published(network, spec)
     except _UnavailableError as error:
@@ -82,19 +94,82 @@ def _load_published(network: nn.Module, spec: BackboneSpec) -> WeightsReport:
         with calling(owner, "weights.load", OSError):
             state: object = weights.load()
     except OSError as error:
-        cause = f"The weights {weights.name} of {spec.name} could not be loaded: {_reason(error)}."
+        cause = f"The weights {weights.name} of {spec.name} could not be loaded: {reason_in(error)}."
         raise _UnavailableError(cause, "", code="weights-unavailable") from error
-    if not _is_state_dict(state):
+    if not is_state_dict(state):
         raise wrong_result(owner, "weights.load", state, "a state dict: a mapping from names to tensors")
     _fit(network, spec, state, source=f"the weights {weights.name}", keep_head=False)
     return WeightsReport(name=weights.name, pretrained=True, licence=weights.licence, spec=weights)
 
 
-def _load_file(network: nn.Module, spec: BackboneSpec, path: Path, seen: PreprocessSpec | None) -> WeightsReport:
-    state = read_state_dict(path)
-    kept = _fit(network, spec, state, source=f"the file '{path}'", keep_head=True)
-    note = "" if kept else f"The head starts from random weights, because '{path.name}' has no head of this shape."
-    return WeightsReport(name=path.name, pretrained=True, note=note, spec=_own(path, seen) if seen else spec.weights)
+def _load_file(
+    network: nn.Module,
+    spec: BackboneSpec,
+    path: Path,
+    *,
+    seen: PreprocessSpec | None,
+    classes: Sequence[str],
+    recorded: Sequence[str],
+) -> WeightsReport:
+    state = without_prefix(read_state_dict(path), network.state_dict())
+    found = len(classes)
+    if recorded and classes:
+        state, found = _by_class(state, f"{spec.head}.", recorded, classes)
+    kept = found > 0 or not classes
+    kept = _fit(network, spec, state, source=f"the file '{path}'", keep_head=kept)
+    why = "has no head of this shape" if found or not recorded else "knows none of these classes"
+    note = "" if kept else f"The head starts from random weights, because '{path.name}' {why}."
+    head = ""
+    if kept and classes:
+        known = f"{found} of {len(classes)} classes"
+        order = ", ".join(classes[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
+        unknown = f"its classes are not recorded, so they must be these in this order: {order}"
+        head = f"The head starts from '{path.name}': {known if recorded else unknown}."
+    own = _own(path, seen) if seen else spec.weights
+    return WeightsReport(name=path.name, pretrained=True, note=note, spec=own, head=head)
+
+
+def load_all(network: nn.Module, spec: BackboneSpec, path: Path, num_classes: int) -> None:
+    """Loads a whole network from a file, with its head, in place.
+
+    Args:
+        network: what `spec.build(num_classes)` returned.
+        path: of a file as `zoo.models.weights_files.read_state_dict` takes it.
+
+    Raises:
+        WeightsError: the file cannot be read, its head is for another number of classes, or an entry does not fit.
+    """
+    own = network.state_dict()
+    state = without_prefix(read_state_dict(path), own)
+    weight = next(key for key in own if key.startswith(f"{spec.head}.") and key.endswith("weight"))
+    if weight in state and state[weight].ndim and len(state[weight]) != num_classes:
+        raise WeightsError(
+            f"The head in '{path}' is for {len(state[weight]):,} classes, and {num_classes:,} are named.",
+            "Name the classes of its training with --classes, in their order.",
+            code="other-number-of-classes",
+        )
+    _fit(network, spec, state, source=f"the file '{path}'", keep_head=True, needs_head=True)
+
+
+def _by_class(
+    state: Mapping[str, Tensor], inside: str, recorded: Sequence[str], classes: Sequence[str]
+) -> tuple[Mapping[str, Tensor], int]:
+    """The state dict with the rows of its head in the order of `classes`, and how many of them it knows.
+
+    Rows of other classes are zero: the head prefers none of them.
+    """
+    heads = [key for key in state if key.startswith(inside)]
+    if list(recorded) == list(classes) or any(len(state[key]) != len(recorded) for key in heads if state[key].ndim):
+        return state, len(classes)
+    rows = {name: row for row, name in enumerate(recorded)}
+    chosen = [rows.get(name, -1) for name in classes]
+    changed = {}
+    for key in (key for key in heads if state[key].ndim):
+        changed[key] = state[key].new_zeros(len(classes), *state[key].shape[1:])
+        for row, source in enumerate(chosen):
+            if source >= 0:
+                changed[key][row] = state[key][source]
+    return {**state, **changed}, sum(source >= 0 for source in chosen)
 
 
 def _own(path: Path, seen: PreprocessSpec) -> WeightsSpec:
@@ -108,69 +183,26 @@ def _own(path: Path, seen: PreprocessSpec) -> WeightsSpec:
     )
 
 
-def read_state_dict(path: Path) -> Mapping[str, Tensor]:
-    """Reads a state dict without running code from the file.
+def _fit(
+    network: nn.Module,
+    spec: BackboneSpec,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    keep_head: bool,
+    needs_head: bool = False,
+) -> bool:
+    """Copies `state` into `network`. All entries outside the head must fit. Returns whether the head was filled too.
 
-    Wrappers (`model`, `state_dict`) and the prefix `module.` of data-parallel training are removed.
-    Raises `WeightsError`.
+    Args:
+        needs_head: whether the entries of the head must fit, too.
     """
-    if not path.is_file():
-        raise WeightsError(
-            f"The weights file '{path}' does not exist.",
-            "Give auto, pretrained, none, or the path of a .safetensors, .pt or .pth file.",
-            code="missing-weights-file",
-        )
-    state = _read(path)
-    while isinstance(state, Mapping):
-        inner = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), Mapping)), None)
-        if inner is None:
-            break
-        state = inner
-    if not _is_state_dict(state):
-        raise WeightsError(
-            f"The file '{path}' does not contain a state dict.",
-            "Save one with torch.save(network.state_dict(), path).",
-            code="file-without-state-dict",
-        )
-    entries: Mapping[str, Tensor] = state
-    if all(key.startswith("module.") for key in entries):
-        entries = {key.removeprefix("module."): value for key, value in entries.items()}
-    return entries
-
-
-def _read(path: Path) -> Any:
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged pickles raise anything, KeyError included
-        raise WeightsError(
-            f"The file '{path}' cannot be read as a state dict: {_reason(error)}.",
-            "Give a .safetensors file, or a file that torch.save(network.state_dict(), path) wrote.",
-            code="unreadable-weights-file",
-        ) from error
-
-
-def _is_state_dict(state: object) -> TypeGuard[Mapping[str, Tensor]]:
-    from torch import Tensor
-
-    return (
-        isinstance(state, Mapping)
-        and len(state) > 0
-        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())
-    )
-
-
-def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *, source: str, keep_head: bool) -> bool:
-    """Copies `state` into `network`. All entries outside the head must fit. Returns whether the head was filled too."""
     own = network.state_dict()
     inside = f"{spec.head}."
     ignored = spec.weights.ignore if spec.weights else ()
     head = {key: value for key, value in own.items() if key.startswith(inside)}
-    kept = keep_head and all(key in state and state[key].shape == value.shape for key, value in head.items())
+    fits = all(key in state and state[key].shape == value.shape for key, value in head.items())
+    kept = needs_head or (keep_head and fits)
     chosen = {
         key: value
         for key, value in state.items()
@@ -178,27 +210,17 @@ def _fit(network: nn.Module, spec: BackboneSpec, state: Mapping[str, Tensor], *,
     }
     shapes = [key for key, value in chosen.items() if key in own and own[key].shape != value.shape]
     if shapes:
-        raise _misfit(source, spec, "weights-of-another-shape", "these entries have another shape", shapes)
+        raise _misfit(source, spec, "weights-of-another-shape", f"these entries have another shape ({named(shapes)})")
     missing, unexpected = load_state(network, chosen, strict=False, origin=state)
-    missing = [key for key in missing if key not in head]
-    if missing:
-        raise _misfit(source, spec, "missing-weights", "these entries are missing", missing)
-    if unexpected:
-        raise _misfit(source, spec, "unknown-weights", "the network does not have these entries", unexpected)
-    return kept
+    missing = [key for key in missing if kept or key not in head]
+    if not missing and not unexpected:
+        return kept
+    faults = [f"these entries are missing ({named(missing)})"] if missing else []
+    faults += [f"the network does not have these entries ({named(unexpected)})"] if unexpected else []
+    raise _misfit(source, spec, "missing-weights" if missing else "unknown-weights", ", and ".join(faults))
 
 
-def _misfit(source: str, spec: BackboneSpec, code: str, fault: str, keys: Iterable[str]) -> WeightsError:
-    names = list(keys)
-    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+def _misfit(source: str, spec: BackboneSpec, code: str, fault: str) -> WeightsError:
     return WeightsError(
-        f"{spec.name} cannot use {source}: {fault} ({shown}).",
-        f"Give a state dict that was saved from {spec.name}.",
-        code=code,
+        f"{spec.name} cannot use {source}: {fault}.", f"Give a state dict that was saved from {spec.name}.", code=code
     )
-
-
-def _reason(error: Exception) -> str:
-    """The first line of a library's message, without its full stop."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -13,6 +13,7 @@ import numpy as np
 
 from zoo.data.types import Split
 from zoo.errors import ParityError
+from zoo.evaluation.pictures import split_of_run
 from zoo.parity.cases import Case, Kind, core, edges, readable, real
 from zoo.progress import say_nothing
 
@@ -202,8 +203,8 @@ def rounding_on(classifier: Classifier, *batches: np.ndarray) -> float:
 def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], None] = say_nothing) -> Reference:
     """The reference of a run: its classifier's logits for all cases. Raises `ParityError`, `DataError`."""
     progress("loading the run and its pictures")
+    name, split = split_of_run(run)
     classifier = run.classifier()
-    name, split = run.evaluation_split()
     what = "running the classifier on the pictures of the parity check"
     progress(what)
     return reference(

@@ -42,9 +42,9 @@ def run_sections(run: Run) -> Sections:
             "begun": info.created,
             "took": "" if seconds is None else f"{seconds:,.0f} s",
             "epoch kept": _text(info.best_epoch or None),
-            **_plan(asdict(info.plan)),
+            **({} if run.adopted else _plan(asdict(info.plan))),
         },
-        "Recipe": {name.replace("_", " "): _text(value) for name, value in run.recipe.options().items()},
+        "Recipe": {name.replace("_", " "): _text(value) for name, value in run.options().items()},
         "Made with": {**info.versions, **_texts(machine)},
     }
 

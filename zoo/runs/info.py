@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.files import json_text
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 VERSION = 1
-Status = Literal["running", "failed", "interrupted", "trained", "finished"]
+RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
+Status = Literal["running", "failed", "interrupted", "trained", "finished", "adopted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,13 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsInfo:
-    """What the network started from."""
+    """What the network started from. `head` is a sentence, empty where the head started anew."""
 
     name: str
     pretrained: bool = False
     note: str = ""
     licence: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +171,11 @@ class RunInfo:
     def text(self) -> str:
         """What `parse` reads."""
         return json_text(self.facts(), indent=2) + "\n"
+
+
+def library_versions() -> dict[str, str]:
+    """Of what can change a result, as `RunInfo.versions` holds them."""
+    return {"python": platform.python_version(), **{name: version(name) for name in RECORDED}}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The run folder: what one training leaves, and how to find it again.
+"""The run folder: what one training leaves, or `zoo adopt` makes, and how to find it again.
 
 ::
 
@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ArtifactError, DataError, MissingExtraError, UsageError
-from zoo.files import write_text
+from zoo.files import file_sha256, write_text
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.runs.info import RunInfo
@@ -39,12 +39,15 @@ if TYPE_CHECKING:
 
     from zoo.data import Dataset, Split
     from zoo.models.classifier import Classifier
+    from zoo.recipes.place import PicturePlace
 
 RUNS = Path("runs")
+# The options of a recipe that an adopted run has.
+ADOPTED = ("backbone", "dataset", "weights", "image_size", "resize", "mean", "std", "pixel_range", "data_root")
 
 
 class Run:
-    """A finished or interrupted training.
+    """A finished or interrupted training, or adopted weights.
 
     Args:
         path: its folder.
@@ -74,6 +77,27 @@ class Run:
         return self.info.plan.preprocess
 
     @property
+    def adopted(self) -> bool:
+        """Whether its weights were trained elsewhere: `zoo adopt` made it."""
+        return self.info.status == "adopted"
+
+    @property
+    def place(self) -> PicturePlace:
+        """Where its pictures are. Raises `DataError` where it was adopted without any."""
+        if not self.recipe.dataset:
+            raise DataError(
+                f"The run {self.name} has no pictures: it was adopted without --data.",
+                f"Name some, for example: zoo export {self.path} --onnx --data PICTURES",
+                code="run-without-pictures",
+            )
+        return self.recipe.place
+
+    def options(self) -> dict[str, Any]:
+        """The recipe's options as people write them; of an adopted run those that it has."""
+        options = self.recipe.options()
+        return {name: options[name] for name in ADOPTED if options.get(name)} if self.adopted else options
+
+    @property
     def metrics(self) -> dict[str, float]:
         """The final figures on the split `info.metrics_split`; empty where the run was interrupted."""
         return dict(self.info.metrics)
@@ -87,14 +111,26 @@ class Run:
             return []
 
     def weights(self) -> dict[str, Tensor]:
-        """The best checkpoint's state dict, on the CPU. Raises `ArtifactError`."""
+        """The best checkpoint's state dict, on the CPU.
+
+        Raises `ArtifactError` where it cannot be read, or is not the one whose figures the run records.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
+        path = self.path / "best.safetensors"
         try:
-            return load_file(self.path / "best.safetensors")
+            found = load_file(path)
+            known = self.info.weights_sha256 in ("", file_sha256(path))  # older runs record none
         except (OSError, SafetensorError) as error:
             raise self._unreadable(error) from None
+        if not known:
+            raise ArtifactError(
+                f"The weights of the run {self.name} were exchanged: {path} is not the file that run.json records.",
+                f"Restore the file, or make a run of the new one: zoo adopt {self.info.backbone} {path}",
+                code="weights-exchanged",
+            )
+        return found
 
     def classifier(self, weights: Mapping[str, Tensor] | None = None) -> Classifier:
         """The best checkpoint, or other weights: fp32, in eval mode, on the CPU. Raises `ArtifactError`."""
@@ -126,7 +162,7 @@ class Run:
 
         try:
             with names_of(self):
-                found = load_dataset(self.recipe.place)[1]
+                found = load_dataset(self.place)[1]
         except UsageError as error:
             gone = {
                 "missing-dataset": f"are not at '{self.recipe.dataset}' any more",
@@ -139,6 +175,8 @@ class Run:
                 "Name their place: zoo export RUN --data FOLDER, or zoo train --resume RUN FOLDER",
                 code="pictures-moved",
             ) from None
+        if self.adopted:  # their order is that of the weights, and some may lack pictures
+            return self._in_own_classes(found)
         if found.classes != self.classes:
             raise DataError(
                 f"The pictures at '{self.recipe.dataset}' have other classes than the run {self.name}.",
@@ -146,6 +184,16 @@ class Run:
                 code="other-classes",
             )
         return found
+
+    def _in_own_classes(self, found: Dataset) -> Dataset:
+        from zoo.data.labels import in_classes
+
+        train, val, test = (
+            split and in_classes(split, found.classes, self.classes, self.recipe.dataset)
+            for split in (found.train, found.val, found.test)
+        )
+        assert train is not None
+        return replace(found, classes=self.classes, train=train, val=val, test=test)
 
     def evaluation_split(self) -> tuple[str, Split]:
         """`("test", …)`, or `("validation", …)` for a dataset without a test split.
@@ -167,14 +215,22 @@ class Run:
         from zoo.data.prepare import registered_dataset
 
         place = str(dataset)
-        named = registered_dataset(place) is not None
-        recipe = replace(self.recipe, dataset=place) if named else self.recipe.moved(place)
+        named = self.adopted or registered_dataset(place) is not None
+        recipe = replace(self.recipe, dataset=anchored(place)) if named else self.recipe.moved(place)
         return Run(self.path, recipe, self.info)
 
     def save(self) -> None:
         """Writes recipe.toml and run.json."""
         write_text(self.path / "recipe.toml", self.recipe.toml())
         write_text(self.path / "run.json", self.info.text())
+
+
+def anchored(dataset: Path | str) -> str:
+    """The place of pictures for a recipe: a registered name, or an absolute path."""
+    from zoo.data.prepare import registered_dataset
+
+    name = str(dataset)
+    return name if registered_dataset(name) else str(Path(name).expanduser().absolute())
 
 
 def _read_info(folder: Path) -> RunInfo:

@@ -68,13 +68,14 @@ def _text(value: object) -> object:
 
 
 def resume(run: Path | str, *, progress: bool | None = None, listeners: Sequence[Listener] = (), **places: Any) -> Run:
-    """Goes on with a training that was interrupted, from its last checkpoint.
+    """Goes on with a training that was interrupted, or is to take longer, from its last checkpoint.
 
     Args:
         run: its folder.
         progress: whether to print what `zoo train` prints. By default only in a notebook.
         listeners: told what happens: `zoo.training.events.Listener`.
-        places: options of `zoo.recipes.recipe.PLACES` that are to differ from the recorded ones.
+        places: options of `zoo.recipes.recipe.PLACES` that are to differ from the recorded ones; for a finished run,
+            `epochs`: how many it shall have in all.
 
     Raises:
         ZooError: with a cause and a remedy.

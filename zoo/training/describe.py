@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from importlib.metadata import version
+from dataclasses import fields
 
 from zoo.registry import registry
-from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo
+from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo, library_versions
 from zoo.training.distributed import World
 from zoo.training.resume import fingerprint, machine
 from zoo.training.setup import Setup
 from zoo.training.summary import count_parameters
-
-RECORDED = ("visionzoo", "torch", "torchvision", "lightning-fabric", "numpy", "pillow")
 
 
 def now() -> str:
@@ -34,9 +31,7 @@ def describe(setup: Setup, world: World) -> RunInfo:
         backbone=backbone.name,
         backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
         plugins=[registry().add_file(path) for path in setup.recipe.plugins],
-        weights=WeightsInfo(
-            name=weights.name, pretrained=weights.pretrained, note=weights.note, licence=weights.licence
-        ),
+        weights=WeightsInfo(**{each.name: getattr(weights, each.name) for each in fields(WeightsInfo)}),
         dataset=DatasetInfo(
             name=setup.data.name,
             source=dataset.source,
@@ -49,5 +44,5 @@ def describe(setup: Setup, world: World) -> RunInfo:
         parameters=count_parameters(setup),
         plan=setup.plan,
         machine=machine(world),
-        versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED}},
+        versions=library_versions(),
     )

@@ -135,6 +135,18 @@ def standardise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def unfold(head: nn.Module, mean: Tensor, std: Tensor) -> None:
+    """Makes a head that takes raw features take standardised ones, in place: the inverse of `fold`."""
+    layer = head_layer(head)
+    weight = layer.weight.double()
+    shape = (1, -1, *[1] * (weight.ndim - 2))
+    shift = (weight * mean.double().view(shape)).flatten(1).sum(1)
+    assert layer.bias is not None
+    layer.bias.copy_((layer.bias.double() + shift).to(layer.bias.dtype))
+    layer.weight.copy_((weight * std.double().view(shape)).to(layer.weight.dtype))
+
+
+@torch.no_grad()
 def fold(head: nn.Module, mean: Tensor, std: Tensor) -> None:
     """Makes a head trained on standardised features take raw ones, in place."""
     layer = head_layer(head)

@@ -91,6 +91,7 @@ class Trainer:
             mixes=self.mix is not None,
             cache_budget=recipe.cache_budget,
             reporter=reporter,
+            keeps_head=bool(setup.weights.head),
         )
         self.progress, self._saved, self.ended = Progress(), time.perf_counter(), False
         if recipe.dropout:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.models.state_dict import load_state
-from zoo.training.feature_cache import fold, standardise
+from zoo.training.feature_cache import fold, standardise, unfold
 
 State = dict[str, Tensor]
 
@@ -58,15 +58,20 @@ class HeadPart:
     Args:
         name: of the head's module in the network.
         mean, std: of its inputs, `[F]`.
+        keeps: whether it begins with the answers of the network's head; else a linear one begins with zeros.
     """
 
     goes_back = True
 
-    def __init__(self, network: nn.Module, name: str, mean: Tensor, std: Tensor, device: torch.device) -> None:
+    def __init__(
+        self, network: nn.Module, name: str, mean: Tensor, std: Tensor, device: torch.device, *, keeps: bool = False
+    ) -> None:
         self.network, self.name, self.mean, self.std = network, name, mean, std
         self.head = network.get_submodule(name)
         self.model = deepcopy(self.head).to(device)
-        if isinstance(self.model, nn.Linear):
+        if keeps:
+            unfold(self.model, mean.to(device), std.to(device))
+        elif isinstance(self.model, nn.Linear):
             # On standardised features: no class is preferred before the first step. (A ReLU behind would never start.)
             nn.init.zeros_(self.model.weight)
             nn.init.zeros_(self.model.bias)

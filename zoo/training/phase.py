@@ -81,6 +81,7 @@ class PhaseMaker:
         world: the processes that train together.
         mixes: whether pictures are blended in batches, so that no features of theirs can be stored.
         cache_budget: bytes of memory for stored features.
+        keeps_head: whether the head has learned already, so that it goes on from there.
     """
 
     def __init__(
@@ -94,9 +95,11 @@ class PhaseMaker:
         mixes: bool,
         cache_budget: int,
         reporter: Reporter,
+        keeps_head: bool = False,
     ) -> None:
         self.plan, self.network, self.stages, self.cache_budget = plan, network, stages, cache_budget
         self.views, self.world, self.mixes, self.reporter = views, world, mixes, reporter
+        self.keeps_head = keeps_head
         precisions = (plan.precision, plan.frozen_precision, "fp32")
         self.fabric, self.frozen, self.fp32 = (world.fabric(name) for name in precisions)
 
@@ -152,7 +155,8 @@ class PhaseMaker:
 
     def _warms_up(self, planned: PhasePlan) -> bool:
         """Whether the phase only readies the head for what follows: on pictures as they are."""
-        return self.plan.strategy == "finetune" and planned.first == len(self.stages) - 1 and len(self.plan.phases) > 1
+        follows = any(each.first < planned.first for each in self.plan.phases)
+        return self.plan.strategy == "finetune" and planned.first == len(self.stages) - 1 and follows
 
     def _plain(self, indices: Tensor) -> Tensor:
         return self.views.plain(self.views.train, indices).clone()
@@ -195,7 +199,9 @@ class PhaseMaker:
     def _on_head(self, planned: PhasePlan, behind: Phase, features: Features | None) -> Phase:
         """The head alone, a copy of it, on standardised features."""
         mean, std = self._standardisation(behind, features)
-        part = HeadPart(self.network, self.stages[-1].members[0], mean, std, self.fp32.device)
+        head = self.stages[-1].members[0]
+        later = any(planned is each for each in self.plan.phases[1:])  # more epochs of a finished run
+        part = HeadPart(self.network, head, mean, std, self.fp32.device, keeps=self.keeps_head or later)
         return replace(
             behind,
             part=part,

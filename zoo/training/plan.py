@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo.data.seen import PHOTO_CROP, SMALL_PIXELS
 from zoo.errors import UsageError
+from zoo.models.image_size import check_size
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.recipes.values import flag
@@ -155,22 +156,6 @@ def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsRep
     if size < backbone.min_image_size:
         return backbone.min_image_size, "the least that this backbone takes"
     return size, why
-
-
-def check_size(size: int, backbone: BackboneSpec) -> None:
-    """Raises `UsageError` where the backbone does not take pictures of S = `size` pixels."""
-    if backbone.fixed_image_size and size != backbone.min_image_size:
-        raise UsageError(
-            f"{backbone.name} takes pictures of {backbone.min_image_size} pixels and no other size.",
-            f"Leave out --image-size, or choose another backbone (given: {size}).",
-            code="image-size-impossible",
-        )
-    if size < backbone.min_image_size:
-        raise UsageError(
-            f"{backbone.name} needs pictures of at least {backbone.min_image_size} pixels, not {size}.",
-            f"Give --image-size {backbone.min_image_size} or more, or choose another backbone.",
-            code="image-size-impossible",
-        )
 
 
 def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size: int, *, small: bool) -> PreprocessSpec:

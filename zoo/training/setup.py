@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from zoo.recipes.recipe import Recipe
 from zoo.registry import Registered, registry
 from zoo.runs.info import Plan, RunInfo
 from zoo.runs.run import Run
-from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
+from zoo.specs import BackboneSpec, DatasetSpec, Stage
 from zoo.training.learner import LearningOptions
 from zoo.training.loss import class_weights
 from zoo.training.optim import OptimizerOptions
@@ -129,10 +129,12 @@ def prepare(resolved: Resolved, reporter: Reporter, recorded: RunInfo | None = N
     weights = (
         WeightsReport(**asdict(recorded.weights))
         if recorded
-        else load_weights(network, backbone, recipe.weights, _trained_with(recipe.weights))
+        else _initial_weights(network, backbone, recipe, dataset.classes)
     )
     if weights.note:
         reporter.warn(weights.note)
+    if weights.head:
+        reporter.say(weights.head)
     plan = moved_plan(recorded.plan, recipe) if recorded else make_plan(recipe, backbone, data, weights, network)
     check_answers(resolved.backbone, network, len(dataset.classes), plan.preprocess.image_size)
     counts = {name: int((splits[0].labels == index).sum()) for index, name in enumerate(dataset.classes)}
@@ -188,12 +190,15 @@ def _learning(recipe: Recipe, plan: Plan) -> LearningOptions:
     )
 
 
-def _trained_with(weights: str) -> PreprocessSpec | None:
-    """The preprocessing that weights of a run were trained with: run.json lies beside them."""
+def _initial_weights(
+    network: nn.Module, backbone: BackboneSpec, recipe: Recipe, classes: Sequence[str]
+) -> WeightsReport:
+    """Loads the weights that a recipe names. Those of a run come with its preprocessing and its classes."""
     try:
-        return Run(Path(weights).expanduser().parent).preprocess
+        run = Run(Path(recipe.weights).expanduser().parent)  # run.json lies beside them
     except ZooError:
-        return None
+        return load_weights(network, backbone, recipe.weights, classes=classes)
+    return load_weights(network, backbone, recipe.weights, run.preprocess, classes=classes, recorded=run.classes)
 
 
 def _average_soon(network: nn.Module) -> None:

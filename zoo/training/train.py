@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import UsageError, ZooError
-from zoo.files import write_atomically
+from zoo.files import file_sha256, write_atomically
+from zoo.models.image_size import check_size
 from zoo.progress import Reporter
 from zoo.recipes.recipe import PLACES, Recipe
 from zoo.registry import registry
@@ -34,8 +34,7 @@ from zoo.training.listeners import Console, open_loggers
 from zoo.training.loop import Trainer
 from zoo.training.manners import put_back
 from zoo.training.own import dataset_name
-from zoo.training.plan import check_size
-from zoo.training.resume import changes, same_pictures
+from zoo.training.resume import changes, same_pictures, with_more_epochs
 from zoo.training.setup import Resolved, Setup, decode_splits, prepare, resolve
 from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
@@ -70,7 +69,8 @@ def train_recipe(recipe: Recipe, output: Path | None, reporter: Reporter, listen
 
 def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listeners: Sequence[Listener] = ()) -> Run:
     """What `resume` does behind its arguments."""
-    run = Run(folder)
+    run, places = Run(folder), dict(places)
+    epochs: int | None = places.pop("epochs", None)
     fixed = [name for name in places if name not in PLACES]
     if fixed:
         raise UsageError(
@@ -78,19 +78,28 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
             f"For other options, start a new run: zoo train --recipe {folder / 'recipe.toml'} …",
             code="resume-fixed-option",
         )
-    if run.info.status == "finished":
+    if run.adopted:
+        raise UsageError(
+            f"The run {run.name} was adopted: it has weights from elsewhere, and no training to continue.",
+            f"Start one from its weights: zoo train --recipe {folder / 'recipe.toml'} DATASET",
+            code="run-adopted",
+        )
+    info = run.info if epochs is None else with_more_epochs(run, epochs, reporter)
+    if epochs is None and info.status == "finished":
         raise UsageError(
             f"The run {run.name} is finished.",
-            f"Start a new one: zoo train --recipe {folder / 'recipe.toml'}",
+            f"Train it longer: zoo train --resume {folder} --epochs N. "
+            f"Or start a new one: zoo train --recipe {folder / 'recipe.toml'}",
             code="run-finished",
         )
     recipe = run.moved(dataset_name(places.pop("dataset"))).recipe if "dataset" in places else run.recipe
-    options = {**recipe.options(), **places, "plugins": resumed_files(run, places.get("plugins", ()))}
+    longer = {} if epochs is None else {"epochs": epochs, "time_budget": None}
+    options = {**recipe.options(), **longer, **places, "plugins": resumed_files(run, places.get("plugins", ()))}
     options["precision"] = possible_precision(options["device"], options["precision"])
     resolved = resolve(Recipe.make(**options))
     with put_back(deterministic=resolved.recipe.deterministic):
         world, reporter = _start(resolved, reporter)
-        return _guarded(_Job(resolved, folder, run.info, world, reporter), listeners)
+        return _guarded(_Job(resolved, folder, info, world, reporter), listeners)
 
 
 @dataclass(slots=True)
@@ -168,7 +177,7 @@ def _train(job: _Job, history: History) -> Run:
         for sentence in changes(run, setup, world):
             reporter.warn(sentence)
         run.info.resumed.append(now())
-        run.info.status = "running"
+        run.info.status, run.info.weights_sha256 = "running", ""  # this training will write other weights
     else:
         run = Run(job.folder, recipe, describe(setup, world))
     with _status_of(run, world):
@@ -226,8 +235,7 @@ def _fit(trainer: Trainer, saved: dict[str, Any] | None, run: Run) -> None:
 def _save(run: Run, history: History) -> None:
     weights = run.path / "best.safetensors"
     if weights.exists():
-        with weights.open("rb") as file:
-            run.info.weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        run.info.weights_sha256 = file_sha256(weights)
     run.save()
     write_atomically(run.path / "curves.png", lambda path: plot_curves(history.rows, path))
 

@@ -1,0 +1,1 @@
+"""`zoo adopt`: weights that were trained elsewhere become a run."""
