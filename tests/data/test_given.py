@@ -11,12 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.data import ArrayPictures, Dataset, Split, as_dataset, as_pictures, make_dataset
+from zoo.data import ArrayPictures, Dataset, Split, as_dataset, as_pictures, cache, make_dataset
 from zoo.data.checked import checked
+from zoo.data.decoded_split import make_stores
+from zoo.data.decoding import Budgets
 from zoo.errors import UnreadablePictureError
+from zoo.progress import Reporter
 
 from ..conftest import draw
 from ..refusals import refused
+from .stores import SPEC
 
 RNG = np.random.default_rng(0)
 COLOUR = np.stack([draw(index % 3, RNG) for index in range(6)])
@@ -150,6 +154,24 @@ def test_an_item_that_fails_is_an_unreadable_picture():
         pictures[1]
     with refused("unknown-picture-format", "Picture 0 cannot be read", kind=UnreadablePictureError):
         as_pictures([b"no picture"])[0]
+
+
+@pytest.mark.parametrize("memory", [2**20, 0])
+def test_items_of_a_dataset_are_decoded_for_this_training_alone(memory):
+    found = []
+    for pictures in (COLOUR, COLOUR[::-1]):
+        split = as_dataset(Items(list(zip(pictures, LABELS, strict=True)))).train
+        budgets = Budgets(memory, 2**20)
+        (store,) = make_stores(
+            [split], SPEC, augmented=False, budgets=budgets, origin="", reporter=Reporter(quiet=True)
+        )
+        found.append(store.pixels.take(np.arange(6)))
+    assert np.array_equal(found[0], found[1][::-1])
+    assert not np.array_equal(found[0], found[1])
+    assert cache.entries() == []
+    in_memory = as_dataset(([png(picture) for picture in COLOUR], LABELS)).train  # bytes are the same in each process
+    make_stores([in_memory], SPEC, augmented=False, budgets=Budgets(0, 2**20), origin="", reporter=Reporter(quiet=True))
+    assert [entry.num_pictures for entry in cache.entries()] == [6]
 
 
 def pairs(pictures=COLOUR, labels=LABELS):
