@@ -72,6 +72,17 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def own_names():
+    """What a test registers does not stay, in this process or for those that it starts."""
+    from zoo.registry import registry
+
+    before = vars(registry()).copy()
+    yield
+    vars(registry()).update(before)
+    os.environ.pop("ZOO_PLUGIN_FILES", None)
+
+
+@pytest.fixture(autouse=True)
 def parsed_once():
     """Each export to ONNX would parse 497 functions of onnxscript anew: a quarter of its time."""
     kind = getattr(sys.modules.get("onnxscript.values"), "TracedOnnxFunction", None)

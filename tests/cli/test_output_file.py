@@ -24,8 +24,8 @@ def test_no_file_of_another_kind_is_replaced(model, bars, tmp_path, monkeypatch,
         raise AssertionError("the work began")
 
     for work in (
-        "cli.evaluate._run",
-        "cli.info._card_facts",
+        "evaluation.evaluate.evaluate",
+        "artifacts.predictor.read_card",
         "benchmarking.rounds.measure",
         "training.preview.make_preview",
     ):

@@ -25,19 +25,11 @@ from zoo.training.own import backbone_name, dataset_name
 from ..conftest import draw
 from ..refusals import refused
 
-pytestmark = pytest.mark.usefixtures("no_plots", "artifacts_here", "own_registry")
+pytestmark = pytest.mark.usefixtures("no_plots", "artifacts_here")
 RNG = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
 PICTURES = np.stack([draw(label, RNG) for label in LABELS])
 QUICK = {"epochs": 2, "augment": "none", "batch_size": 16}
-
-
-@pytest.fixture
-def own_registry():
-    """What a test registers does not stay."""
-    before = vars(registry()).copy()
-    yield
-    vars(registry()).update(before)
 
 
 class Bars(nn.Module):

@@ -85,8 +85,8 @@ def test_what_is_erased_is_nothing_to_the_network(bars):
 
 def test_only_the_pictures_shown_are_decoded(bars, monkeypatch):
     read = []
-    real = sys.modules["zoo.data.workers"].read_picture
-    monkeypatch.setattr("zoo.data.workers.read_picture", lambda path, **more: read.append(path) or real(path, **more))
+    real = sys.modules["zoo.data.sources"].read_picture
+    monkeypatch.setattr("zoo.data.sources.read_picture", lambda path, **more: read.append(path) or real(path, **more))
     made(bars, count=5, augment="light")
     assert len(read) == 5
 

@@ -216,8 +216,8 @@ def test_what_cannot_go_on_says_why(trained, bars, tmp_path):
         zoo.resume(tmp_path)
     with refused("run-finished", trained.name):
         zoo.resume(trained.path)
-    with refused("resume-fixed-option", "epochs"):
-        zoo.resume(trained.path, epochs=7)
+    with refused("resume-fixed-option", "seed"):
+        zoo.resume(trained.path, seed=7)
 
 
 @pytest.mark.usefixtures("fine")
@@ -301,8 +301,8 @@ def test_twenty_killed_trainings_go_on_to_the_same_end(bars, uninterrupted, tmp_
 
 
 def test_the_command_refuses_other_options(trained, tmp_path):
-    done = zoo_train("--resume", trained.path, "--epochs", "3")
-    assert "--epochs cannot be used with --resume" in str(done.exception)
+    done = zoo_train("--resume", trained.path, "--seed", "3")
+    assert "--seed cannot be used with --resume" in str(done.exception)
     assert done.exception.exit_code == 2
     assert Path(trained.path, "recipe.toml").exists()
 

@@ -63,16 +63,22 @@ def _started_elsewhere() -> bool:
     return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
 
 
-def check_restartable(processes: int) -> None:
+def check_processes(processes: int) -> None:
     """Raises `UsageError` where further processes cannot run this program from its beginning, as they have to.
 
     Args:
         processes: on this machine.
     """
-    if processes == 1 or _started_elsewhere() or "LOCAL_RANK" in os.environ:
+    if processes == 1 or _started_elsewhere():
         return
+    if _ended:
+        raise UsageError(
+            "The other processes of this script ended with its first training.",
+            "Train with several processes once in a script, or start it with torchrun: see docs/scaling.md.",
+            code="processes-ended",
+        )
     started = getattr(sys.modules["__main__"], "__spec__", None) or Path(sys.argv[0]).is_file()
-    if in_notebook() or not started:
+    if "LOCAL_RANK" not in os.environ and (in_notebook() or not started):
         raise UsageError(
             f"{processes} processes need a script, because each of them runs it. This program is not in a file.",
             "Put the training into a script, or train with one process.",
@@ -86,18 +92,8 @@ def leave_if_helper() -> None:
         raise SystemExit(0)
 
 
-def refuse_second(processes: int) -> None:
-    """Raises `UsageError` where an earlier training of this script has ended its further processes."""
-    if processes > 1 and _ended and not _started_elsewhere():
-        raise UsageError(
-            "The other processes of this script ended with its first training.",
-            "Train with several processes once in a script, or start it with torchrun: see docs/scaling.md.",
-            code="processes-ended",
-        )
-
-
 def note_end(processes: int) -> None:
-    """Lets `refuse_second` know that a training ended."""
+    """Lets `check_processes` know that a training ended."""
     if processes > 1:
         _ended.append(processes)
 
@@ -118,8 +114,6 @@ def _asked_for(device: str, devices: int, nodes: int) -> tuple[int, int]:
             "Start with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK: see docs/scaling.md.",
             code="no-address",
         )
-    if nodes == 1:
-        check_restartable(devices)
     return devices, nodes
 
 

@@ -25,7 +25,7 @@ from zoo.training.advice import advice_after, advice_before, within_memory
 from zoo.training.before import check_space, check_test_pictures
 from zoo.training.describe import describe, now
 from zoo.training.devices import choose_machine, possible_precision
-from zoo.training.distributed import World, count_processes, note_end, refuse_second
+from zoo.training.distributed import World, check_processes, count_processes, note_end
 from zoo.training.events import Listener
 from zoo.training.final_evaluation import final_figures
 from zoo.training.history import History
@@ -126,7 +126,7 @@ def _start(resolved: Resolved, reporter: Reporter) -> tuple[World, Reporter]:
     processes = count_processes(device, recipe.devices, recipe.nodes, recipe.batch_size)
     if recipe.compile:
         check_compiler()
-    refuse_second(processes[0])
+    check_processes(processes[0])
     world = World(device, *processes)
     return world, reporter if world.first else Reporter(quiet=True)
 
