@@ -44,13 +44,20 @@ def quantise(source: Path, target: Path, calibration: Calibration, spec: Preproc
         `float_layers` (names of those that were not), `lost_points` and `budget_points` of accuracy.
 
     Raises:
-        ExportError: there are no layers to quantise, or the loss is too large with half of them in float.
+        ExportError: there are no layers to quantise, the loss is too large with half of them in float, or onnxruntime
+            is too old.
     """
     try:
         import onnx
-        import onnxruntime.quantization  # noqa: F401
+        import onnxruntime.quantization
     except ImportError:
         raise MissingExtraError("Quantising ONNX files", "onnx") from None
+    if not hasattr(onnxruntime.quantization, "save_tensors_data"):
+        raise ExportError(
+            f"int8 needs onnxruntime 1.27, and {onnxruntime.__version__} is installed.",
+            f"Run: pip install --upgrade onnxruntime. {FP16}",
+            code="int8-old-onnxruntime",
+        )
     with tempfile.TemporaryDirectory() as place, _quiet():
         folder = Path(place)
         model = onnx.load(source)

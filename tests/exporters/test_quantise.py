@@ -276,6 +276,13 @@ def test_a_network_without_layers_to_quantise(write, pictures):
         write(Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval(), pictures)
 
 
+def test_an_older_onnxruntime_is_named(exported, pictures, tmp_path, monkeypatch):
+    monkeypatch.delattr("onnxruntime.quantization.save_tensors_data", raising=False)
+    chosen = Calibration(pictures=pictures, method="minmax", budget=0.0, loss=lambda _: 0.0)
+    with refused("int8-old-onnxruntime", "onnxruntime 1.27", "pip install --upgrade", kind=ExportError):
+        quantise(exported["pixels"], tmp_path / "int8.onnx", chosen, None)
+
+
 def test_quantising_is_quiet(exported, pictures, tmp_path, capfd, recwarn):
     chosen = Calibration(pictures=pictures[:4], method="percentile", budget=0, loss=lambda _: 0.0)
     quantise(exported["pixels"], tmp_path / "model.onnx", chosen, None)

@@ -7,6 +7,8 @@ from functools import cache
 from io import SEEK_CUR
 from typing import BinaryIO
 
+from PIL import features
+
 from zoo.images.formats import format_of
 
 # By Pillow's name of the format: what people call it, the package for pip, and the module.
@@ -14,6 +16,7 @@ PACKAGES = {
     "HEIF": ("HEIC", "pillow-heif", "pillow_heif"),
     "JXL": ("JPEG XL", "pillow-jxl-plugin", "pillow_jxl"),
 }
+AVIF_PILLOW = "'pillow>=11.3'"  # earlier ones have no AVIF in the packages for Linux, macOS and Windows
 
 
 class MissingPackageError(Exception):
@@ -31,11 +34,18 @@ def plugin_format(file: BinaryIO) -> str | None:
         MissingPackageError: the package for this format is not installed.
     """
     found = format_of(file)
+    if found == "AVIF" and not _has_avif():
+        raise MissingPackageError(found, AVIF_PILLOW)
     if found not in PACKAGES:
         return None
     if not _registered(found):
         raise MissingPackageError(*PACKAGES[found][:2])
     return found
+
+
+@cache
+def _has_avif() -> bool:
+    return "avif" in features.modules and features.check_module("avif")
 
 
 @cache
