@@ -10,9 +10,15 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 RELEASE := .venv/.release
 ONNX_GPU := .venv/onnx-gpu/bin/python
+LOWEST := .venv/lowest/.installed
+# What a version of a dependency may change. int8 needs a newer onnxruntime than the lowest, and tests/exporters says so.
+LOWEST_TESTS := tests/test_metrics.py tests/images tests/transforms tests/artifacts/test_artifact.py tests/models \
+	tests/exporters/test_exporters.py tests/exporters/test_onnx.py tests/exporting/test_exporting.py \
+	tests/parity/test_sabotage.py tests/parity/test_verify.py tests/training/test_transfer.py \
+	tests/training/test_schedule.py tests/cli/test_cli_predict.py tests/cli/test_cli_errors.py tests/demo/test_demo.py
 PIP := $(BIN)/pip install $(if $(CI),--quiet) --constraint constraints.txt
 
-.PHONY: help train test test-fast test-slow test-cuda coverage demo lint format release-check clean
+.PHONY: help train test test-fast test-slow test-cuda test-lowest coverage demo lint format release-check clean
 
 help:
 	@echo "make train          train ResNet18 on MNIST, export it to ONNX and TorchScript"
@@ -21,6 +27,7 @@ help:
 	@echo "make test-fast      the tests of what differs from the last commit, for at most a minute"
 	@echo "make test-slow      the tests that take minutes"
 	@echo "make test-cuda      what a GPU changes, and a table of what was and was not run"
+	@echo "make test-lowest    some of the tests, with the oldest dependencies that are supported"
 	@echo "make coverage       the test suite, and the share of the code that it runs"
 	@echo "make lint           ruff, import-linter, mypy and zizmor"
 	@echo "make release-check  wheels and sdists into empty environments, and the main job from there"
@@ -58,6 +65,14 @@ $(ONNX_GPU): pyproject.toml constraints.txt
 	.venv/onnx-gpu/bin/pip install --quiet --constraint constraints.txt --editable '.[onnx-gpu]'
 	@touch $@
 
+# An environment of its own, made anew when the bounds change.
+$(LOWEST): pyproject.toml constraints-lowest.txt
+	@echo "Installing the oldest supported versions: 110 packages. pip fetches about 4 GB, most of it CUDA for Linux."
+	$(PYTHON) -m venv --clear .venv/lowest
+	.venv/lowest/bin/pip install --quiet --constraint constraints-lowest.txt --editable '.[all]' \
+		--editable plugins/visionzoo-efficientnet-lite pytest pyyaml
+	@touch $@
+
 train: $(TRAIN)
 	@test ! -e $(RUN) || { echo "$(RUN) exists: remove it, or name another folder: make train RUN=runs/other"; exit 1; }
 	$(BIN)/zoo train resnet18 mnist --output $(RUN)
@@ -86,6 +101,10 @@ test-cuda: $(INSTALLED)
 	@! command -v nvidia-smi >/dev/null || $(MAKE) --no-print-directory $(ONNX_GPU)
 	@test ! -x $(ONNX_GPU) || export ZOO_ONNX_GPU_PYTHON="$(abspath $(ONNX_GPU))"; \
 	$(BIN)/pytest -m cuda --tb=short --durations=10 tests/cuda
+
+test-lowest: $(LOWEST)
+	@echo "Testing exports, sabotage, pictures, trainings, predictions and the demo: about 12 minutes on one core."
+	OMP_NUM_THREADS=1 .venv/lowest/bin/python -m pytest -k "not int8" $(LOWEST_TESTS)
 
 coverage: $(INSTALLED)
 	$(BIN)/coverage erase

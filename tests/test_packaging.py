@@ -56,6 +56,17 @@ def test_no_extra_for_serving_asks_for_torch():
     assert not [line for line in light if "torch" in line]
 
 
+def test_the_lower_bounds_are_those_that_make_test_lowest_installs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["onnx"], *extras["train"], *extras["demo"]]
+    lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").replace("_", "-").split()
+    pinned = dict(line.split("==") for line in lines)
+    for line in wanted:
+        name, bound = re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups()
+        assert re.sub(r"(\.0)+$", "", pinned[name]) == re.sub(r"(\.0)+$", "", bound), name
+
+
 def workflow(name):
     return yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))
 

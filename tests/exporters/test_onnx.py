@@ -79,6 +79,8 @@ def imported(path: Path) -> int:
     [WriteOptions(opset=25), WriteOptions(opset=17, input="tensor"), WriteOptions(opset=14, input="tensor")],
 )
 def test_the_file_has_the_opset_that_was_asked_for(options, tmp_path):
+    if options.opset == 25 and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24):
+        pytest.skip("onnxruntime before 1.24 runs no opset 25")
     path = tmp_path / "model.onnx"
     classifier = make_classifier()
     written = format_.write(classifier, path, options)
