@@ -67,7 +67,7 @@ $(ONNX_GPU): pyproject.toml constraints.txt
 
 # An environment of its own, made anew when the bounds change.
 $(LOWEST): pyproject.toml constraints-lowest.txt
-	@echo "Installing the oldest supported versions: 110 packages. pip fetches about 4 GB, most of it CUDA for Linux."
+	@echo "Installing the oldest supported versions: 107 packages. pip fetches about 4 GB, most of it CUDA for Linux."
 	$(PYTHON) -m venv --clear .venv/lowest
 	.venv/lowest/bin/pip install --quiet --constraint constraints-lowest.txt --editable '.[all]' \
 		--editable plugins/visionzoo-efficientnet-lite pytest pyyaml
