@@ -103,7 +103,7 @@ test-cuda: $(INSTALLED)
 	$(BIN)/pytest -m cuda --tb=short --durations=10 tests/cuda
 
 test-lowest: $(LOWEST)
-	@echo "Testing exports, sabotage, pictures, trainings, predictions and the demo: about 12 minutes on one core."
+	@echo "Testing exports, sabotage, pictures, trainings, predictions and the demo: about 5 minutes on one core."
 	OMP_NUM_THREADS=1 .venv/lowest/bin/python -m pytest -k "not int8" $(LOWEST_TESTS)
 
 coverage: $(INSTALLED)
