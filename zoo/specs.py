@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Triple = tuple[float, float, float]
 Augmentation = Literal["none", "light", "digits", "photos", "strong"]
 Input = Literal["pixels", "tensor"]
+ResizeMode = Literal["crop", "squash", "shorter"]
+Interpolation = Literal["bilinear", "bicubic"]
 Precision = Literal["fp32", "fp16", "int8"]
 Depth = Literal["quick", "full"]  # of a parity check
 CalibrationMethod = Literal["minmax", "entropy", "percentile"]
@@ -39,8 +41,11 @@ class PreprocessSpec:
     Attributes:
         image_size: side S of the square input, in pixels.
         mean, std: per channel (red, green, blue), for pixels scaled to 0..1.
-        resize: `crop` cuts a centred square before it resizes, `squash` resizes the whole picture.
+        resize: `crop` cuts a centred square before it resizes, `squash` resizes the whole picture. `shorter` resizes
+            the shorter side to `zoo.transforms.preprocess_numpy.shorter_side` before it cuts the centred square S, as
+            the transforms of torchvision and timm do.
         crop_fraction: side of that square relative to the shorter side, 0 < f <= 1.
+        interpolation: of the antialiased resize. `bicubic` is Pillow's (a = -0.5), limited to 0..255.
         channels: `rgb`, or `grey`: the luma (ITU-R BT.601) in all three channels.
         pixel_range: the values of pictures with more than 8 bits that become 0 and 255, where the user gave them.
             Decoding applies it, before `Preprocess`. None: `zoo.images.values` has the rule.
@@ -49,15 +54,21 @@ class PreprocessSpec:
     image_size: int
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
-    resize: Literal["crop", "squash"] = "crop"
+    resize: ResizeMode = "crop"
     crop_fraction: float = 1.0
+    interpolation: Interpolation = "bilinear"
     channels: Literal["rgb", "grey"] = "rgb"
     pixel_range: tuple[float, float] | None = None
+
+    @property
+    def resampled(self) -> bool:
+        """Whether products as in `zoo.transforms.resampling` resize, and not PyTorch's own bilinear resize."""
+        return self.resize == "shorter" or self.interpolation != "bilinear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsSpec:
-    """Pretrained weights and the preprocessing they were trained with.
+    """Pretrained weights and the preprocessing they were evaluated with, as in `PreprocessSpec`.
 
     Attributes:
         name: the publisher's name of the weights (`IMAGENET1K_V1`).
@@ -74,6 +85,8 @@ class WeightsSpec:
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     crop_fraction: float = 1.0
+    resize: ResizeMode = "crop"
+    interpolation: Interpolation = "bilinear"
     ignore: tuple[str, ...] = ()
     licence: str = ""
     bundled: bool = False

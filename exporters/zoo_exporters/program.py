@@ -76,6 +76,10 @@ class _Gathered(Preprocess):
         own = torch.arange(side, device=pixels.device)
         return pixels.index_select(2, own + (height - side) // 2).index_select(3, own + (width - side) // 2)
 
+    def cut(self, pixels: Tensor, top: int, rows: int, left: int, columns: int) -> Tensor:
+        down, across = (torch.arange(count, device=pixels.device) for count in (rows, columns))
+        return pixels.index_select(2, down + top).index_select(3, across + left)
+
 
 @contextmanager
 def any_size(shipped: Program) -> Iterator[None]:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.artifacts.card import SCHEMA_VERSION
+from zoo.artifacts.card import NEWEST_VERSION, SCHEMA_VERSION
 from zoo.specs import MAX_CARD_BYTES
 
-NEWER = (SCHEMA_VERSION + 1, 10**9, 2**70)
+NEWER = (NEWEST_VERSION + 1, 10**9, 2**70)
 # Some of these hit nothing that counts; every other kind makes a file that must be refused.
 HARMLESS = frozenset({"flipped", "flipped-end", "zeroed", "bent-card", "end", "claimed"})
 

@@ -109,7 +109,17 @@ def test_agrees_on_any_batch_and_size(exporter, file):
     assert max(differences(exporter, file, make_classifier(crop_fraction=0.875, channels="grey"))) < 2e-6
 
 
-@pytest.mark.parametrize("spec", [{}, {"resize": "squash"}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"resize": "squash"},
+        {"resize": "crop", "crop_fraction": 0.875, "interpolation": "bicubic"},
+        {"resize": "shorter", "crop_fraction": 0.875},
+        {"resize": "shorter", "crop_fraction": 0.9, "interpolation": "bicubic", "channels": "grey"},
+    ],
+    ids=str,
+)
 def test_whole_crops_and_squashes_agree(exporter, spec, tmp_path):
     path = tmp_path / f"model{exporter.suffix}"
     exporter.write(make_classifier(**spec), path, WriteOptions())

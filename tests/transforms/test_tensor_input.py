@@ -24,6 +24,9 @@ SPECS = [
     PreprocessSpec(image_size=24, crop_fraction=0.875),
     PreprocessSpec(image_size=224),
     PreprocessSpec(image_size=33, resize="squash", channels="grey"),
+    PreprocessSpec(image_size=34, resize="squash", interpolation="bicubic"),
+    PreprocessSpec(image_size=35, resize="shorter", crop_fraction=0.875),
+    PreprocessSpec(image_size=223, resize="shorter", crop_fraction=0.875, interpolation="bicubic", channels="grey"),
 ]
 SIZES = [(1, 1), (1, 5000), (3000, 2), (24, 24), (37, 53), (300, 401), (999, 640), (40, 900), (1500, 1100)]
 # Found on 153 photos: 3.0e-6; exact weights in place of torch's are 6.5e-5 away.
@@ -67,27 +70,29 @@ def test_views_of_pictures_are_resized_as_their_copies():
         np.testing.assert_array_equal(resize(view, SPECS[1]), resize(view.copy(), SPECS[1]))
 
 
+@pytest.mark.parametrize("options", [{}, {"interpolation": "bicubic"}, {"resize": "shorter"}], ids=str)
 @pytest.mark.parametrize("side", [33, 700])
 @pytest.mark.parametrize("size", [(1, 6_000_000), (6_000_000, 1), (2000, 3000), (2, 3)])
-def test_no_size_needs_memory_beside_the_result(size, side):
+def test_no_size_needs_memory_beside_the_result(size, side, options):
     images = np.zeros((1, *size, 3), np.uint8)
     tracemalloc.start()
     try:
-        result = resize(images, PreprocessSpec(image_size=side, resize="squash"))
+        result = resize(images, PreprocessSpec(image_size=side, **{"resize": "squash"} | options))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak - result.nbytes < 10e6
 
 
-def test_the_products_stay_in_the_calling_thread(monkeypatch):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_products_stay_in_the_calling_thread(interpolation, monkeypatch):
     products = []
     matmul = np.matmul
     monkeypatch.setattr(
         np, "matmul", lambda a, b, out: products.append((*a.shape, b.shape[1])) or matmul(a, b, out=out)
     )
     for size in ((2000, 3000), (28, 28), (60, 3000), (4_000_000, 1)):
-        resize(pictures(size, 1), PreprocessSpec(image_size=224, resize="squash"))
+        resize(pictures(size, 1), PreprocessSpec(image_size=224, resize="squash", interpolation=interpolation))
     assert len(products) > 30
     assert max(rows * inner * columns for rows, inner, columns in products) <= 2**18
     assert min(min(rows, columns) for rows, _, columns in products) > 1

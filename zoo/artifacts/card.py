@@ -28,7 +28,8 @@ from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, malfor
 from zoo.errors import ArtifactError
 from zoo.specs import MAX_CARD_BYTES, Input, Precision, PreprocessSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 2  # of most cards: older versions of visionzoo read them
+NEWEST_VERSION = 3
 
 MAX_IMAGE_SIZE = 4096
 MAX_CLASSES = 100_000
@@ -64,10 +65,17 @@ def _executable(spec: PreprocessSpec) -> PreprocessSpec:
     return spec
 
 
-def _without_none(spec: PreprocessSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-    """Leaves out a missing pixel range: older versions do not have it, and their files keep their bytes."""
+def _as_before(spec: PreprocessSpec, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Leaves out what older versions do not have, where it has its default: their files keep their bytes."""
     fields: dict[str, Any] = write(spec)
+    if spec.interpolation == "bilinear":
+        del fields["interpolation"]
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def version_for(spec: PreprocessSpec) -> int:
+    """The schema version of a card: older versions of visionzoo refuse one that they would misunderstand."""
+    return NEWEST_VERSION if spec.resampled else SCHEMA_VERSION
 
 
 ShortText = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -161,7 +169,8 @@ class Card(_Part):
     """Everything that a user needs to use an artifact and to judge it.
 
     Attributes:
-        schema_version: version 1 had no `exported`, `curves`, `confusion` and `reference`.
+        schema_version: version 1 had no `exported`, `curves`, `confusion` and `reference`, version 2 no `shorter` and
+            no `bicubic`: see `version_for`.
         input: `pixels`: uint8 `[N, H, W, 3]` of any size, preprocessing inside the file; `tensor`: what
             `preprocess` makes of that, float32 `[N, 3, S, S]`.
         exported: facts from the exporter, such as the opset.
@@ -174,7 +183,7 @@ class Card(_Part):
         card_hash: hash of the rest of the card; empty if `sealed` did not write the card.
     """
 
-    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=NEWEST_VERSION)] = SCHEMA_VERSION
     name: ShortText
     format: ShortText
     created: ShortText
@@ -182,7 +191,7 @@ class Card(_Part):
     precision: Precision = "fp32"
     exported: Facts = {}
     classes: Annotated[tuple[ShortText, ...], Field(min_length=2, max_length=MAX_CLASSES), AfterValidator(_distinct)]
-    preprocess: Annotated[PreprocessSpec, AfterValidator(_executable), WrapSerializer(_without_none)]
+    preprocess: Annotated[PreprocessSpec, AfterValidator(_executable), WrapSerializer(_as_before)]
     backbone: ShortText
     backbone_plugin: Annotated[PluginVersion, BeforeValidator(PluginVersion.of)]
     weights: ShortText
@@ -229,10 +238,10 @@ class Card(_Part):
                 code=error.type if isinstance(error, PydanticCustomError) else "card-json",
             ) from None
         version, seal = fields.get("schema_version"), fields.pop("card_hash", "")
-        if type(version) is int and version > SCHEMA_VERSION:
+        if type(version) is int and version > NEWEST_VERSION:
             shown = version if version < 10**6 else "far above that"
             raise ArtifactError(
-                f"The card has schema version {shown}, but this visionzoo reads only up to {SCHEMA_VERSION}.",
+                f"The card has schema version {shown}, but this visionzoo reads only up to {NEWEST_VERSION}.",
                 "Update with: pip install -U visionzoo",
                 code="card-newer",
             )

@@ -82,12 +82,15 @@ def make_stores(
         readable = np.array([index not in decoded.unreadable for index in wishes], dtype=np.bool_)
         sizes = _rows(request, decoded, wishes[readable], pool)
         unreadable = tuple(decoded.unreadable[index] for index in wishes[~readable])
-        stores.append(
-            DecodedSplit(
-                sizes[0], sizes[-1], split.labels[readable], replace(spec, crop_fraction=1.0), unreadable, warnings
-            )
-        )
+        stores.append(DecodedSplit(sizes[0], sizes[-1], split.labels[readable], _remaining(spec), unreadable, warnings))
     return stores
+
+
+def _remaining(spec: PreprocessSpec) -> PreprocessSpec:
+    """The preprocessing of pictures in the network's size, without products that change nothing."""
+    if spec.resampled:
+        return replace(spec, resize="crop", interpolation="bilinear", crop_fraction=1.0)
+    return replace(spec, crop_fraction=1.0)
 
 
 def _sources(pictures: Pictures) -> list[Source]:

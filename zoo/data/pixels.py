@@ -84,7 +84,9 @@ class DecodeRequest:
         """A hash of the files and of all settings that change the pixels, except the second size."""
         spec = self.specs[0]
         made_by = (FORMAT, version("pillow"), version("torch"))
-        settings = (spec.image_size, spec.resize, spec.crop_fraction, spec.pixel_range)
+        settings: tuple[object, ...] = (spec.image_size, spec.resize, spec.crop_fraction, spec.pixel_range)
+        if spec.interpolation != "bilinear":
+            settings += (spec.interpolation,)
         digest = hashlib.sha256(repr((made_by, settings)).encode())
         for source, stamp in zip(self.sources, self.stamps, strict=True):
             key = source.key if source.path is None else os.path.abspath(source.path)  # noqa: PTH100 (links stay)

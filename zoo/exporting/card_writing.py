@@ -22,6 +22,7 @@ from zoo.artifacts.card import (
     ReferenceOutputs,
     code_of,
     first_problem,
+    version_for,
 )
 from zoo.errors import ExportError
 from zoo.progress import printable
@@ -97,6 +98,7 @@ def make_card(
     """The card of a file. Raises `ExportError` if the facts have a value that a card cannot hold."""
     try:
         return Card(
+            schema_version=version_for(facts.preprocess),
             name=facts.name,
             format=exporter.name,
             created=facts.created,

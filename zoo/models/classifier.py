@@ -95,7 +95,7 @@ def _check_preprocess(spec: Any) -> None:
         ),
     }
     hints = get_type_hints(PreprocessSpec)
-    for name in ("resize", "channels"):
+    for name in ("resize", "interpolation", "channels"):
         known = get_args(hints[name])
         rules[name] = (getattr(spec, name) in known, f"one of {', '.join(known)}")
     for name, (holds, words) in rules.items():

@@ -180,6 +180,8 @@ def _own(path: Path, seen: PreprocessSpec) -> WeightsSpec:
         mean=seen.mean,
         std=seen.std,
         crop_fraction=seen.crop_fraction,
+        resize=seen.resize,
+        interpolation=seen.interpolation,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,12 +69,16 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[Mistake, Model]]:
     from torch import nn
     from torch.nn import functional as F
 
+    from zoo.transforms.preprocess import Preprocess
+
     network, right = classifier.network, classifier.preprocess
     mean, std = right.mean, right.std
+    # For mistakes, a crop before the resize is near enough to one behind it, whose pictures may be gigabytes.
+    cropping = Preprocess(replace(classifier.spec, resize="crop")) if right.shorter else right
 
     def resized(images: Tensor, mode: str) -> Tensor:
         pixels = images.permute(0, 3, 1, 2)
-        pixels = pixels if right.squash else right.centre(pixels)
+        pixels = pixels if right.squash else cropping.centre(pixels)
         return F.interpolate(pixels.float(), (right.size, right.size), mode=mode)
 
     channels = Mistake("swapped colour channels", code="channels-swapped")
@@ -99,8 +103,11 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[Mistake, Model]]:
     cropped = Mistake("a crop instead of a squash", code="cropped")
     squashed = Mistake("a squash instead of a crop", code="squashed")
     for mistake, changes in (
-        (cropped if right.squash else squashed, {"squash": not right.squash}),
-        (Mistake("no crop fraction", code="no-crop-fraction"), {"numerator": right.denominator}),
+        (cropped if right.squash else squashed, {"squash": not right.squash, "shorter": False, "resized": right.size}),
+        (
+            Mistake("no crop fraction", code="no-crop-fraction"),
+            {"numerator": right.denominator, "resized": right.size},
+        ),
     ):
         other = copy.deepcopy(right)
         for name, value in changes.items():

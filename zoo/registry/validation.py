@@ -13,9 +13,11 @@ from zoo.specs import (
     DatasetSpec,
     ExporterSpec,
     Input,
+    Interpolation,
     LoggerSpec,
     Precision,
     Provider,
+    ResizeMode,
     Spec,
     WeightsSpec,
 )
@@ -69,6 +71,11 @@ RULES: Mapping[str, tuple[str, Test]] = {
     "WeightsSpec | None": ("a WeightsSpec or None", lambda value: isinstance(value, WeightsSpec | None)),
     "Literal['rgb', 'grey']": ("'rgb' or 'grey'", lambda value: value in ("rgb", "grey")),
     "Augmentation": (f"one of {', '.join(get_args(Augmentation))}", lambda value: value in get_args(Augmentation)),
+    "ResizeMode": (f"one of {', '.join(get_args(ResizeMode))}", lambda value: value in get_args(ResizeMode)),
+    "Interpolation": (
+        f"one of {', '.join(get_args(Interpolation))}",
+        lambda value: value in get_args(Interpolation),
+    ),
     "Callable": ("callable", callable),
 }
 

@@ -4,7 +4,7 @@ The resize reads a picture tile by tile, so that it never copies a whole picture
 matrix product along the rows and one along the columns, and each pixel is read about once. The weights are computed
 like those of torch's antialiased bilinear resize, step by step in float32 (`compute_index_ranges_weights` in
 aten/src/ATen/native/cpu/UpSampleKernel.cpp). With exact weights, results would differ by up to 6.5e-5, because torch
-rounds the position of a pixel.
+rounds the position of a pixel. Where `spec.resampled`, the steps are those of `zoo.transforms.resampling`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -30,6 +30,9 @@ _TARGETS = 64  # rows or columns of the result per product: with more, most fact
 # numpy's OpenBLAS computes larger products with its own threads, which wait for each other in a loop. When other
 # programs used the same cores, a picture took 2 s instead of 20 ms.
 _PRODUCT = 2**18
+# Larger squashed towers are summed along the columns first: a minute less, other limits.
+_TALL_PIXELS = 2**20
+_LEAST_FRACTION = 1 / 4096  # a card may ask for a centre crop of nothing
 _ELONGATED = 16  # wider than this many times the height: tiles go along the columns
 
 
@@ -64,16 +67,29 @@ def resize(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     Returns:
         Float32 `[N, 3, S, S]` in 0..255, neither grey nor normalised.
     """
-    pixels = images if spec.resize == "squash" else _centre(images, spec)
+    pixels = _centre(images, spec) if spec.resize == "crop" else images
     height, width = pixels.shape[1:3]
-    if height == width == spec.image_size:
+    if height == width == spec.image_size and (spec.resize != "shorter" or shorter_side(spec) == spec.image_size):
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)
     result = np.zeros((len(images), 3, spec.image_size, spec.image_size), np.float32)
-    if width > _ELONGATED * height:
-        _add(pixels.swapaxes(1, 2), result.swapaxes(2, 3))
+    rows, columns = (_grid(length, min(height, width), spec) for length in (height, width))
+    pixels = pixels[:, rows.first :, columns.first :]
+    if spec.interpolation == "bicubic" and height * width > _TALL_PIXELS and height > _ELONGATED * width:
+        _add_cubic(pixels.swapaxes(1, 2), result.swapaxes(2, 3), columns, rows)
+    elif spec.interpolation == "bicubic":
+        _add_cubic(pixels, result, rows, columns)
+    elif width > _ELONGATED * height:
+        _add(pixels.swapaxes(1, 2), result.swapaxes(2, 3), columns, rows)
     else:
-        _add(pixels, result)
+        _add(pixels, result, rows, columns)
     return result
+
+
+def shorter_side(spec: PreprocessSpec) -> int:
+    """What the shorter side is resized to, in pixels: with `resize="shorter"` S / `crop_fraction`, rounded; else S."""
+    if spec.resize != "shorter":
+        return spec.image_size
+    return round(spec.image_size / max(spec.crop_fraction, _LEAST_FRACTION))
 
 
 def normalise(resized: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
@@ -87,32 +103,69 @@ def normalise(resized: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
     return normalised
 
 
+def shown(spec: PreprocessSpec) -> tuple[Fraction, int]:
+    """The share of the shorter side, and a number of pixels more, that are the centred square which a network sees.
+
+    With `shorter`, this square has more than the filter's pixels at each end, and some for rounding.
+    """
+    if spec.resize != "shorter":
+        return Fraction(spec.crop_fraction).limit_denominator(4096), 0
+    ends = 8 if spec.interpolation == "bicubic" else 6  # in pixels of the result
+    return Fraction(spec.image_size + ends, shorter_side(spec)), ends + 5
+
+
 def _centre(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    fraction = Fraction(spec.crop_fraction).limit_denominator(4096)
+    fraction, _ = shown(spec)
     height, width = images.shape[1:3]
     side = max(1, min(height, width) * fraction.numerator // fraction.denominator)
     top, left = (height - side) // 2, (width - side) // 2
     return images[:, top : top + side, left : left + side]
 
 
-def _add(pixels: np.ndarray, result: np.ndarray) -> None:
-    """Adds `[N, H, W, 3]`, resampled, to zeros, float32 `[N, 3, S, S]`."""
-    number, height, width = pixels.shape[:3]
-    size = result.shape[2]
-    wide = min(width, _COLUMNS)
-    columns = list(_blocks(width, size, wide))
-    totals = np.zeros((2, size), np.float32)  # of the weights, by which torch divides them
+def _add(pixels: np.ndarray, result: np.ndarray, along: _Grid, across: _Grid) -> None:
+    """Adds `[N, H, W, 3]`, resampled on the grids of its rows and columns, to zeros, float32 `[N, 3, S, S]`."""
+    wide = min(across.length, _COLUMNS)
+    columns = list(_blocks(across, wide))
+    totals = np.zeros((2, result.shape[2]), np.float32)  # of the weights, by which torch divides them
     for column in columns:
         totals[1, column.target] += column.weights.sum(1)
-    for row in _blocks(height, size, min(_TILE // wide, _ROWS)):
+    for row in _blocks(along, min(_TILE // wide, _ROWS)):
         totals[0, row.target] += row.weights.sum(1)
         for column in columns:
             step = max(1, _TILE // (max(row.weights.shape) * column.weights.shape[1]))
-            for at in range(0, number, step):
+            for at in range(0, len(pixels), step):
                 tile = pixels[at : at + step, row.source, column.source]
                 result[at : at + step, :, row.target, column.target] += _resampled(tile, row.weights, column.weights)
     result /= totals[0, :, None]
     result /= totals[1]
+
+
+def _add_cubic(pixels: np.ndarray, result: np.ndarray, along: _Grid, across: _Grid) -> None:
+    """Like `_add`, with values limited to 0..255 after the sums along the rows, and at the end."""
+    wide = min(across.length, _COLUMNS)
+    totals = np.zeros((2, result.shape[2]), np.float32)
+    most = min(_TILE // wide, _ROWS, max(1, 2 * _TILE // totals.shape[1]))
+    kept = list(_blocks(across, wide)) if across.length <= _TILE else []
+    for column in kept or _blocks(across, wide):
+        totals[1, column.target] += column.weights.sum(1)
+    for _, group in groupby(_blocks(along, most), lambda row: row.source.start // most):
+        rows = list(group)
+        begin, end = min(row.source.start for row in rows), max(row.source.stop for row in rows)
+        for row in rows:
+            totals[0, row.target] += row.weights.sum(1)
+        for one, made in zip(pixels, result, strict=True):
+            lines = np.zeros((3, end - begin, len(totals[1])), np.float32)
+            for column in kept or _blocks(across, wide):
+                planes = one[begin:end, column.source].transpose(2, 0, 1).astype(np.float32, order="C")  # [3, h, w]
+                sums = _product(planes.reshape(-1, planes.shape[2]), column.weights.T)
+                lines[:, :, column.target] += sums.reshape(*planes.shape[:2], -1)
+            lines /= totals[1]
+            np.clip(lines, 0, 255, out=lines)
+            for row in rows:
+                inside = lines[:, row.source.start - begin : row.source.stop - begin]
+                made[:, row.target] += np.stack([_product(row.weights, plane) for plane in inside])
+    result /= totals[0, :, None]
+    np.clip(result, 0, 255, out=result)
 
 
 def _resampled(tile: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -150,15 +203,51 @@ class _Block:
     weights: np.ndarray
 
 
-def _blocks(length: int, size: int, most: int) -> Iterator[_Block]:
-    """From `length` pixels to `size`: each weight other than 0 once, for at most `most` pixels at a time."""
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where the pixels of the result lie on one axis of a picture.
+
+    Attributes:
+        first, length: the picture's pixels that count.
+        centres: of the result's pixels, float32 `[S]`, in pixels from the first.
+        scale: pixels of the picture per pixel of the result.
+        cubic: whether the filter is Pillow's bicubic one, and not a triangle.
+    """
+
+    first: int
+    length: int
+    centres: np.ndarray
+    scale: np.float32
+    cubic: bool
+
+
+def _grid(length: int, shortest: int, spec: PreprocessSpec) -> _Grid:
+    """The grid on an axis of `length` pixels of a picture whose shorter side has `shortest`."""
+    size, half, cubic = spec.image_size, np.float32(0.5), spec.interpolation == "bicubic"
+    if not spec.resampled:
+        scale = np.float32(length) / np.float32(size)
+        return _Grid(0, length, scale * (np.arange(size, dtype=np.float32) + half), scale, cubic)
+    target, first, count = size, 0, length
+    if spec.resize == "shorter":
+        target = shorter_side(spec) * length // shortest
+        fraction, more = shown(spec)
+        count = min(length, shortest * fraction.numerator // fraction.denominator + more)
+        first = (length - count) // 2
+    margin = (target - size + (target - size) // 2 % 2) // 2  # the half, rounded to an even number as torchvision does
+    start = (2 * margin + 1) * length - 2 * target * first
+    centres = (np.arange(size) * (2 * length) + start).astype(np.float32) / np.float32(2 * target)
+    return _Grid(first, count, centres, np.float32(length) / np.float32(target), cubic)
+
+
+def _blocks(axis: _Grid, most: int) -> Iterator[_Block]:
+    """From the picture's pixels to the result's: each weight other than 0 once, for at most `most` pixels at a time."""
     half, one = np.float32(0.5), np.float32(1)
-    scale = np.float32(length) / np.float32(size)
-    support = max(scale, one)
-    centres = scale * (np.arange(size, dtype=np.float32) + half)
+    length, size, centres = axis.length, len(axis.centres), axis.centres
+    stretch = max(axis.scale, one)
+    support = 2 * stretch if axis.cubic else stretch
     first = np.maximum((centres - support + half).astype(np.int64), 0)
     last = np.minimum((centres + support + half).astype(np.int64), length)
-    for start in range(0, length, most):
+    for start in range(int(first[0]) // most * most, int(last[-1]), most):
         end = min(start + most, length)
         low, high = int(np.searchsorted(last, start, "right")), int(np.searchsorted(first, end))
         # Two at least, for `_product`'s sake: a neighbour's weights are 0.
@@ -170,7 +259,14 @@ def _blocks(length: int, size: int, most: int) -> Iterator[_Block]:
             if not len(source):
                 continue
             target = slice(begin, after)
-            distances = np.abs((source.astype(np.float32) - centres[target, None] + half) * (one / support))
-            seen = (distances < 1) & (source >= first[target, None]) & (source < last[target, None])
-            weights = np.where(seen, one - distances, np.float32(0))
+            distances = np.abs((source.astype(np.float32) - centres[target, None] + half) * (one / stretch))
+            seen = (source >= first[target, None]) & (source < last[target, None])
+            weights = np.where(seen, _cubic(distances) if axis.cubic else np.maximum(one - distances, 0), np.float32(0))
             yield _Block(target, slice(int(source[0]), int(source[-1]) + 1), weights)
+
+
+def _cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' kernel with a = -0.5, of distances from 0."""
+    near = (np.float32(1.5) * x - np.float32(2.5)) * x * x + np.float32(1)
+    far = ((np.float32(-0.5) * x + np.float32(2.5)) * x - np.float32(4)) * x + np.float32(2)
+    return np.where(x < 1, near, np.where(x < 2, far, np.float32(0)))  # noqa: PLR2004
