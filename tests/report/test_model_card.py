@@ -150,11 +150,12 @@ def test_words_are_one_bounded_line():
         ("onnx", WriteOptions(), {}),
         ("onnx", WriteOptions(input="tensor"), {"crop_fraction": 0.875, "channels": "grey"}),
         ("onnx", WriteOptions(input="tensor"), {"resize": "squash"}),
+        ("onnx", WriteOptions(input="tensor"), {"resize": "shorter", "crop_fraction": 0.875}),
         ("torchscript", WriteOptions(), {}),
         pytest.param("pt2", WriteOptions(), {}, marks=pytest.mark.slow),
         pytest.param("pt2", WriteOptions(input="tensor"), {}, marks=pytest.mark.slow),
     ],
-    ids=["onnx", "onnx grey tensor", "onnx squashed tensor", "torchscript", "pt2", "pt2 tensor"],
+    ids=["onnx", "onnx grey tensor", "onnx squashed tensor", "onnx shorter tensor", "torchscript", "pt2", "pt2 tensor"],
 )
 def test_the_lines_of_code_run_and_answer_as_zoo_does(trained, tmp_path, name, options, spec):
     picture = tmp_path / "picture.jpg"

@@ -16,6 +16,7 @@ from zoo import metrics
 from zoo.artifacts.card import Card, Confusion
 from zoo.report.html import clean
 from zoo.report.usage_snippets import usage
+from zoo.transforms.preprocess_numpy import shorter_side
 
 MAX_MATRIX_CLASSES = 20
 SHOWN_CLASSES = 50
@@ -67,6 +68,12 @@ def _facts(card: Card) -> list[tuple[str, object]]:
     spec = card.preprocess
     square = f"the centred square, {spec.crop_fraction:g} of the shorter side,"
     crop = square if spec.resize == "crop" else "the whole picture"
+    how = f"{crop} resized to {spec.image_size} x {spec.image_size} pixels, antialiased"
+    if spec.resize == "shorter":
+        side = shorter_side(spec)
+        centre = f"the centred {spec.image_size} x {spec.image_size}"
+        how = f"the shorter side resized to {side} pixels, antialiased, then {centre}"
+    how += ", bicubic" if spec.interpolation == "bicubic" else ""
     colours = "" if spec.channels == "rgb" else ", as grey in three channels"
     triples = (", ".join(f"{value:g}" for value in triple) for triple in (spec.mean, spec.std))
     takes = "RGB pictures of any size, uint8 [N, H, W, 3]; the preprocessing is inside the file"
@@ -79,7 +86,7 @@ def _facts(card: Card) -> list[tuple[str, object]]:
         ("format", f"{card.format}, {card.precision}"),
         *((f"export: {name}", value) for name, value in card.exported.items() if not isinstance(value, dict | list)),
         ("input", takes),
-        ("preprocessing", f"{crop} resized to {spec.image_size} x {spec.image_size} pixels, antialiased{colours}"),
+        ("preprocessing", f"{how}{colours}"),
         *(
             [
                 (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from zoo.artifacts.card import Card
+from zoo.transforms.preprocess_numpy import shorter_side
 
 _OPENED = {
     "onnx": """import json
@@ -56,6 +57,15 @@ def _pixels() -> str:
 def _tensor(card: Card) -> str:
     """As `zoo.transforms.preprocess_numpy` does it."""
     spec, lines = card.preprocess, []
+    size, bicubic = spec.image_size, spec.interpolation == "bicubic"
+    target, box = f"({size}, {size})", ""
+    if spec.resize == "shorter":
+        side = shorter_side(spec)
+        lines += [
+            f"target = [{side} * length // min(picture.size) for length in picture.size]",
+            f"left, top = [round((length - {size}) / 2) for length in target]",
+        ]
+        target, box = "target", f".crop((left, top, left + {size}, top + {size}))"
     if spec.resize == "crop":
         part = Fraction(spec.crop_fraction).limit_denominator(4096)
         lines += [
@@ -63,10 +73,14 @@ def _tensor(card: Card) -> str:
             "left, top = (picture.width - side) // 2, (picture.height - side) // 2",
             "picture = picture.crop((left, top, left + side, top + side))",
         ]
-    lines += [
-        "planes = [Image.fromarray(plane) for plane in np.asarray(picture, np.float32).transpose(2, 0, 1)]",
-        f"planes = np.stack([plane.resize(({spec.image_size}, {spec.image_size}), 2) for plane in planes])  # bilinear",
-    ]
+    if bicubic:  # as a picture of 8 bits: Pillow limits both of its sums to them
+        lines.append(f"picture = picture.resize({target}, 3){box}  # bicubic, within one level of 255")
+        lines.append("planes = np.asarray(picture, np.float32).transpose(2, 0, 1)")
+    else:
+        lines += [
+            "planes = [Image.fromarray(plane) for plane in np.asarray(picture, np.float32).transpose(2, 0, 1)]",
+            f"planes = np.stack([plane.resize({target}, 2){box} for plane in planes])  # bilinear",
+        ]
     if spec.channels == "grey":
         lines.append("planes = np.stack([np.tensordot((0.299, 0.587, 0.114), planes, 1)] * 3)")
     mean, std = list(spec.mean), list(spec.std)
