@@ -61,7 +61,7 @@ class Resize:
 
     def __call__(self, picture: np.ndarray) -> Tensor:
         """Takes uint8 `[H, W, 3]`; returns float32 `[3, S, S]` in 0..255."""
-        if self.module.resampled or picture.shape[0] * picture.shape[1] > LARGE_PIXELS:
+        if self.spec.resampled or picture.shape[0] * picture.shape[1] > LARGE_PIXELS:
             return torch.from_numpy(resize(picture[None], self.spec))[0]
         resized: Tensor = self.module.resize(torch.from_numpy(picture)[None])[0]
         return resized

@@ -170,7 +170,7 @@ def classifier_stream(classifier: Classifier, device: torch.device) -> Stream:
         for indices, batch in batches_by_size(pictures, BATCH_SIZE):
             with torch.inference_mode(), _exact(device):
                 large = batch.shape[1] * batch.shape[2] > LARGE_PIXELS  # a float32 copy would be gigabytes
-                if large or (placed.preprocess.resampled and device.type == "cpu"):
+                if large or (classifier.spec.resampled and device.type == "cpu"):
                     pixels = torch.from_numpy(resize(batch, classifier.spec)).to(device)
                     logits = placed.network(placed.preprocess.normalise(pixels))
                 else:
