@@ -135,6 +135,7 @@ def _exported(shipped: Program, opset: int) -> Any:
 def _save(model: Any, path: Path, *, external_data: bool) -> None:
     """Writes an onnx_ir.Model without traces of its maker: stack traces, paths, names of Python modules."""
     import onnx_ir
+    from onnx.helper import find_min_ir_version_for, make_opsetid
 
     graph = model.graph
     for owner in (model, graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
@@ -144,5 +145,7 @@ def _save(model: Any, path: Path, *, external_data: bool) -> None:
         node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
+    # Older runtimes refuse files of a newer IR version, whatever is in them.
+    model.ir_version = find_min_ir_version_for([make_opsetid(*pair) for pair in model.opset_imports.items()], True)
     # Not its own `save`: that always moves weights of 1.5 GB and more out of the file.
     onnx_ir.save(model, path, external_data=data_path(path).name if external_data else None)

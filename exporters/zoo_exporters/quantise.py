@@ -156,6 +156,7 @@ def _block_transposes(graph: Any) -> None:
 
 def _write(folder: Path, target: Path, nodes: list[str]) -> None:
     import onnx
+    from onnx.helper import find_min_ir_version_for
     from onnxruntime.quantization import CalibrationMethod, QuantType, load_tensors_data, quantize_static
 
     method: CalibrationMethod = load_tensors_data(folder / "ranges.json").calibration_method
@@ -174,6 +175,7 @@ def _write(folder: Path, target: Path, nodes: list[str]) -> None:
     )
     model = onnx.load(folder / "int8.onnx")
     del model.metadata_props[:], model.graph.value_info[:]
+    model.ir_version = find_min_ir_version_for(model.opset_import, ignore_unknown=True)
     onnx.save(model, target)
 
 

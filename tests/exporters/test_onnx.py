@@ -19,7 +19,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from zoo.errors import ArtifactError, ExportError, UsageError
 from zoo.models.classifier import Classifier
-from zoo.specs import LoadOptions, PreprocessSpec, WriteOptions
+from zoo.specs import Calibration, LoadOptions, PreprocessSpec, WriteOptions
 from zoo_exporters import onnx as format_
 from zoo_exporters import onnx_file, onnx_run, wire
 
@@ -74,17 +74,21 @@ def imported(path: Path) -> int:
     return onnx.load(path, load_external_data=False).opset_import[0].version
 
 
+# https://github.com/onnx/onnx/blob/main/docs/Versioning.md
+IR_VERSIONS = dict(zip(range(14, 26), (7, 8, 8, 8, 8, 9, 9, 10, 10, 11, 12, 13), strict=True))
+
+
 @pytest.mark.parametrize(
-    "options",
-    [WriteOptions(opset=25), WriteOptions(opset=17, input="tensor"), WriteOptions(opset=14, input="tensor")],
+    "options", [WriteOptions(opset=opset, input="pixels" if opset >= 18 else "tensor") for opset in IR_VERSIONS]
 )
-def test_the_file_has_the_opset_that_was_asked_for(options, tmp_path):
-    if options.opset == 25 and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24):
-        pytest.skip("onnxruntime before 1.24 runs no opset 25")
+def test_the_file_has_the_opset_that_was_asked_for_and_the_lowest_ir_version(options, tmp_path):
     path = tmp_path / "model.onnx"
     classifier = make_classifier()
     written = format_.write(classifier, path, options)
     assert imported(path) == options.opset == written.facts["opset"]
+    assert onnx.load(path).ir_version == IR_VERSIONS[options.opset]
+    if options.opset > 21 and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24):
+        pytest.skip("onnxruntime before 1.24 runs no opset 25, and older ones no 22")
     if options.input == "pixels":
         assert max(differences(format_, path, classifier)) < 2e-6
     else:
@@ -92,6 +96,16 @@ def test_the_file_has_the_opset_that_was_asked_for(options, tmp_path):
         expected = classifier.network(torch.from_numpy(tensors)).detach().numpy()
         np.testing.assert_allclose(format_.load(path, LoadOptions())(tensors), expected, atol=2e-6)
         assert written.divergence(path, tensors) is None
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("opset", [18, 25])
+def test_other_precisions_have_the_lowest_ir_version_too(precision, opset, pictures, tmp_path):
+    calibration = Calibration(pictures=pictures, method="minmax", budget=0, loss=lambda _: 0.0)
+    options = WriteOptions(opset=opset, precision=precision, calibration=calibration if precision == "int8" else None)
+    path = tmp_path / "model.onnx"
+    format_.write(make_classifier(), path, options)
+    assert onnx.load(path).ir_version == IR_VERSIONS[opset]
 
 
 @pytest.mark.parametrize(
