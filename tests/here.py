@@ -20,7 +20,7 @@ class Here(Process):
         how = {"spec": spec and dataclasses.asdict(spec), "input": takes, "device": device}
         (asked, asks), (answered, answers) = os.pipe(), os.pipe()
         self.process, self.late = None, False
-        self._time_limit, self._opening_limit, self._opened = 0.0, 0.0, False
+        self._time_limit, self._opening_limit, self._opened = 0.0, 0.0, None
         self.stdin, self.stdout = os.fdopen(asks, "wb"), os.fdopen(answered, "rb")
         self._thread = threading.Thread(target=serve, args=(path, how, asked, answers), daemon=True)
         self._thread.start()

@@ -243,6 +243,7 @@ class WriteOptions:
         precision: of the network. Inputs and outputs are the same in all precisions.
         opset: version of the format's operators, None for the exporter's default.
         external_data: whether the weights go into a separate file, `NAME.data` beside `NAME`.
+        parity: how closely the file will be compared. An exporter may leave a slow `Written.divergence` to `full`.
         calibration: given where the precision is `int8`.
     """
 
@@ -250,6 +251,7 @@ class WriteOptions:
     precision: Precision = "fp32"
     opset: int | None = None
     external_data: bool = False
+    parity: Depth = "quick"
     calibration: Calibration | None = None
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from zoo.specs import Precision
+from zoo.specs import WriteOptions
 from zoo_exporters.onnx_values import FileError, values
 from zoo_exporters.onnx_weights import changed_weight
 
@@ -44,8 +44,7 @@ class Divergence:
     Attributes:
         classifier: whose weights the program must have.
         program: as torch.onnx translated it.
-        values: names of the program's values that the file has. In int8 only those of the preprocessing, because int8
-            changes all values of the network.
+        values: names of the program's values that are compared in the file.
     """
 
     classifier: nn.Module
@@ -55,26 +54,34 @@ class Divergence:
     def __call__(self, path: Path, images: np.ndarray) -> str | None:
         """A sentence about the first difference in a file, or None. Takes the pictures in the shape of its input."""
         changed = _changed_weight(self.classifier, self.program)
-        if changed:
-            return changed
+        return changed or self._changed_value(path, images) or changed_weight(self.classifier, self.program, path)
+
+    def _changed_value(self, path: Path, images: np.ndarray) -> str | None:
+        if not self.values:
+            return None
         try:
             with torch.no_grad():
                 walk = _Walk(self.program, self.values, path, images[:PICTURES])
                 walk.run(*_arguments(self.program, torch.from_numpy(images[:PICTURES].copy())))
         except (_DivergedError, FileError) as diverged:
             return str(diverged)
-        return changed_weight(self.classifier, self.program, path)
+        return None
 
 
-def divergence(classifier: nn.Module, exported: Any, path: Path, precision: Precision) -> Divergence:
-    """Takes a torch.onnx.ONNXProgram, and the file that was made of it."""
+def divergence(classifier: nn.Module, exported: Any, path: Path, options: WriteOptions) -> Divergence:
+    """Takes a torch.onnx.ONNXProgram, and the file that was made of it.
+
+    fp32 compares values only for `--parity full`: its logits show a wrong preprocessing. The bounds of lower precisions
+    are too wide for that, so they always compare the values of the preprocessing. int8 changes all others.
+    """
     program = exported.exported_program
+    lower, everything = options.precision != "fp32", options.parity == "full" and options.precision != "int8"
     graph = onnx.load(path, load_external_data=False).graph
     there = {name for node in graph.node for name in node.output}
     values = {
         name
         for node, name in names_in_file(program).items()
-        if name in there and (precision != "int8" or _module(node).startswith("preprocess"))
+        if name in there and (everything or (lower and _module(node).startswith("preprocess")))
     }
     return Divergence(classifier, program, frozenset(values))
 

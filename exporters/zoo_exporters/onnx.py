@@ -68,7 +68,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 
         spec: Any = None if options.input == "pixels" else classifier.spec
         facts |= quantise(path, path, options.calibration, spec)
-    return Written(facts=facts, divergence=divergence(classifier, exported, path, options.precision))
+    return Written(facts=facts, divergence=divergence(classifier, exported, path, options))
 
 
 def check(options: WriteOptions) -> None:

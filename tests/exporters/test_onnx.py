@@ -52,7 +52,7 @@ def resnet(pictures) -> Classifier:
 @pytest.fixture(scope="module")
 def honest(resnet, tmp_path_factory):
     path = tmp_path_factory.mktemp("honest") / "model.onnx"
-    return path, format_.write(resnet, path, WriteOptions())
+    return path, format_.write(resnet, path, WriteOptions(parity="full"))
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_graphs_in_graphs_without_end_are_damaged(tmp_path):
 
 def test_half_precision_is_half_as_large_and_close(resnet, honest, pictures, tmp_path):
     path = tmp_path / "half.onnx"
-    written = format_.write(resnet, path, WriteOptions(precision="fp16"))
+    written = format_.write(resnet, path, WriteOptions(precision="fp16", parity="full"))
     assert path.stat().st_size < 0.52 * honest[0].stat().st_size
     logits = format_.load(path, LoadOptions())(pictures)
     assert logits.dtype == np.float32
@@ -407,7 +407,7 @@ def test_values_are_held_few_at_a_time(honest, pictures, monkeypatch):
 
 def test_weights_beside_the_file_are_compared_too(tmp_path, pictures):
     path = tmp_path / "model.onnx"
-    written = format_.write(make_classifier(), path, WriteOptions(external_data=True))
+    written = format_.write(make_classifier(), path, WriteOptions(external_data=True, parity="full"))
     assert written.divergence(path, pictures) is None
     values = np.fromfile(onnx_file.data_path(path), np.float32)
     values[np.abs(values).argmax()] *= 1.01
@@ -428,7 +428,7 @@ def test_honest_files_diverge_nowhere(name, pictures, tmp_path):
         for _ in range(3):
             classifier(torch.from_numpy(pictures))
     path = tmp_path / "model.onnx"
-    written = format_.write(classifier.eval(), path, WriteOptions())
+    written = format_.write(classifier.eval(), path, WriteOptions(parity="full"))
     assert written.divergence(path, pictures) is None
 
 
@@ -454,7 +454,7 @@ def test_batch_norm_folds_in_several_ways(precision, tmp_path):
     torch.manual_seed(0)
     classifier = Classifier(Folding(), "abc", PreprocessSpec(image_size=16), check=False).eval()
     path = tmp_path / "model.onnx"
-    written = format_.write(classifier, path, WriteOptions(precision=precision))
+    written = format_.write(classifier, path, WriteOptions(precision=precision, parity="full"))
     pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 18, 3), np.uint8)
     assert written.divergence(path, pictures) is None
     model = onnx.load(path)

@@ -70,11 +70,11 @@ def in_process(monkeypatch):
         (exporter,) = (exporter for exporter in (ONNX, TORCHSCRIPT, PT2) if path.suffix == exporter.suffix)
         runtimes = {wanted: exporter.load(path, LoadOptions(optimised=wanted)) for wanted in (True, False)}
 
-        def ask(pictures, *, optimised=True):
+        def ask(pictures, *, opened="optimised"):
             if isinstance(pictures, list):
                 pictures = np.stack([read_picture(picture) for picture in pictures])
             try:
-                return runtimes[optimised](pictures)
+                return runtimes[opened == "optimised"](pictures)
             except Exception as error:
                 raise RefusedError(f"it fails: {str(error).splitlines()[-1]}") from None
 

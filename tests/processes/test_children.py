@@ -15,6 +15,7 @@ import pytest
 
 import zoo.processes.threads
 from zoo import parity
+from zoo.artifacts.predictor import read_card
 from zoo.errors import UsageError
 from zoo.exporting.pipeline import export
 from zoo.parity.process import fresh_process
@@ -164,9 +165,10 @@ def test_the_checks_of_an_export_end(trained, place):
 
 def test_so_do_those_that_come_after_the_first(trained, endless, place, monkeypatch):
     reference = reference_of(trained, "quick")
-    exporter = registry().exporter("onnx").spec
-    with pytest.raises(LateError, match=r" 1 seconds"):
-        parity.check_final(reference, exporter, endless, {}, time_limit=1)
+    card = read_card(endless)
+    late = pytest.raises(LateError, match=r" 1 seconds")
+    with late, fresh_process(endless, card.preprocess, time_limit=1) as artifact:
+        parity.check_final(artifact, card)
     monkeypatch.setattr(parity, "check", lambda *_, **__: {"spread": 1.0})
     with pytest.raises(LateError, match=r" 1 seconds"):
         export(trained, "endless", place / "model", reference=reference, time_limit=1)

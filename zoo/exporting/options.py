@@ -93,7 +93,7 @@ def checked(exporter: Any, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     if asked["precision"] == "fp32" and asked["accuracy_budget"] is not None:
         cause = "--accuracy-budget does not apply to fp32, which loses no accuracy."
         raise UsageError(cause, "Remove it, or choose another --precision.", code="fp32-budget")
-    options = WriteOptions(**{name: asked[name] for name in ("input", "precision", "opset", "external_data")})
+    options = WriteOptions(**{name: asked[name] for name in ("input", "precision", "opset", "external_data", "parity")})
     _check_format(spec, options)
     return spec, options
 

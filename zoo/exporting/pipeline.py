@@ -181,41 +181,41 @@ def _finish(
     time_limit: float,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Any], Card]:
-    """Compares a file, adds its card, and compares the final file. Raises `ParityError`."""
+    """Compares a file, adds its card, and opens the final file. Raises `ParityError`."""
     from zoo import parity
     from zoo.artifacts.card import Card
     from zoo.parity.process import fresh_process
 
-    def counted(what: str) -> Callable[[int, int], None]:
-        return lambda done, total: progress(f"{spec.name}: {what} ({done} of {total} batches)")
+    def compared(done: int, total: int) -> None:
+        progress(f"{spec.name}: comparing it with the classifier ({done} of {total} batches)")
 
-    report = parity.check(
-        reference,
-        spec,
-        path,
-        options=options,
-        written=written,
-        budget=budget,
-        time_limit=time_limit,
-        progress=counted("comparing it with the classifier"),
-    )
     with fresh_process(path, source.preprocess, options.input, time_limit=time_limit) as artifact:
+        report = parity.check(
+            reference,
+            spec,
+            path,
+            options=options,
+            written=written,
+            artifact=artifact,
+            budget=budget,
+            time_limit=time_limit,
+            progress=compared,
+        )
         own = reference_outputs(
-            (artifact, partial(artifact, optimised=False)),
+            (artifact, partial(artifact, opened="plain")),
             reference.classifier,
             precision=options.precision,
             logit_std=report["spread"],
             tolerance=spec.tolerance,
         )
-    content_hash = spec.content_hash(path)
-    card = make_card(
-        source.facts(progress), spec, options, written, parity=report, reference=own, content_hash=content_hash
-    )
-    sealed = card.sealed()
-    spec.write_card(path, sealed)
-    parity.check_final(
-        reference, spec, path, report, time_limit=time_limit, progress=counted("checking the final file")
-    )
+        content_hash = spec.content_hash(path)
+        card = make_card(
+            source.facts(progress), spec, options, written, parity=report, reference=own, content_hash=content_hash
+        )
+        sealed = card.sealed()
+        spec.write_card(path, sealed)
+        progress(f"{spec.name}: checking the final file")
+        parity.check_final(artifact, card)
     return report, Card.parse(sealed)
 
 

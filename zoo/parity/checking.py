@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from zoo.artifacts.predictor import read_card
 from zoo.parity.cases import ROWS, Case, fitted
-from zoo.parity.compare import CheckResult, Outputs, close, figures, findings, formal
+from zoo.parity.compare import CheckResult, Outputs, figures, findings, finite
 from zoo.parity.diagnosis import batches_taken, diagnose
 from zoo.parity.differences import counts
 from zoo.parity.process import Answers, fresh_process
@@ -38,17 +36,19 @@ def check(
     *,
     options: WriteOptions | None = None,
     written: Written | None = None,
+    artifact: Answers | None = None,
     budget: float = 1.0,
     device: str = "cpu",
     time_limit: float = ANSWER_SECONDS,
     progress: Progress = None,
 ) -> dict[str, Any]:
-    """Runs an artifact over the cases in a fresh process and compares.
+    """Runs an artifact over the cases and compares.
 
     Args:
         path: the file; a card in it is ignored.
         options: how the file was written.
         written: what its exporter returned.
+        artifact: the running file. None starts a process for this check, on `device`.
         budget: points of accuracy that the file may lose.
         time_limit: seconds for each answer.
         progress: called with the cases done and their number.
@@ -66,16 +66,17 @@ def check(
     options, written = options or WriteOptions(), written or Written()
     bounds = _bounds(reference, exporter, options.precision, options.input, device)
     try:
-        with fresh_process(path, reference.classifier.spec, options.input, device, time_limit=time_limit) as artifact:
-            outputs = _ask(reference, artifact, bounds, progress)
+        started_here = fresh_process(path, reference.classifier.spec, options.input, device, time_limit=time_limit)
+        with nullcontext(artifact) if artifact else started_here as running:
+            outputs = _ask(reference, running, bounds, progress)
     except LateError:
         raise
     except RefusedError as error:
         # onnxruntime 1.31's NchwcTransformer crashes on Vision Transformers in fp16.
         precision: Precision = "fp32" if options.precision == "fp32" else "fp16"
         raise RefusedError(error.reason, precision, code=error.code) from None
-    found = list(formal(outputs))
-    if not any(finding.reason for finding in found):
+    found = [finite(outputs)]
+    if not found[0].reason:
         found += findings(reference, outputs, bounds, budget)
     if written.divergence:
         found.append(_inside(reference, path, options, written.divergence))
@@ -87,40 +88,6 @@ def check(
         "covered": _covered(reference, outputs),
         "seconds": round(time.perf_counter() - started, 1),
     }
-
-
-def check_final(
-    reference: Reference,
-    exporter: ExporterSpec,
-    path: Path,
-    report: dict[str, Any],
-    *,
-    time_limit: float = ANSWER_SECONDS,
-    progress: Progress = None,
-) -> None:
-    """Opens the final file as a user does, with its card and content hash, and compares the core cases again.
-
-    Args:
-        report: what `check` found.
-        time_limit: seconds for each answer.
-
-    Raises:
-        ParityError: the file cannot be opened, or diverges.
-    """
-    total = reference.core
-    logits = []
-    with fresh_process(path, time_limit=time_limit) as artifact, _files(reference) as feed:
-        for number, case in enumerate(reference.cases[:total]):
-            logits.append(_answer(reference, number, artifact, feed(case)))
-            if progress:
-                progress(number + 1, total)
-    card = read_card(path)
-    bounds = _bounds(reference, exporter, card.precision, card.input, "cpu")
-    if bounds.largest is None:  # a mean over so few pictures says little
-        bounds = replace(bounds, largest=report["max"] + bounds.again, p99=np.inf, mean=np.inf)
-    found = close(reference, logits, bounds)
-    if found.reason:
-        raise RefusedError(found.reason, card.precision, code=_code_of(found.name))
 
 
 def _bounds(reference: Reference, exporter: ExporterSpec, precision: Precision, takes: Input, device: str) -> Allowed:
@@ -145,9 +112,9 @@ def _ask(reference: Reference, artifact: Answers, bounds: Allowed, progress: Pro
         outputs.again = [(artifact(images), logits) for images, logits in zip(first, outputs.logits, strict=False)]
         counting = [number for number in range(len(outputs.logits)) if counts(reference, number, bounds)][:UNOPTIMISED]
         for number in sorted({*range(len(ROWS)), *counting}):
-            outputs.unoptimised[number] = artifact(feed(reference.cases[number]), optimised=False)
+            outputs.unoptimised[number] = artifact(feed(reference.cases[number]), opened="plain")
         # A runtime that rewrites may drop what is random.
-        outputs.again += [(artifact(images, optimised=False), outputs.unoptimised[n]) for n, images in enumerate(first)]
+        outputs.again += [(artifact(images, opened="plain"), outputs.unoptimised[n]) for n, images in enumerate(first)]
     return outputs
 
 
@@ -224,7 +191,7 @@ def _refuse(reference: Reference, outputs: Outputs, found: list[CheckResult], pr
     if inside:
         first_inside = "The first difference inside the file: " if sentences else "inside the file, "
         sentences.append(f"{first_inside}{inside}")
-    by_rounding = not inside and failed.keys() <= {"logits", "top-1", "ragged batch", "unoptimised session", "accuracy"}
+    by_rounding = not inside and failed.keys() <= {"logits", "top-1", "unoptimised session", "accuracy"}
     reason = ". ".join(sentence.rstrip(".") for sentence in sentences)
     raise RefusedError(reason, precision if by_rounding else "fp32", code=code)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,13 +55,11 @@ class Outputs:
     unoptimised: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-def formal(outputs: Outputs) -> Iterator[CheckResult]:
+def finite(outputs: Outputs) -> CheckResult:
     """Checks whether the answers can be compared at all. Their shapes were checked when they arrived."""
-    covered = f"{len(outputs.logits):,} batches"
-    yield CheckResult(name="shape", covered=covered)
     broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in outputs.logits)
     reason = f"its logits of {broken} pictures are not finite numbers" if broken else ""
-    yield CheckResult(name="finite", covered=covered, reason=reason)
+    return CheckResult(name="finite", covered=f"{len(outputs.logits):,} batches", reason=reason)
 
 
 def findings(reference: Reference, outputs: Outputs, allowed: Allowed, budget: float) -> Iterator[CheckResult]:
@@ -76,11 +74,6 @@ def findings(reference: Reference, outputs: Outputs, allowed: Allowed, budget: f
     yield from _against_itself(reference, outputs, allowed)
     if reference.labelled:
         yield accuracy_kept(accuracies(reference, outputs), budget)
-
-
-def close(reference: Reference, outputs: Sequence[np.ndarray], allowed: Allowed) -> CheckResult:
-    """The only check of `zoo.parity.check_final`: differences of logits."""
-    return _logits(compare(reference, outputs, allowed), allowed)
 
 
 def figures(reference: Reference, outputs: Outputs, allowed: Allowed) -> dict[str, Any]:
@@ -160,8 +153,7 @@ def _top1(both: Compared, allowed: Allowed) -> CheckResult:
 
 
 def _against_itself(reference: Reference, outputs: Outputs, allowed: Allowed) -> Iterator[CheckResult]:
-    full, ragged = outputs.logits[:2]
-    rows = np.concatenate([full, ragged])
+    rows = np.concatenate(outputs.logits[:2])
 
     def apart(
         name: str, covered: str, pairs: list[tuple[int, np.ndarray, np.ndarray]], bound: float, says: str
@@ -180,14 +172,6 @@ def _against_itself(reference: Reference, outputs: Outputs, allowed: Allowed) ->
         allowed.itself,
         "a picture's answer depends on the others in its batch",
     )
-    if allowed.edges:  # otherwise by the rows that are asked for alone
-        yield apart(
-            "ragged batch",
-            f"a last batch of {ROWS[1]} behind one of {ROWS[0]}",
-            [(1, ragged, reference.logits[1])],
-            allowed.largest or allowed.p99,
-            "the answers to a last, smaller batch are wrong",
-        )
     yield apart(
         "deterministic",
         f"{len(outputs.again)} batches twice",

@@ -1,6 +1,7 @@
 """Runs an artifact in its own process. This is the side of the parent; `zoo.parity.worker` is the child.
 
 A message is the length of its head (uint32), the head (JSON), then numbers, all little-endian. Nothing is pickled.
+One process serves a whole export: starting it, with the import of its runtime, costs more than most checks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,14 +23,18 @@ from zoo.specs import Input, PreprocessSpec
 
 T = TypeVar("T")
 
+# The file as it is, or not rewritten by the runtime, or as a user opens it: with its card and content hash.
+Opening = Literal["optimised", "plain", "shipped"]
+
 
 class Answers(Protocol):
     """A running artifact: pixels uint8 `[n, H, W, 3]`, or files of one size, in; logits float32 `[n, K]` out.
 
-    Raises `RefusedError` if it fails. It may be called again unless its process ended.
+    Raises `RefusedError` if it fails. It may be called again unless its process ended. It opens the file again whenever
+    `opened` differs from the last call.
     """
 
-    def __call__(self, images: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray: ...
+    def __call__(self, images: np.ndarray | list[str], *, opened: Opening = "optimised") -> np.ndarray: ...
 
 
 class EndedError(Exception):
@@ -53,8 +58,7 @@ class Process(Child):
     """A process with one artifact, for one thread at a time.
 
     Args:
-        spec: what `zoo.artifacts.predictor.open_runtime` needs. None opens the file as a user does, with its card
-            and content hash.
+        spec: what `zoo.artifacts.predictor.open_runtime` needs. None: every opening is `shipped`.
         time_limit: seconds for each answer.
         opening_limit: seconds for starting the process and opening the file.
     """
@@ -71,18 +75,28 @@ class Process(Child):
     ) -> None:
         how = {"spec": spec and dataclasses.asdict(spec), "input": takes, "device": device}
         super().__init__("zoo.parity.worker", path, json.dumps(how))
-        self._time_limit, self._opening_limit, self._opened = time_limit, opening_limit, False
+        self._time_limit, self._opening_limit = time_limit, opening_limit
+        self._opened: Opening | None = None
 
-    def open(self) -> None:
-        """Waits until the file is open. Raises `ArtifactError` with the message of the process, or `EndedError`."""
-        if not self._opened:
-            refused = self._talk("did not open", self._opening_limit, lambda: receive(self.stdout)["refused"])
-            if refused:
-                cause, remedy, code = refused
-                raise ArtifactError(cause, remedy, code=code)
-            self._opened = True
+    def open(self, opened: Opening = "optimised") -> None:
+        """Opens the file in this way. Raises `ArtifactError` with the message of the process, or `EndedError`."""
+        if self._opened == opened:
+            return
 
-    def ask(self, head: dict[str, Any], values: np.ndarray | bytes = b"") -> np.ndarray:
+        def talk() -> list[str] | None:
+            send(self.stdin, {"open": opened})
+            refused: list[str] | None = receive(self.stdout)["refused"]
+            return refused
+
+        refused = self._talk("did not open", self._opening_limit, talk)
+        if refused:
+            cause, remedy, code = refused
+            raise ArtifactError(cause, remedy, code=code)
+        self._opened = opened
+
+    def ask(
+        self, head: dict[str, Any], values: np.ndarray | bytes = b"", *, opened: Opening = "optimised"
+    ) -> np.ndarray:
         """Sends one message; returns the numbers of the answer, float32.
 
         Raises:
@@ -90,7 +104,7 @@ class Process(Child):
             AnswerError: the runtime raised an error.
             EndedError: the process has ended, or was ended at its time limit.
         """
-        self.open()
+        self.open(opened)
 
         def talk() -> np.ndarray | str:
             send(self.stdin, head, values)
@@ -154,12 +168,11 @@ class _Refusing:
     def __init__(self, child: Process) -> None:
         self._child, self.process = child, child.process
 
-    def __call__(self, images: np.ndarray | list[str], *, optimised: bool = True) -> np.ndarray:
-        head = {"optimised": optimised}
+    def __call__(self, images: np.ndarray | list[str], *, opened: Opening = "optimised") -> np.ndarray:
         try:
             if isinstance(images, list):
-                return self._child.ask(head | {"files": images})
-            return self._child.ask(head, images)
+                return self._child.ask({"files": images}, opened=opened)
+            return self._child.ask({}, images, opened=opened)
         except ArtifactError as error:
             raise RefusedError(str(error), code=error.code) from None
         except AnswerError as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Depth = Literal["quick", "full"]
 
 QUICK_SECONDS = 9.0  # of about 30: the rest is the artifact's side, in two processes
-REAL_IN_CORE = 4
+REAL_AMONG_FIRST = 4  # so that they also run in the unoptimised session
 REAL_AT_LEAST = 16
 MIN_SPREAD = 100  # in units of the reference's own rounding noise
 
@@ -39,7 +39,6 @@ class Reference:
         split_name: `test`, `validation`, or `given` for pictures without a name.
         split: labels of -1 are unknown.
         logits: float32 `[n, K]` per case, n pictures each.
-        core: how many of the first cases `zoo.parity.check_final` compares again.
         required: how many of the first cases every check compares, even with a slow network. The others are real
             pictures.
         logit_std: standard deviation of a logit over the real pictures.
@@ -54,7 +53,6 @@ class Reference:
     depth: Depth
     cases: tuple[Case, ...]
     logits: tuple[np.ndarray, ...]
-    core: int
     required: int
     logit_std: float
     rounding: float
@@ -126,8 +124,8 @@ def reference(
             code="too-few-pictures",
         )
     size, seen = classifier.spec.image_size, [picture for _, picture in first]
-    head = [*core(seen, size), *real(first[:REAL_IN_CORE])]
-    required = [*head, *edges(seen, size), *real(first[REAL_IN_CORE:], REAL_IN_CORE)]
+    head = [*core(seen, size), *real(first[:REAL_AMONG_FIRST])]
+    required = [*head, *edges(seen, size), *real(first[REAL_AMONG_FIRST:], REAL_AMONG_FIRST)]
     rounding = rounding_on(classifier, head[0].pixels(split))
     cases: list[Case] = []
     logits: list[np.ndarray] = []
@@ -156,7 +154,6 @@ def reference(
         depth=depth,
         cases=tuple(cases),
         logits=tuple(logits),
-        core=len(head),
         required=len(required),
         logit_std=logit_std,
         rounding=rounding,

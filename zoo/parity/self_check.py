@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from zoo.artifacts.card import MAX_REFERENCE_CLASSES, Card, ReferenceOutputs
 from zoo.errors import ParityError
+from zoo.parity.process import Answers, fresh_process
+from zoo.parity.refusal import LateError, RefusedError
 from zoo.parity.synthetic import VERSION, synthetic_pictures
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import Precision, PreprocessSpec, Runtime
@@ -108,6 +111,21 @@ def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:
     return np.concatenate([runtime(picture[None]) for picture in synthetic_pictures(spec.image_size)])
 
 
+def check_final(artifact: Answers, card: Card) -> None:
+    """Opens the final file as a user does, with its card and content hash, and compares its answers with its card.
+
+    Args:
+        artifact: the process that compared the file before it had a card.
+
+    Raises:
+        ParityError: the file cannot be opened, or gives other answers than before.
+    """
+    assert card.reference is not None
+    found = _compared(_logits(partial(artifact, opened="shipped"), card.preprocess), card, card.reference, "cpu")
+    if not found.passed:
+        raise RefusedError(f"with its card, it gives other answers: {found.summary}", code="parity-final")
+
+
 def self_check(path: Path, card: Card, device: str, time_limit: float = ANSWER_SECONDS) -> Finding:
     """Runs a file in its own process, because a damaged file may crash it, and compares the answers with its card.
 
@@ -138,9 +156,6 @@ def elsewhere(reason: str) -> Finding:
 
 def _logits_of(path: Path, card: Card, device: str, time_limit: float) -> np.ndarray | str:
     """The logits of the file from its own process, or the reason why there are none."""
-    from zoo.parity.process import fresh_process
-    from zoo.parity.refusal import LateError, RefusedError
-
     try:
         with fresh_process(path, card.preprocess, card.input, device, time_limit=time_limit) as artifact:
             return _logits(artifact, card.preprocess)

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from zoo.artifacts.predictor import load, open_runtime, read_card
+from zoo.artifacts.predictor import open_artifact, open_runtime, read_card
 from zoo.errors import ZooError
 from zoo.images import read_picture
 from zoo.images.values import Range
@@ -25,11 +25,12 @@ from zoo.registry import registry
 from zoo.specs import LoadOptions, PreprocessSpec, Runtime
 
 
-def _runtime(path: Path, how: dict[str, Any], *, optimised: bool) -> Runtime:
-    if how["spec"] is None:
-        return load(path, how["device"]).runtime
+def _runtime(path: Path, how: dict[str, Any], opening: str) -> Runtime:
+    # Threads that spin while the other process works would take twice the CPU time of the check.
+    options = LoadOptions(device=how["device"], optimised=opening != "plain", spinning=False)
+    if opening == "shipped" or how["spec"] is None:
+        return open_artifact(path, options)[1]
     spec = TypeAdapter(PreprocessSpec).validate_python(how["spec"])
-    options = LoadOptions(device=how["device"], optimised=optimised)
     return open_runtime(registry().exporter_for(path).spec, path, how["input"], spec, options)
 
 
@@ -50,18 +51,21 @@ def serve(path: Path, how: dict[str, Any], questions: IO[bytes], answers: IO[byt
 
 
 def _serve(path: Path, how: dict[str, Any], questions: IO[bytes], answers: IO[bytes]) -> None:
-    runtime, current = _runtime(path, how, optimised=True), True
     read = partial(read_picture, pixel_range=_pixel_range(path, how))
-    send(answers, {"refused": None})
+    runtime: Runtime | None = None
     while True:
         try:
             head = receive(questions)
             given = read_array(questions, head)
         except EOFError:
             return
+        if "open" in head:
+            runtime = None  # frees its memory before the next one takes as much
+            runtime = _runtime(path, how, head["open"])
+            send(answers, {"refused": None})
+            continue
+        assert runtime is not None
         try:
-            if head["optimised"] != current:
-                runtime, current = _runtime(path, how, optimised=not current), not current
             pixels = np.stack([read(Path(file)) for file in head["files"]]) if given is None else given
             logits = runtime(pixels).astype("<f4")
         except Exception as error:  # runtimes raise classes of their own
