@@ -72,7 +72,7 @@ def divergence(classifier: nn.Module, exported: Any, path: Path, options: WriteO
     """Takes a torch.onnx.ONNXProgram, and the file that was made of it.
 
     fp32 compares values only for `--parity full`: its logits show a wrong preprocessing. The bounds of lower precisions
-    are too wide for that, so they always compare the values of the preprocessing. int8 changes all others.
+    may be too wide for that, so they always compare the values of the preprocessing. int8 changes all others.
     """
     program = exported.exported_program
     lower, everything = options.precision != "fp32", options.parity == "full" and options.precision != "int8"

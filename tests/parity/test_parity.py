@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -388,7 +389,7 @@ def test_an_onnx_file_runs_where_torch_cannot_be_imported(expected, honest, tmp_
     trap = tmp_path / "trap"
     trap.mkdir()
     (trap / "torch.py").write_text("raise RuntimeError('torch was imported')")
-    monkeypatch.setenv("PYTHONPATH", str(trap))
+    monkeypatch.setenv("PYTHONPATH", str(trap), prepend=os.pathsep)
     images = expected.cases[0].pixels(expected.split)
     with fresh_process(honest["onnx"], SPEC) as artifact:
         np.testing.assert_allclose(artifact(images), expected.logits[0], atol=1e-6)
