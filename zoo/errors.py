@@ -162,6 +162,12 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def raised(error: BaseException) -> str:
+    """The type of another library's exception and its message on one line, for a sentence."""
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{type(error).__name__}{': ' if text else ''}{text}"
+
+
 def nearest(name: str, known: Iterable[str], most: int = 3) -> Sequence[str]:
     """The known names closest to `name`, best first. Names that contain `name` count too."""
     lowered = {candidate.lower(): candidate for candidate in known}

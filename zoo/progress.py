@@ -36,6 +36,15 @@ def in_words(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"  # noqa: PLR2004
 
 
+def timestamp(seconds: float | None = None) -> str:
+    """A time of this machine, ISO 8601.
+
+    Args:
+        seconds: since 1970, by default now.
+    """
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+
+
 def size_in_words(num_bytes: int) -> str:
     """A size in the unit that suits it, such as `2.5 MiB`."""
     from pydantic import ByteSize

@@ -15,8 +15,7 @@ from zoo.data.splits import evenly
 from zoo.errors import UsageError, ZooError
 from zoo.evaluation.pictures import EvalSet, choose, evaluate
 from zoo.files import file_sha256, write_atomically
-from zoo.progress import Reporter
-from zoo.recipes.place import PicturePlace
+from zoo.progress import Reporter, timestamp
 from zoo.recipes.recipe import Recipe
 from zoo.registry import Registered, registry
 from zoo.runs.folder import create_folder
@@ -154,13 +153,7 @@ class _Adoption:
         return Classifier(network, self.classes, self.spec).eval()
 
     def _pictures(self) -> EvalSet | None:
-        recipe = self.recipe
-        if not recipe.dataset:
-            return None
-        place = PicturePlace(
-            dataset=recipe.dataset, data_root=recipe.data_root, seed=recipe.seed, pixel_range=recipe.pixel_range
-        )
-        return choose(place, self.classes, None, own=False)
+        return choose(self.recipe.place, self.classes, None, own=False) if self.recipe.dataset else None
 
     def _evaluate(self, classifier: Classifier, eval_set: EvalSet, reporter: Reporter) -> Evaluation:
         import torch
@@ -213,9 +206,9 @@ class _Adoption:
             )
         swapped = " The input of its first layer was changed from BGR to RGB." if self.swapped else ""
         return RunInfo(
-            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            created=timestamp(),
             backbone=backbone.name,
-            backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
+            backbone_plugin=backbone.release,
             plugins=[file] if (file := registry().added_file(backbone.plugin)) else [],
             weights=WeightsInfo(
                 name=self.weights.name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.errors import DataError, MissingExtraError, reason_of
-from zoo.progress import size_in_words
+from zoo.progress import size_in_words, timestamp
 
 if TYPE_CHECKING:
     from zoo.data.cache import Entry
@@ -65,7 +65,7 @@ def _print_json(found: list[Entry]) -> None:
             "num_pictures": entry.num_pictures,
             "image_size": entry.image_size,
             "num_bytes": entry.num_bytes,
-            "last_used": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(entry.last_used)),
+            "last_used": timestamp(entry.last_used),
         }
         for entry in found
     ]

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,6 +17,7 @@ from zoo.data.pixels import Decoded, DecodeRequest
 from zoo.data.sources import Source
 from zoo.errors import UnreadablePictureError
 from zoo.images.values import ValueLog
+from zoo.progress import timestamp
 from zoo.specs import PreprocessSpec
 
 ARRAYS = ("pixels.npy", "wide.npy")
@@ -94,7 +94,7 @@ class Writer:
             "source": self.request.origin,
             "num_pictures": self.count,
             "image_size": self.request.specs[0].image_size,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "created": timestamp(),
             "unreadable": unreadable,
             "values": values.facts(),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from zoo.data.class_names import check_class_names
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError
+from zoo.registry.loading import a_thing
 
 _SPLITS = ("train", "val", "test")
 
@@ -47,7 +49,7 @@ def check_classes(classes: Any, owner: str) -> None:
         raise _fault(owner, f"has classes={described(classes)}", remedy, "classes-type")
     if len(classes) < 2:  # noqa: PLR2004
         raise _fault(owner, f"has {len(classes)} classes", "A classifier needs two or more.", "too-few-classes")
-    if twice := next((each for each in classes if classes.count(each) > 1), None):
+    if twice := next((each for each, count in Counter(classes).items() if count > 1), None):
         raise _fault(owner, f"has the class {twice!r} twice", "Give each class a name of its own.", "class-twice")
 
 
@@ -113,9 +115,8 @@ def described(value: Any) -> str:
         return f"an array of shape {list(shape)} and type {str(dtype).removeprefix('torch.')}"
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)[:80]
-    name = type(value).__name__
     length = f" of length {len(value)}" if isinstance(value, list | tuple | dict) else ""
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}{length}"
+    return f"{a_thing(value)}{length}"
 
 
 def _fault(owner: str, what: str, remedy: str, code: str) -> DataError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from zoo.data.checked import as_labels, check_array, check_classes, checked, des
 from zoo.data.pictures import ArrayPictures, FilePictures, Pictures, SourcePictures
 from zoo.data.sources import BytesSource, FileSource, Items, ItemSource, Source
 from zoo.data.types import Dataset, Split
-from zoo.errors import DataError, UnreadablePictureError
+from zoo.errors import DataError, UnreadablePictureError, raised
 from zoo.images import as_picture
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -134,7 +134,7 @@ def _labelled(part: Any, name: str) -> Labelled:
     _check_item(part, name)
     items = Items(lambda number: part[number][0])
     pictures = SourcePictures(ItemSource(items, number, f"picture {number}") for number in range(count))
-    return pictures, _labels(part, count), _class_names(part)
+    return pictures, _labels(part, count), brought_classes(part)
 
 
 def _from_columns(part: Any, name: str) -> Labelled:
@@ -146,7 +146,7 @@ def _from_columns(part: Any, name: str) -> Labelled:
         raise _refused(name, what, "It needs one column of images, and one named label.", "split-columns")
     items = Items(lambda number: part[number][images[0]])
     pictures = SourcePictures(ItemSource(items, number, f"picture {number}") for number in range(len(part)))
-    return pictures, list(part[labels]), getattr(part.features[labels], "names", None)
+    return pictures, list(part[labels]), brought_classes(part)
 
 
 def _check_item(part: Any, name: str) -> None:
@@ -171,8 +171,7 @@ def _asked(part: Any, number: int, name: str) -> Any:
     try:
         return part[number]
     except Exception as error:
-        text = " ".join(str(error).split())[:300].rstrip(".")
-        what = f"{described(part)} whose item {number} raised {type(error).__name__}{': ' * bool(text)}{text}"
+        what = f"{described(part)} whose item {number} raised {raised(error)}"
         raise _refused(name, what, "Fix the dataset.", "split-raised") from error
 
 
@@ -191,8 +190,11 @@ def _plain(label: Any) -> Any:
     return label.item() if hasattr(label, "item") else label
 
 
-def _class_names(part: Any) -> Sequence[str] | None:
-    found = getattr(part, "classes", None)
+def brought_classes(part: Any) -> Sequence[str] | None:
+    """The names of classes that a dataset of another library has: of its column of labels, or its `classes`."""
+    features = getattr(part, "features", None)
+    columns = features.values() if isinstance(features, Mapping) else ()
+    found = next((kind.names for kind in columns if hasattr(kind, "names")), getattr(part, "classes", None))
     return found if isinstance(found, list | tuple) and all(isinstance(each, str) for each in found) else None
 
 
@@ -233,12 +235,12 @@ def _numbered(part: Labelled, name: str, classes: tuple[str, ...]) -> Split:
         named = [own[number] for number in as_labels(labels, len(pictures), f"The split {name}")]
     else:
         return Split(pictures, as_labels(labels, len(pictures), f"The split {name}"))
-    numbers: Callable[[str], int] = {each: number for number, each in enumerate(classes)}.get  # type: ignore[assignment]
-    unknown = sorted({each for each in named if each not in classes})
+    numbers = {each: number for number, each in enumerate(classes)}
+    unknown = sorted(set(named) - numbers.keys())
     if unknown:
         what = f"a split with the label {unknown[0]!r}"
         raise _refused(name, what, f"The classes are {', '.join(classes[:10])}.", "labels-range")
-    return Split(pictures, np.array([numbers(each) for each in named], dtype=np.int64))
+    return Split(pictures, np.array([numbers[each] for each in named], dtype=np.int64))
 
 
 def _refused(name: str, what: str, remedy: str, code: str) -> DataError:

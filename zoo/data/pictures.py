@@ -25,9 +25,11 @@ class Pictures(Protocol):
         log: of what was found in those that were read. Subsets share it.
     """
 
-    array: np.ndarray | None
     pixel_range: Range | None
     log: ValueLog
+
+    @property
+    def array(self) -> np.ndarray | None: ...
 
     def __len__(self) -> int: ...
 
@@ -74,12 +76,11 @@ class ArrayPictures:
     pixel_range: Range | None = None  # 8 bits have none
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array: np.ndarray | None = array
-        self._rows = array
+        self.array = array
         self.log = ValueLog()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.array)
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.source(index).read()
@@ -88,22 +89,22 @@ class ArrayPictures:
         return self[index]
 
     def source(self, index: int) -> ArraySource:
-        return ArraySource(self._rows[index], self.name(index))
+        return ArraySource(self.array[index], self.name(index))
 
     def name(self, index: int) -> str:
         return f"picture {index}"
 
     def size(self, index: int) -> int:
-        return int(self._rows[index].nbytes)
+        return int(self.array[index].nbytes)
 
     def subset(self, indices: np.ndarray) -> ArrayPictures:
-        return ArrayPictures(self._rows[indices])
+        return ArrayPictures(self.array[indices])
 
     def within(self, pixel_range: Range) -> ArrayPictures:  # noqa: ARG002
         return self
 
     def fingerprint(self, digest: hashlib._Hash) -> None:
-        digest.update(self._rows.data)
+        digest.update(self.array.data)
 
 
 class SourcePictures:
@@ -111,16 +112,14 @@ class SourcePictures:
 
     Args:
         sources: of each picture.
-        pixel_range, log: as of `Pictures`.
+        pixel_range: as of `Pictures`.
     """
 
-    array: np.ndarray | None = None
+    array: None = None
 
-    def __init__(
-        self, sources: Iterable[Source], pixel_range: Range | None = None, log: ValueLog | None = None
-    ) -> None:
+    def __init__(self, sources: Iterable[Source], pixel_range: Range | None = None) -> None:
         self.sources = tuple(sources)
-        self.pixel_range, self.log = pixel_range, log or ValueLog()
+        self.pixel_range, self.log = pixel_range, ValueLog()
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -161,13 +160,13 @@ class SourcePictures:
 class FilePictures(SourcePictures):
     """Pictures in files."""
 
-    def __init__(self, paths: Sequence[Path], pixel_range: Range | None = None, log: ValueLog | None = None) -> None:
-        super().__init__(map(FileSource, paths), pixel_range, log)
+    def __init__(self, paths: Sequence[Path], pixel_range: Range | None = None) -> None:
+        super().__init__(map(FileSource, paths), pixel_range)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Of each file."""
-        return tuple(Path(source.name) for source in self.sources)
+        return tuple(source.path for source in self.sources if source.path)
 
     def fingerprint(self, digest: hashlib._Hash) -> None:
         """Of the names below the folder that holds all of them."""

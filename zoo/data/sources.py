@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.stamps import Identity, Stamp, identity, stamp
-from zoo.errors import UnreadablePictureError
+from zoo.errors import UnreadablePictureError, raised
 from zoo.images import as_picture, read_header, read_picture
 from zoo.images.complete import seems_complete
 from zoo.images.read import Admit
@@ -178,9 +178,8 @@ class Items:
             with self._lock:
                 found = self._get(number)
         except Exception as error:
-            text = " ".join(str(error).split())[:300].rstrip(".")
             raise UnreadablePictureError(
-                f"{name} cannot be read: its dataset raised {type(error).__name__}{': ' * bool(text)}{text}.",
+                f"{name} cannot be read: its dataset raised {raised(error)}.",
                 "Fix the dataset, or leave the picture out.",
                 code="item-failed",
             ) from error

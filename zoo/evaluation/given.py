@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data import make_dataset
+from zoo.data.given import brought_classes
 from zoo.data.labels import in_classes
 from zoo.data.listing import quoted, some
 from zoo.data.types import Dataset, Split
@@ -88,10 +89,7 @@ def has_labels(given: Any) -> bool:
 
 def labelled_split(given: Any, classes: Sequence[str]) -> Split:
     """What `has_labels`, with labels that count in `classes`: by name if it brings names. Raises `DataError`."""
-    features = getattr(given, "features", None)
-    columns = features.values() if isinstance(features, Mapping) else ()
-    own = next((kind.names for kind in columns if hasattr(kind, "names")), getattr(given, "classes", None))
-    if not (isinstance(own, list | tuple) and all(isinstance(name, str) for name in own)):
+    if brought_classes(given) is None:
         return make_dataset(given, classes=tuple(classes)).train
     made = make_dataset(given)
     return in_classes(made.train, made.classes, classes, f"the {type(given).__name__}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
@@ -18,7 +17,8 @@ from zoo.data import Dataset, FilePictures, Pictures, Split, as_pictures
 from zoo.errors import DataError, UsageError
 from zoo.exporting.card_writing import CardFacts
 from zoo.images import find_pictures
-from zoo.parity.references import Reference, reference
+from zoo.parity.references import Reference, told_reference
+from zoo.progress import timestamp
 from zoo.specs import Depth, Precision, PreprocessSpec
 
 if TYPE_CHECKING:
@@ -60,15 +60,7 @@ class ClassifierSource:
         return self.classifier.spec
 
     def reference(self, depth: Depth, say: Say) -> Reference:
-        what, name = "running the classifier on the pictures of the parity check", self.split_name
-        say(what)
-        return reference(
-            self.classifier,
-            name,
-            self.compared,
-            depth=depth,
-            progress=lambda done, total: say(f"{what} ({done:,} of {total:,} {name})"),
-        )
+        return told_reference(self.classifier, self.split_name, self.compared, depth, say)
 
     def facts(self, say: Say) -> CardFacts:
         """Facts of the network, and its figures on the pictures if they have labels."""
@@ -78,7 +70,7 @@ class ClassifierSource:
             origin="The classifier",
             remedy="Change it, and export again.",
             name=network.__name__,
-            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            created=timestamp(),
             classes=self.classifier.classes,
             preprocess=self.preprocess,
             backbone=network.__name__,

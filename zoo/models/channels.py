@@ -9,7 +9,6 @@ from zoo.errors import WeightsError
 if TYPE_CHECKING:
     from torch import nn
 
-SIDE = 2  # pictures in the check
 ROUNDING = 1e-4  # relative: the sums over the channels change their order
 
 
@@ -28,16 +27,18 @@ def swap_channels(network: nn.Module, image_size: int) -> None:
     """
     import torch
 
-    noise = torch.randn(SIDE, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    from zoo.models.forward import noise
+
+    pictures = noise(image_size)
     training = network.training
     network.eval()
     with torch.inference_mode():
-        before = network(noise.flip(1))
-    first = _first_convolutions(network, noise)
+        before = network(pictures.flip(1))
+    first = _first_convolutions(network, pictures)
     with torch.no_grad():
         for module in first:
             module.weight.copy_(module.weight.flip(1))
-        after = network(noise)
+        after = network(pictures)
     network.train(training)
     if not first or not torch.allclose(before, after, rtol=0, atol=ROUNDING * float(before.abs().max())):
         raise WeightsError(

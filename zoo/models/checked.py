@@ -8,14 +8,14 @@ smallest size and 120 ms at 224 pixels, but 0.8 s of VGG16 and 1.2 s of a vision
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from zoo.errors import PluginError
+from zoo.models.forward import as_it_was, noise
 from zoo.models.state_dict import load_state
 from zoo.registry import Registered
 from zoo.registry.factories import calling, owner_of, wrong_result
@@ -78,7 +78,7 @@ def check_answers(
     if entry.builtin:
         return
     owner = owner_of(entry)
-    with _as_it_was(network), torch.no_grad():
+    with as_it_was(network), torch.no_grad():
         for mode in (False, True) if training else (False,):
             network.train(mode)
             output, used = _run(owner, network, dict.fromkeys((entry.spec.min_image_size, size)))
@@ -180,37 +180,17 @@ def _check_stages(owner: str, head: str, network: nn.Module, stages: Sequence[St
         raise _faulty(owner, fault, f"The last stage must be Stage('head', ('{head}',)).", "faulty-stages")
 
 
-@contextmanager
-def _as_it_was(network: nn.Module) -> Iterator[None]:
-    """Puts back the modes, buffers and random numbers that running a network changes."""
-    modes = {module: module.training for module in network.modules()}
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for name, buffer in network.named_buffers():
-            if name in buffers and buffer.shape == buffers[name].shape:
-                buffer.data.copy_(buffers[name])
-
-
 def _run(owner: str, network: nn.Module, sizes: Iterable[int]) -> tuple[object, int]:
     """The network's output for two pictures of the first size at which it raises no error, and that size."""
     *smaller, last = sizes
     for size in smaller:
         try:
             with calling(owner, "forward"):
-                return network(_noise(size)), size
+                return network(noise(size)), size
         except PluginError:  # its smallest size may be wrong; what counts is the size of the training
             continue
     with calling(owner, "forward"):
-        return network(_noise(last)), last
-
-
-def _noise(size: int) -> Tensor:
-    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+        return network(noise(last)), last
 
 
 def _checked(owner: str, output: object, num_classes: int) -> Tensor:

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 PICTURES = 2
 SUM_ERROR = 1e-4  # of a softmax in float16, over a thousand classes
+
+
+@contextmanager
+def as_it_was(network: nn.Module) -> Iterator[None]:
+    """Puts back the modes, buffers and random numbers that running a network changes."""
+    modes = {module: module.training for module in network.modules()}
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers() if not is_lazy(buffer)}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for name, buffer in network.named_buffers():
+            if name in buffers and buffer.shape == buffers[name].shape:
+                buffer.data.copy_(buffers[name])
+
+
+def noise(size: int) -> Tensor:
+    """Two pictures, always the same, float32 `[2, 3, S, S]`."""
+    return torch.randn(PICTURES, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 def forward_fault(network: nn.Module, image_size: int, num_classes: int) -> str | None:
@@ -22,20 +46,15 @@ def forward_fault(network: nn.Module, image_size: int, num_classes: int) -> str 
         image_size: S.
         num_classes: K.
     """
-    modes = {module: module.training for module in network.modules()}
     first = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), torch.empty(0))
-    noise = torch.randn(PICTURES, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    pictures = noise(image_size)
     try:
-        network.eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            answer = network(noise.to(first))
+        with as_it_was(network), torch.no_grad():
+            answer = network.eval()(pictures.to(first))
             return _fault(answer, num_classes)
     except (Exception, SystemExit) as error:
         reason = next(iter(str(error).strip().splitlines()), "no message")
-        return f"The network fails on noise of shape {list(noise.shape)}: {type(error).__name__}: {reason}"
-    finally:
-        for module, training in modes.items():
-            module.training = training
+        return f"The network fails on noise of shape {list(pictures.shape)}: {type(error).__name__}: {reason}"
 
 
 def _fault(answer: Any, num_classes: int) -> str | None:

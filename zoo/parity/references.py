@@ -201,13 +201,19 @@ def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], Non
     """The reference of a run: its classifier's logits for all cases. Raises `ParityError`, `DataError`."""
     progress("loading the run and its pictures")
     name, split = split_of_run(run)
-    classifier = run.classifier()
+    return told_reference(run.classifier(), name, split, depth, progress)
+
+
+def told_reference(
+    classifier: Classifier, split_name: str, split: Split, depth: Depth, say: Callable[[str], None]
+) -> Reference:
+    """As `reference`, which tells people how far it is."""
     what = "running the classifier on the pictures of the parity check"
-    progress(what)
+    say(what)
     return reference(
         classifier,
-        name,
+        split_name,
         split,
         depth=depth,
-        progress=lambda done, total: progress(f"{what} ({done:,} of {total:,} {name})"),
+        progress=lambda done, total: say(f"{what} ({done:,} of {total:,} {split_name})"),
     )

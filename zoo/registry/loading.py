@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import pluggy
 
 from zoo import hookspecs
-from zoo.errors import nearest
+from zoo.errors import nearest, raised
 from zoo.processes.state import handlers_kept, pillow_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
@@ -89,8 +89,7 @@ def isolated(doing: str) -> Iterator[None]:
     except (FaultyPluginError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: no plugin may end zoo
-        text = " ".join(str(error).split())[:300].rstrip(".")
-        raise FaultyPluginError(f"{doing} raised {type(error).__name__}{': ' if text else ''}{text}.") from error
+        raise FaultyPluginError(f"{doing} raised {raised(error)}.") from error
 
 
 class Loader:

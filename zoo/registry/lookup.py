@@ -33,6 +33,11 @@ class Registered(Generic[S]):
     resolve: Callable[[], S] = field(repr=False, compare=False)
     provided: bool = False
 
+    @property
+    def release(self) -> str:
+        """The distribution with its version, which those of a process lack."""
+        return f"{self.distribution} {self.version}".strip()
+
     @cached_property
     def spec(self) -> S:
         """The spec. Raises `PluginError` where its provider fails."""

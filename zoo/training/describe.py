@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import fields
 
+from zoo.progress import timestamp
 from zoo.registry import registry
 from zoo.runs.info import DatasetInfo, RunInfo, WeightsInfo, library_versions
 from zoo.training.distributed import World
 from zoo.training.resume import fingerprint, machine
 from zoo.training.setup import Setup
 from zoo.training.summary import count_parameters
-
-
-def now() -> str:
-    """The time of this machine, ISO 8601."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def _limit_notes(setup: Setup) -> list[str]:
@@ -27,9 +22,9 @@ def describe(setup: Setup, world: World) -> RunInfo:
     """The facts of a training, all but its results."""
     backbone, weights, dataset = setup.backbone, setup.weights, setup.dataset
     return RunInfo(
-        created=now(),
+        created=timestamp(),
         backbone=backbone.name,
-        backbone_plugin=f"{backbone.distribution} {backbone.version}".strip(),
+        backbone_plugin=backbone.release,
         plugins=[registry().add_file(path) for path in setup.recipe.plugins],
         weights=WeightsInfo(**{each.name: getattr(weights, each.name) for each in fields(WeightsInfo)}),
         dataset=DatasetInfo(

@@ -12,7 +12,7 @@ from typing import Any
 from zoo.errors import UsageError, ZooError
 from zoo.files import file_sha256, write_atomically
 from zoo.models.image_size import check_size
-from zoo.progress import Reporter
+from zoo.progress import Reporter, timestamp
 from zoo.recipes.recipe import PLACES, Recipe
 from zoo.registry import registry
 from zoo.report.plots import plot_curves
@@ -23,7 +23,7 @@ from zoo.runs.run import Run
 from zoo.training import checkpoint
 from zoo.training.advice import advice_after, advice_before, within_memory
 from zoo.training.before import check_space, check_test_pictures
-from zoo.training.describe import describe, now
+from zoo.training.describe import describe
 from zoo.training.devices import choose_machine, possible_precision
 from zoo.training.distributed import World, check_processes, count_processes, note_end
 from zoo.training.events import Listener
@@ -176,7 +176,7 @@ def _train(job: _Job, history: History) -> Run:
         same_pictures(run, setup)
         for sentence in changes(run, setup, world):
             reporter.warn(sentence)
-        run.info.resumed.append(now())
+        run.info.resumed.append(timestamp())
         run.info.status, run.info.weights_sha256 = "running", ""  # this training will write other weights
     else:
         run = Run(job.folder, recipe, describe(setup, world))
