@@ -91,18 +91,18 @@ BROKEN = {
     "empty-name": (backbones("backbone('')"), "Its BackboneSpec has the name ''"),
     "slash-name": (backbones("backbone('a/b')"), "Its BackboneSpec has the name 'a/b'"),
     "number-name": (backbones("backbone(5)"), "Its BackboneSpec has the name 5"),
-    "not-callable": (backbones("backbone('n', build='torch')"), "has build='torch', which is not callable"),
+    "not-callable": (backbones("backbone('n', build='torch')"), "has build='torch'. It should be callable."),
     "bad-size": (
         backbones("backbone('s', min_image_size='32')"),
-        "has min_image_size='32', which is not a whole",
+        "has min_image_size='32'. It should be a valid integer.",
     ),
     "bad-weights": (
         backbones("backbone('w', weights=WeightsSpec(name='W', load=print, image_size=224, std=(1, 0, 1)))"),
-        "WeightsSpec 'W' that has std=(1, 0, 1), which is not positive",
+        "WeightsSpec 'W' that has std[1]=0. It should be greater than 0.",
     ),
     "bad-suffix": (
         hook("zoo_exporters", "yield exporter('x', 'onnx')"),
-        "has suffix='onnx', which is not a dot",
+        "has suffix='onnx'. It should match pattern",
     ),
     "bad-prefix": (
         hook("zoo_backbones", "yield Provider(prefix='timm', names=list, get=print)"),

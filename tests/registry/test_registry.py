@@ -17,7 +17,7 @@ from zoo.errors import PluginError, UnknownNameError, UsageError
 from zoo.hookspecs import __dict__ as hookspecs
 from zoo.registry import Registry
 from zoo.registry.loading import HOOKS
-from zoo.registry.validation import check_for
+from zoo.registry.validation import spec_fault
 
 from ..refusals import refused
 
@@ -322,17 +322,24 @@ def test_a_group_is_a_command_too(site, app):
     assert len(registry.problems) == 1
 
 
-def test_every_field_of_every_spec_has_a_check():
-    for spec in (
-        specs.BackboneSpec,
-        specs.WeightsSpec,
-        specs.DatasetSpec,
-        specs.ExporterSpec,
-        specs.LoggerSpec,
-    ):
+def test_every_field_of_every_spec_is_checked():
+    thing = object()
+    weights = specs.WeightsSpec(name="W", load=print, image_size=8)
+    exporter = dict.fromkeys(("write", "write_card", "read_card", "content_hash", "load"), print)
+    sound = (
+        specs.DatasetSpec(name="sound", load=print),
+        specs.BackboneSpec(name="sound", build=print, head="fc", stages=print, weights=weights),
+        specs.ExporterSpec(name="sound", suffix=".s", **exporter),
+        specs.LoggerSpec(name="sound", create=print),
+    )
+    assert list(map(spec_fault, sound)) == [None] * len(sound)
+    for spec in sound:
         for field in dataclasses.fields(spec):
-            expected, check = check_for(str(field.type))
-            assert expected and check(object()) is False
+            expected = "the name" if field.name == "name" else f"has {field.name}={thing!r}. It should be "
+            assert expected in spec_fault(dataclasses.replace(spec, **{field.name: thing}))
+    for field in dataclasses.fields(weights):
+        changed = dataclasses.replace(sound[1], weights=dataclasses.replace(weights, **{field.name: thing}))
+        assert f"that has {field.name}={thing!r}. It should be " in spec_fault(changed)
 
 
 def test_every_hook_is_known_and_documented():

@@ -465,7 +465,9 @@ def test_impossible_ranges_are_refused(options, cause, remedy):
 
 def test_a_dataset_with_an_unknown_policy_is_refused():
     fault = spec_fault(DatasetSpec(name="x", load=lambda _: None, augment="loud"))
-    assert fault == "Its DatasetSpec 'x' has augment='loud', which is not one of none, light, digits, photos, strong."
+    assert fault == (
+        "Its DatasetSpec 'x' has augment='loud'. It should be 'none', 'light', 'digits', 'photos' or 'strong'."
+    )
     assert all(spec_fault(DatasetSpec(name="x", load=lambda _: None, augment=name)) is None for name in POLICIES)
 
 

@@ -17,7 +17,7 @@ from zoo.processes.state import handlers_kept, pillow_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
 from zoo.registry.plugin_file import PluginFile, import_file
-from zoo.registry.validation import provider_fault, spec_fault
+from zoo.registry.validation import name_fault, provider_fault, spec_fault
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Contents:
         module: the object that its entry point names.
         hooks: the implemented hooks that were not called yet.
         specs, providers: by the word of their kind.
+        unchecked: those of its specs that were not checked yet.
         seconds: that its import took.
     """
 
@@ -67,6 +68,7 @@ class Contents:
     specs: dict[str, dict[str, Spec]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
     providers: dict[str, dict[str, AnyProvider]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
     commands: dict[str, CommandInfo | TyperInfo] = field(default_factory=dict)
+    unchecked: list[Spec] = field(default_factory=list)
     seconds: float = 0.0
 
     def summary(self) -> dict[str, list[str]]:
@@ -131,7 +133,10 @@ class Loader:
         return Contents(module, hooks)
 
     def call(self, contents: Contents, hooks: Iterable[str]) -> None:
-        """Calls those of `hooks` that were not called yet, and checks the results. Raises `FaultyPluginError`."""
+        """Calls those of `hooks` that were not called yet. Raises `FaultyPluginError`.
+
+        The fields of specs are left to `check`.
+        """
         for hook in hooks:
             if hook not in contents.hooks:
                 continue
@@ -142,6 +147,12 @@ class Loader:
                 for kind in KINDS:
                     if kind.hook == hook:
                         self._collect(kind, contents)
+
+    def check(self, contents: Contents) -> None:
+        """Checks the fields of the specs that were not checked yet. Raises `FaultyPluginError`."""
+        while contents.unchecked:
+            if fault := spec_fault(contents.unchecked.pop()):
+                raise FaultyPluginError(fault)
 
     def _implemented(self, module: object) -> set[str]:
         callers = self.manager.get_hookcallers(module) or []
@@ -177,7 +188,8 @@ class Loader:
                 if isinstance(item, Provider) and kind.provides:
                     _add(contents.providers[kind.word], item.prefix, item, provider_fault(item), "prefix")
                 elif isinstance(item, kind.spec):
-                    _add(contents.specs[kind.word], item.name, item, spec_fault(item), kind.word)
+                    _add(contents.specs[kind.word], item.name, item, name_fault(item), kind.word)
+                    contents.unchecked.append(item)
                 else:
                     raise FaultyPluginError(
                         f"Its hook {kind.hook} returned an item that is {a_thing(item)}, not a {expected}."
