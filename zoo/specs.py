@@ -32,6 +32,8 @@ IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 # Cards come from untrusted files, so their size is capped.
 MAX_CARD_BYTES = 16 * 2**20
+MAX_CLASSES = 100_000
+MAX_IMAGE_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

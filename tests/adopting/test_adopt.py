@@ -213,7 +213,7 @@ def test_classes_of_a_file(tmp_path, name, text):
         ("names.txt", "missing-class-list"),
         ("cat", "missing-class-list"),
         ("a,a", "class-twice"),
-        (["a"], "too-few-classes"),
+        (["a"], "number-of-classes"),
         ("a,,b", "impossible-class-name"),
     ],
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.data.class_names import check_class_names
+from zoo.data.class_names import check_classes
 from zoo.data.split_folders import split_of
 from zoo.errors import UsageError, reason_of
 
@@ -25,23 +24,11 @@ def read_classes(given: str | Path | Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         UsageError: the path does not exist, or the file cannot be read.
-        DataError: a name is impossible in an exported file.
+        DataError: there are fewer than two names, one is there twice, or an exported file cannot hold one.
     """
-    origin = str(given) if isinstance(given, str | Path) else "the given classes"
     names = tuple(given) if not isinstance(given, str | Path) else _named(given)
-    if len(names) < 2:  # noqa: PLR2004
-        cause = f"{_quoted(origin)} names {len(names)} classes, and a classifier has two or more."
-        raise UsageError(cause, HOW, code="too-few-classes")
-    check_class_names(names, origin)
-    doubled = next((name for name, count in Counter(names).items() if count > 1), None)
-    if doubled is not None:
-        cause = f"{_quoted(origin)} names the class '{doubled}' twice."
-        raise UsageError(cause, "Give each class its own name.", code="class-twice")
+    check_classes(names, f"'{str(given)[:100]}'" if isinstance(given, str | Path) else "the given classes")
     return names
-
-
-def _quoted(origin: str) -> str:
-    return f"'{origin[:100]}'"
 
 
 def _named(given: str | Path) -> tuple[str, ...]:

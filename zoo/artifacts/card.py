@@ -26,13 +26,11 @@ from pydantic_core import PydanticCustomError
 
 from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, malformed, read_strictly
 from zoo.errors import ArtifactError
-from zoo.specs import MAX_CARD_BYTES, Input, Precision, PreprocessSpec
+from zoo.specs import MAX_CARD_BYTES, MAX_CLASSES, MAX_IMAGE_SIZE, Input, Precision, PreprocessSpec
 
 SCHEMA_VERSION = 2  # of most cards: older versions of visionzoo read them
 NEWEST_VERSION = 3
 
-MAX_IMAGE_SIZE = 4096
-MAX_CLASSES = 100_000
 MAX_REFERENCE_CLASSES = 4096
 MAX_MISTAKES = 2000
 MAX_CURVE_ROWS = 1000

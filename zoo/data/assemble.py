@@ -28,7 +28,7 @@ def assemble(train: Listing, val: Listing | None, test: Listing | None, *, sourc
     parts = {"train": train, "val": val, "test": test}
     given = in_one_form({name: part for name, part in parts.items() if part})
     for part in given.values():
-        check_class_names(set(part.labels), str(part.origin))
+        check_class_names(set(part.labels), f"'{part.origin}'")
     unique = {name: without_repeats(part) for name, part in given.items()}
     splits = {name: part for name, (part, _) in unique.items()}
     places = {name: found for name, (_, found) in unique.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from zoo.data.class_names import check_class_names
+from zoo.data.class_names import check_classes
 from zoo.data.types import Dataset, Split
 from zoo.errors import DataError
 from zoo.registry.loading import a_thing
@@ -30,27 +29,13 @@ def checked(dataset: Any, name: str) -> Dataset:
     owner = f"The dataset '{name}'"
     if not isinstance(dataset, Dataset):
         raise _fault(owner, f"is {described(dataset)}, not a zoo.Dataset", "Return one from its loader.", "no-dataset")
-    check_classes(dataset.classes, owner)
-    check_class_names(dataset.classes, name)
+    if not isinstance(dataset.classes, tuple):
+        raise _fault(owner, f"has classes={described(dataset.classes)}", "Give a tuple of names.", "classes-type")
+    check_classes(dataset.classes, f"the dataset '{name}'")
     train, val, test = (_split(getattr(dataset, each), owner, each, len(dataset.classes)) for each in _SPLITS)
     if train is None or not len(train):
         raise _fault(owner, "has no training pictures", "Give it some.", "no-training-pictures")
     return replace(dataset, train=train, val=val, test=test)
-
-
-def check_classes(classes: Any, owner: str) -> None:
-    """Raises `DataError` unless it is a tuple of two or more distinct texts.
-
-    Args:
-        owner: the first words of the message.
-    """
-    if not isinstance(classes, tuple) or not all(isinstance(each, str) for each in classes):
-        remedy = "Give a tuple of the names of its classes, in the order of the labels."
-        raise _fault(owner, f"has classes={described(classes)}", remedy, "classes-type")
-    if len(classes) < 2:  # noqa: PLR2004
-        raise _fault(owner, f"has {len(classes)} classes", "A classifier needs two or more.", "too-few-classes")
-    if twice := next((each for each, count in Counter(classes).items() if count > 1), None):
-        raise _fault(owner, f"has the class {twice!r} twice", "Give each class a name of its own.", "class-twice")
 
 
 def _split(split: Any, owner: str, name: str, num_classes: int) -> Split | None:

@@ -4,23 +4,50 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from zoo.data.listing import Listing, quoted, some
 from zoo.errors import DataError
+from zoo.registry.loading import a_thing
+from zoo.specs import MAX_CLASSES
 
 MAX_LENGTH = 1000
+MAX_SHOWN = 60  # characters of what is no list of names
 # Control characters, what separates lines, and bytes that are not UTF-8: an exported file cannot hold them.
 _IMPOSSIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BETWEEN = re.compile(r"[\s_,;|+&/-]+|\band\b")
+
+
+def check_classes(classes: Any, origin: str) -> None:
+    """Raises `DataError` unless it is a sequence of two or more distinct names that an exported file can hold.
+
+    Args:
+        origin: where they come from, for a sentence: `the dataset 'x'`.
+    """
+    if isinstance(classes, str) or not isinstance(classes, Sequence) or not all(isinstance(n, str) for n in classes):
+        shown = repr(classes) if len(repr(classes)) <= MAX_SHOWN else a_thing(classes)
+        raise DataError(
+            f"The class names of {origin} are {shown}, not a list of text.",
+            "Give a list of the names, in the order of the labels and logits: ['cat', 'dog']",
+            code="classes-type",
+        )
+    if not 2 <= len(classes) <= MAX_CLASSES:  # noqa: PLR2004
+        cause = f"There are {len(classes):,} class names in {origin}, and a classifier has 2 to {MAX_CLASSES:,}."
+        raise DataError(cause, "Give one name for each class, in the order of the labels.", code="number-of-classes")
+    check_class_names(classes, origin)
+    if twice := next((name for name, count in Counter(classes).items() if count > 1), None):
+        cause = f"The class name {twice[:100]!r} is in {origin} more than once."
+        raise DataError(cause, "Give each class a name of its own.", code="class-twice")
 
 
 def check_class_names(names: Iterable[str], origin: str) -> None:
     """Refuses names that no exported file can hold, before the training and not after it.
 
     Args:
-        origin: where the names come from.
+        origin: where they come from, for a sentence.
 
     Raises:
         DataError: a name is empty or too long, or has a character that is not text.
@@ -36,7 +63,7 @@ def check_class_names(names: Iterable[str], origin: str) -> None:
             reason = f"character {found.start() + 1} is {kind}"
         if reason:
             raise DataError(
-                f"The class name {name[:100]!a} in '{origin}' is impossible: {reason}.",
+                f"The class name {name[:100]!a} in {origin} is impossible: {reason}.",
                 "Rename this class.",
                 code="impossible-class-name",
             )

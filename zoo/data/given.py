@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.checked import as_labels, check_array, check_classes, checked, described
+from zoo.data.checked import as_labels, check_array, checked, described
+from zoo.data.class_names import check_classes
 from zoo.data.pictures import ArrayPictures, FilePictures, Pictures, SourcePictures
 from zoo.data.sources import BytesSource, FileSource, Items, ItemSource, Source
 from zoo.data.types import Dataset, Split
@@ -202,7 +203,7 @@ def _classes(classes: Sequence[str] | None, parts: Mapping[str, Labelled]) -> tu
     """The names of the classes: the given ones, those of the training split, or made from its labels."""
     if classes is not None:
         found = tuple(classes) if isinstance(classes, list | tuple | np.ndarray) else classes
-        check_classes(found, "The argument classes")
+        check_classes(found, "the argument classes")
         return tuple(map(str, found))
     _, labels, brought = parts["train"]
     if brought is not None:

@@ -9,14 +9,11 @@ from typing import Any, get_args, get_type_hints
 
 from torch import Tensor, nn
 
-from zoo.data.class_names import check_class_names
+from zoo.data.class_names import check_classes
 from zoo.errors import UsageError
 from zoo.models.forward import forward_fault
-from zoo.specs import PreprocessSpec
+from zoo.specs import MAX_IMAGE_SIZE, PreprocessSpec
 from zoo.transforms.preprocess import Preprocess
-
-MAX_IMAGE_SIZE = 4096  # as in cards
-MAX_CLASSES = 100_000
 
 
 class Classifier(nn.Module):
@@ -33,14 +30,14 @@ class Classifier(nn.Module):
 
     Raises:
         UsageError: an argument has the wrong type or value, or the network does not give logits `[N, K]` for noise.
-        DataError: a class name is empty, too long or not text.
+        DataError: the classes are no list of two or more distinct names, or an exported file cannot hold one of them.
     """
 
     def __init__(
         self, network: nn.Module, classes: Sequence[str], preprocess: PreprocessSpec, *, check: bool = True
     ) -> None:
         if check:
-            _check_classes(classes)
+            check_classes(classes, "the argument classes")
             _check_preprocess(preprocess)
             network = _checked_copy(network, preprocess.image_size, len(classes))
         super().__init__()
@@ -55,25 +52,6 @@ class Classifier(nn.Module):
         """Takes uint8 `[N, H, W, 3]` of any size; returns logits `[N, K]`."""
         logits: Tensor = self.network(self.preprocess(images))
         return logits
-
-
-def _check_classes(classes: Any) -> None:
-    remedy = "Give a list of distinct names in the order of the logits: classes=['cat', 'dog']"
-    if isinstance(classes, str) or not isinstance(classes, Sequence):
-        raise UsageError(f"The argument classes is {_short(classes)}, not a list.", remedy, code="classifier-classes")
-    for name in classes:
-        if not isinstance(name, str):
-            cause = f"The argument classes has {_short(name)}, which is not text."
-            raise UsageError(cause, remedy, code="classifier-classes")
-    if not 2 <= len(classes) <= MAX_CLASSES:  # noqa: PLR2004
-        cause = f"The argument classes has {len(classes):,} names, and a classifier has 2 to {MAX_CLASSES:,}."
-        raise UsageError(cause, remedy, code="classifier-classes")
-    check_class_names(classes, "classes")
-    seen: set[str] = set()
-    twice = next((name for name in classes if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
-    if twice is not None:
-        cause = f"The argument classes has '{twice}' more than once."
-        raise UsageError(cause, remedy, code="classifier-classes")
 
 
 def _check_preprocess(spec: Any) -> None:
