@@ -68,9 +68,10 @@ def conclude(
         crop_fraction: of the centre crop that a training would use.
     """
     doubles = find_doubles(found)
+    splits = {split: _facts(found, split, classes, crop_fraction) for split in found.splits}
     return Report(
         classes=tuple(classes),
-        splits={split: _facts(found, split, classes, crop_fraction) for split in found.splits},
+        splits=splits,
         doubles=doubles,
         scan=found,
         problems=find_problems(
@@ -79,7 +80,7 @@ def conclude(
             classes,
             refused(found, classes, max_unreadable, seed),
             doubts=doubts,
-            crop_fraction=crop_fraction,
+            train=splits["train"],
         ),
     )
 

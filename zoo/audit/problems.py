@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from zoo.audit.duplicates import Double
 from zoo.audit.scan import Scan
-from zoo.data.seen import LITTLE, median_of, share_seen
+from zoo.data.seen import LITTLE
 from zoo.errors import DataError
 
 FEW = 5  # pictures of a class
@@ -47,13 +47,14 @@ def find_problems(
     refused: Sequence[tuple[str, DataError]],
     *,
     doubts: Sequence[str] = (),
-    crop_fraction: float,
+    train: Mapping[str, Any],
 ) -> tuple[Problem, ...]:
     """All problems, errors first.
 
     Args:
         refused: splits that a training refuses, and its errors.
         doubts: of the dataset.
+        train: the facts of the training split, as `zoo.audit.findings.Report` has them.
     """
     problems = [
         *_unreadable(found, refused),
@@ -63,7 +64,7 @@ def find_problems(
         *_conflicts(found, doubles, classes),
         *_copies(found, doubles),
         *_values(found),
-        *_crop(found, crop_fraction),
+        *_crop(train),
         *_blank(found),
         *_balance(found, classes),
     ]
@@ -169,15 +170,13 @@ def _values(found: Scan) -> Iterator[Problem]:
         yield Problem(severity="warning", kind="values", message=message, remedy=remedy)
 
 
-def _crop(found: Scan, crop_fraction: float) -> Iterator[Problem]:
-    sizes = found.sizes[found.numbers("train")]
-    size = median_of((width, height) for height, width in sizes[sizes[:, 0] > 0].tolist())
-    if size and share_seen(size, crop_fraction) < LITTLE:
+def _crop(train: Mapping[str, Any]) -> Iterator[Problem]:
+    if "median" in train and train["seen"] < LITTLE:
         yield Problem(
             severity="warning",
             kind="crop",
-            message=f"The centre crop shows {share_seen(size, crop_fraction):.0%} of the median picture in train "
-            f"({size[0]} x {size[1]}).",
+            message=f"The centre crop shows {train['seen']:.0%} of the median picture in train "
+            "({width} x {height}).".format(**train["median"]),
             remedy="If important parts may be outside the crop, train with --resize squash.",
         )
 

@@ -16,9 +16,6 @@ from pydantic import ValidationError
 from zoo.artifacts.card import (
     MAX_CURVE_ROWS,
     Card,
-    Confusion,
-    DatasetCard,
-    PluginVersion,
     ReferenceOutputs,
     code_of,
     first_problem,
@@ -29,36 +26,23 @@ from zoo.progress import printable
 
 if TYPE_CHECKING:
     from zoo.runs.run import Run
-    from zoo.specs import ExporterSpec, PreprocessSpec, WriteOptions, Written
+    from zoo.specs import ExporterSpec, WriteOptions, Written
 
 _RECORDED = ("visionzoo", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What a card says of a classifier, whatever its file is like. The fields are those of `zoo.artifacts.card.Card`.
+    """What a card says of a classifier, whatever its file is like.
 
     Attributes:
+        fields: of `zoo.artifacts.card.Card`, by name.
         origin, remedy: for the error about a value that a card cannot hold: whose value it is, and what to do.
     """
 
     origin: str
     remedy: str
-    name: str
-    created: str
-    classes: tuple[str, ...]
-    preprocess: PreprocessSpec
-    backbone: str
-    backbone_plugin: str | PluginVersion
-    weights: str
-    weights_licence: str = ""
-    dataset: Mapping[str, Any]
-    recipe: Mapping[str, Any]
-    metrics: Mapping[str, float | int]
-    metrics_split: str
-    curves: tuple[dict[str, Any], ...] = ()
-    confusion: Mapping[str, Any] | None = None
-    versions: Mapping[str, str]
+    fields: Mapping[str, Any]
 
 
 def facts_of(run: Run) -> CardFacts:
@@ -67,21 +51,23 @@ def facts_of(run: Run) -> CardFacts:
     return CardFacts(
         origin=f"Run '{run.name}'",
         remedy="Fix it in the run's run.json, or train again without it.",
-        name=printable(run.name),
-        created=info.created,
-        classes=run.classes,
-        preprocess=run.preprocess,
-        backbone=info.backbone,
-        backbone_plugin=info.backbone_plugin,
-        weights=info.weights.name,
-        weights_licence=info.weights.licence,
-        dataset=asdict(info.dataset) | {"source": _last_name(info.dataset.source), "notes": _notes(run)},
-        recipe=_shareable(run.options()),
-        metrics=run.metrics,
-        metrics_split=info.metrics_split,
-        curves=_curves(run),
-        confusion=info.confusion,
-        versions=info.versions,
+        fields={
+            "name": printable(run.name),
+            "created": info.created,
+            "classes": run.classes,
+            "preprocess": run.preprocess,
+            "backbone": info.backbone,
+            "backbone_plugin": info.backbone_plugin,
+            "weights": info.weights.name,
+            "weights_licence": info.weights.licence,
+            "dataset": asdict(info.dataset) | {"source": _last_name(info.dataset.source), "notes": _notes(run)},
+            "recipe": _shareable(run.options()),
+            "metrics": run.metrics,
+            "metrics_split": info.metrics_split,
+            "curves": _curves(run),
+            "confusion": info.confusion,
+            "versions": info.versions,
+        },
     )
 
 
@@ -98,28 +84,14 @@ def make_card(
     """The card of a file. Raises `ExportError` if the facts have a value that a card cannot hold."""
     try:
         return Card(
-            schema_version=version_for(facts.preprocess),
-            name=facts.name,
+            **{**facts.fields, "versions": {**facts.fields["versions"], **_versions()}},
+            schema_version=version_for(facts.fields["preprocess"]),
             format=exporter.name,
-            created=facts.created,
             input=options.input,
             precision=options.precision,
             exported=dict(written.facts),
-            classes=facts.classes,
-            preprocess=facts.preprocess,
-            backbone=facts.backbone,
-            backbone_plugin=PluginVersion.of(facts.backbone_plugin),
-            weights=facts.weights,
-            weights_licence=facts.weights_licence,
-            dataset=DatasetCard(**facts.dataset),
-            recipe=dict(facts.recipe),
-            metrics=dict(facts.metrics),
-            metrics_split=facts.metrics_split,
-            curves=facts.curves,
-            confusion=None if facts.confusion is None else Confusion(**facts.confusion),
             parity=parity,
             reference=reference,
-            versions={**facts.versions, **_versions()},
             content_hash=content_hash,
         )
     except ValidationError as error:

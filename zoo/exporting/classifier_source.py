@@ -69,20 +69,22 @@ class ClassifierSource:
         return CardFacts(
             origin="The classifier",
             remedy="Change it, and export again.",
-            name=network.__name__,
-            created=timestamp(),
-            classes=self.classifier.classes,
-            preprocess=self.preprocess,
-            backbone=network.__name__,
-            backbone_plugin=_package_of(network),
-            weights="trained elsewhere",
-            dataset={
-                "name": "unknown pictures",
-                "notes": ["The network was trained outside visionzoo: its card knows nothing of it.", *self.notes],
-            },
-            recipe={},
-            versions={},
-            **measured,
+            fields=dict(
+                name=network.__name__,
+                created=timestamp(),
+                classes=self.classifier.classes,
+                preprocess=self.preprocess,
+                backbone=network.__name__,
+                backbone_plugin=_package_of(network),
+                weights="trained elsewhere",
+                dataset={
+                    "name": "unknown pictures",
+                    "notes": ["The network was trained outside visionzoo: its card knows nothing of it.", *self.notes],
+                },
+                recipe={},
+                versions={},
+                **measured,
+            ),
         )
 
     def _measured(self, say: Say) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from zoo.errors import PluginError
-from zoo.models.forward import as_it_was, noise
+from zoo.models.forward import as_it_was, logits_fault, noise
 from zoo.models.state_dict import load_state
 from zoo.registry import Registered
 from zoo.registry.factories import calling, owner_of, wrong_result
@@ -193,21 +194,14 @@ def _run(owner: str, network: nn.Module, sizes: Iterable[int]) -> tuple[object, 
         return network(noise(last)), last
 
 
-def _checked(owner: str, output: object, num_classes: int) -> Tensor:
-    code = "faulty-output"
-    if not isinstance(output, Tensor):
-        remedy = "Let 'forward' return the logits alone, in training too, for example: return outputs.logits"
-        raise _faulty(owner, f"returned {a_thing(output)}, not a Tensor", remedy, code)
-    if tuple(output.shape) != (2, num_classes):
-        fault = f"returned the shape {list(output.shape)} for 2 pictures and {num_classes} classes"
-        raise _faulty(owner, fault, f"Let 'forward' return [N, {num_classes}].", code)
-    if output.dtype != torch.float32:
-        fault = f"returned {str(output.dtype).removeprefix('torch.')} values"
-        raise _faulty(owner, fault, "Let 'forward' return float32.", code)
-    if not bool(output.isfinite().all()):
-        remedy = "Check its layers and initial weights: logits must be finite."
-        raise _faulty(owner, "returned values that are infinite or not a number", remedy, code)
-    return output
+def _checked(owner: str, output: Any, num_classes: int) -> Tensor:
+    fault = logits_fault(output, num_classes)
+    if fault is None and output.dtype != torch.float32:
+        fault = f"returned {str(output.dtype).removeprefix('torch.')} values", "Let 'forward' return float32."
+    if fault:
+        raise _faulty(owner, *fault, "faulty-output")
+    logits: Tensor = output
+    return logits
 
 
 def _refuse_probabilities(owner: str, network: nn.Module, head: nn.Module, logits: Tensor, size: int) -> None:

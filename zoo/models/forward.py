@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from zoo.registry.loading import a_thing
+
 PICTURES = 2
 SUM_ERROR = 1e-4  # of a softmax in float16, over a thousand classes
 
@@ -57,20 +59,27 @@ def forward_fault(network: nn.Module, image_size: int, num_classes: int) -> str 
         return f"The network fails on noise of shape {list(pictures.shape)}: {type(error).__name__}: {reason}"
 
 
-def _fault(answer: Any, num_classes: int) -> str | None:
+def logits_fault(answer: object, num_classes: int) -> tuple[str, str] | None:
+    """Why an answer to `noise` is not logits `[2, K]`: the end of a sentence, and the remedy. None if it is."""
     if not isinstance(answer, Tensor):
-        return f"The network returns an object of type {type(answer).__name__} instead of a tensor with logits."
-    expected = [PICTURES, num_classes]
-    if list(answer.shape) != expected:
-        return (
-            f"The network returns shape {list(answer.shape)} for {PICTURES} pictures and {num_classes} classes "
-            f"instead of {expected}."
-        )
+        remedy = "Let 'forward' return the logits alone, in training too, for example: return outputs.logits"
+        return f"returned {a_thing(answer)}, not a Tensor", remedy
+    if list(answer.shape) != [PICTURES, num_classes]:
+        found = f"returned the shape {list(answer.shape)} for {PICTURES} pictures and {num_classes} classes"
+        return found, f"Let 'forward' return [N, {num_classes}]."
     if not answer.is_floating_point():
-        return f"The network returns {str(answer.dtype).removeprefix('torch.')} instead of floating-point logits."
+        found = f"returned {str(answer.dtype).removeprefix('torch.')} values"
+        return found, "Let 'forward' return floating-point logits."
+    if not bool(answer.isfinite().all()):
+        remedy = "Check its layers and initial weights: logits must be finite."
+        return "returned values that are infinite or not a number", remedy
+    return None
+
+
+def _fault(answer: Any, num_classes: int) -> str | None:
+    if fault := logits_fault(answer, num_classes):
+        return f"The network {fault[0]}."
     logits = answer.double()
-    if not logits.isfinite().all():
-        return "The network's logits of noise are not finite numbers."
     if (logits >= 0).all() and ((logits.sum(dim=1) - 1).abs() < SUM_ERROR).all():
         return "The network returns probabilities instead of logits: its rows are not negative and their sum is 1."
     return None
