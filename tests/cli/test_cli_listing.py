@@ -91,9 +91,30 @@ def zoo(*arguments: str) -> str:
     return result.stdout
 
 
+PLAN = {
+    "strategy": "finetune",
+    "epochs": 4,
+    "augment": "none",
+    "learning_rate": 0.1,
+    "weight_decay": 0,
+    "device": "cpu",
+    "precision": "fp32",
+}
+
+
 def add_run(folder, name, created, **extra):
     (folder / "runs" / name).mkdir(parents=True)
-    info = {"backbone": "tiny", "dataset": {"name": "shapes"}, "status": "finished", "created": created} | extra
+    info = {
+        "backbone": "tiny",
+        "backbone_plugin": "fine 1.0",
+        "weights": {"name": "random"},
+        "dataset": {"name": "shapes", "source": ""},
+        "classes": ["a", "b"],
+        "plan": PLAN,
+        "preprocess": {"image_size": 224},
+        "status": "finished",
+        "created": created,
+    } | extra
     (folder / "runs" / name / "run.json").write_text(json.dumps(info))
 
 
@@ -155,8 +176,6 @@ def test_list_runs_newest_first_and_damaged_ones_named(tmp_path):
 FULL = {
     "metrics": {"top1": 0.9, "macro_f1": 0.87654},
     "metrics_split": "validation",
-    "plan": {"strategy": "finetune", "epochs": 4},
-    "preprocess": {"image_size": 224},
     "training_seconds": 421.0,
 }
 
@@ -183,7 +202,7 @@ def test_runs_can_be_compared_and_sorted(tmp_path):
 
 def test_a_table_of_runs_leaves_out_what_their_names_say_and_keeps_names_whole(tmp_path, monkeypatch):
     name = "efficientnet_lite0-hymenoptera_data-20261123-101501"
-    said = {"backbone": "efficientnet_lite0", "dataset": {"name": "hymenoptera_data"}}
+    said = {"backbone": "efficientnet_lite0", "dataset": {"name": "hymenoptera_data", "source": ""}}
     add_run(tmp_path, name, "2026-01-01", **FULL, **said)
     monkeypatch.setattr("zoo.cli.tables.PIPE_WIDTH", 120)
     header, row = zoo("list", "runs").splitlines()

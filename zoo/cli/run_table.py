@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,44 +21,33 @@ def runs(*, by_accuracy: bool = False) -> list[dict[str, Any]]:
 
 
 def _run(file: Path) -> dict[str, Any]:
+    from zoo.runs.info import RunInfo
+
+    folder = {"name": file.parent.name, "path": str(file.parent)}
     try:
-        return _described(file, json.loads(file.read_text(encoding="utf-8")))
+        info = RunInfo.parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {
-            "name": file.parent.name,
-            "path": str(file.parent),
-            "status": "damaged: run.json cannot be read",
-        }
-
-
-def _described(file: Path, info: dict[str, Any]) -> dict[str, Any]:
-    metrics, plan = info.get("metrics") or {}, info.get("plan") or {}
-    preprocess, weights = info.get("preprocess") or {}, info.get("weights") or {}
+        return {**folder, "status": "damaged: run.json cannot be read"}
     best = file.with_name("best.safetensors")
     return {
-        "name": file.parent.name,
-        "path": str(file.parent),
-        "backbone": info["backbone"],
-        "weights": weights.get("name"),
-        "dataset": info["dataset"]["name"],
-        "status": info["status"],
-        "created": info["created"],
-        "metrics_split": info.get("metrics_split"),
-        "top1": _float(metrics.get("top1")),
-        "macro_f1": _float(metrics.get("macro_f1")),
-        "metrics": metrics,
-        "strategy": plan.get("strategy"),
-        "epochs": sum(phase["epochs"] for phase in plan.get("phases", [])) or plan.get("epochs"),
-        "best_epoch": info.get("best_epoch"),
-        "image_size": preprocess.get("image_size"),
-        "plan": plan,
-        "training_seconds": _float(info.get("training_seconds")),
+        **folder,
+        "backbone": info.backbone,
+        "weights": info.weights.name,
+        "dataset": info.dataset.name,
+        "status": info.status,
+        "created": info.created,
+        "metrics_split": info.metrics_split,
+        "top1": info.metrics.get("top1"),
+        "macro_f1": info.metrics.get("macro_f1"),
+        "metrics": info.metrics,
+        "strategy": info.plan.strategy,
+        "epochs": sum(phase.epochs for phase in info.plan.phases) or info.plan.epochs,
+        "best_epoch": info.best_epoch,
+        "image_size": info.plan.preprocess.image_size,
+        "plan": info.facts()["plan"],
+        "training_seconds": info.training_seconds,
         "weights_bytes": best.stat().st_size if best.exists() else None,
     }
-
-
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def run_columns(records: Sequence[dict[str, Any]]) -> tuple[Sequence[str], list[list[str]]]:
