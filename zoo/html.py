@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from io import BytesIO
-from typing import BinaryIO
-
-# Takes a file for a PNG, and whether the background is dark.
-Drawing = Callable[[BinaryIO, bool], None]
 
 # https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
@@ -73,21 +69,6 @@ def table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], nam
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """A table of names and values, both escaped here. Empty values are left out."""
     return table(title, (title, ""), ((text(term), text(value)) for term, value in rows if value), names={0, 1})
-
-
-def plot(alt: str, draw: Drawing) -> str:
-    """A drawing inside the document, drawn twice: for light and for dark screens."""
-    light, dark = _drawn(draw, dark=False), _drawn(draw, dark=True)
-    return (
-        f"<picture><source media='(prefers-color-scheme: dark)' srcset='{dark}'>"
-        f"<img class='plot' alt='{text(alt)}' src='{light}'></picture>"
-    )
-
-
-def _drawn(draw: Drawing, *, dark: bool) -> str:
-    buffer = BytesIO()
-    draw(buffer, dark)
-    return png(buffer)
 
 
 def png(buffer: BytesIO) -> str:

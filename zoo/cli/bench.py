@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.options import ArtifactDevice
-from zoo.cli.output_file import check_target, require_matplotlib, writing
+from zoo.cli.output_file import check_target, require_train_extra, writing
 from zoo.cli.signals import ending
 from zoo.errors import UsageError
 
@@ -64,7 +64,7 @@ def bench(
     counts = _numbers("--threads", threads) if threads else None
     batches = _numbers("--batch-sizes", batch_sizes)
     if plot:
-        require_matplotlib("Drawing a plot")
+        require_train_extra("Drawing a plot", "matplotlib")
         check_target(plot, "--plot", "A plot is a PNG file", ".png")
     with ending():
         found = measure(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.output_file import check_target, require_matplotlib, writing
+from zoo.cli.output_file import check_target, require_train_extra, writing
 from zoo.cli.signals import ending
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def evaluate(
     from zoo.evaluation.evaluate import evaluate as evaluate_model
 
     if report:
-        require_matplotlib("Writing a report")
+        require_train_extra("Writing a report", "matplotlib", "jinja2")
         check_target(report, "--report", "A report is an HTML page", ".html", ".htm")
     found = evaluate_model(
         model,

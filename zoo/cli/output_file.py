@@ -45,9 +45,9 @@ def writing(path: Path, option: str) -> Iterator[None]:
         ) from None
 
 
-def require_matplotlib(purpose: str) -> None:
-    """Raises `MissingExtraError`; `purpose` is the start of its sentence."""
+def require_train_extra(purpose: str, *modules: str) -> None:
+    """Raises `MissingExtraError` unless the modules are installed; `purpose` is the start of its sentence."""
     from importlib.util import find_spec
 
-    if find_spec("matplotlib") is None:
+    if not all(map(find_spec, modules)):
         raise MissingExtraError(purpose, "train")

@@ -98,7 +98,6 @@ class Registry:
             try:
                 contents = self._loader.load(plugin)
                 self._loader.call(contents, HOOKS)
-                self._loader.check(contents)
             except FaultyPluginError as fault:
                 what = f"{str(fault)[0].lower()}{str(fault)[1:]}"
                 cause = f"The plugin file '{file.path}' cannot be used: {what}"
@@ -217,8 +216,7 @@ class Registry:
         """What a plugin registers through a hook, or through all; None where it is disabled or has failed.
 
         All hooks of a third-party plugin are called at once, so that it works completely or not at all. The hooks of a
-        built-in are called when they are needed, so that `zoo --help` loads no datasets. For the same reason, what does
-        not need the specs of a plugin does not check them.
+        built-in are called when they are needed, and commands need no checked specs, so that `zoo --help` is fast.
         """
         try:
             if plugin not in self._contents:
@@ -226,9 +224,7 @@ class Registry:
                 self._contents[plugin] = None if plugin.disabled else self._loader.load(plugin)
                 self._note_slow(plugin)
             if contents := self._contents[plugin]:
-                self._loader.call(contents, [hook] if hook and plugin.builtin else HOOKS)
-                if hook != COMMANDS:
-                    self._loader.check(contents)
+                self._loader.call(contents, [hook] if hook and plugin.builtin else HOOKS, check=hook != COMMANDS)
                 self._refuse_duplicates(plugin, contents)
         except FaultyPluginError as fault:
             self._contents[plugin] = None

@@ -132,10 +132,11 @@ class Loader:
             raise FaultyPluginError(f"Its hook {COMMANDS} has no effect: only an installed plugin can add commands.")
         return Contents(module, hooks)
 
-    def call(self, contents: Contents, hooks: Iterable[str]) -> None:
+    def call(self, contents: Contents, hooks: Iterable[str], *, check: bool = True) -> None:
         """Calls those of `hooks` that were not called yet. Raises `FaultyPluginError`.
 
-        The fields of specs are left to `check`.
+        Args:
+            check: whether to check the fields of all specs that were not checked yet, which imports pydantic.
         """
         for hook in hooks:
             if hook not in contents.hooks:
@@ -147,10 +148,7 @@ class Loader:
                 for kind in KINDS:
                     if kind.hook == hook:
                         self._collect(kind, contents)
-
-    def check(self, contents: Contents) -> None:
-        """Checks the fields of the specs that were not checked yet. Raises `FaultyPluginError`."""
-        while contents.unchecked:
+        while check and contents.unchecked:
             if fault := spec_fault(contents.unchecked.pop()):
                 raise FaultyPluginError(fault)
 

@@ -48,20 +48,21 @@ def provider_fault(provider: Provider[BackboneSpec] | Provider[DatasetSpec]) -> 
 def _fault(owner: str, spec: Spec | WeightsSpec) -> str | None:
     from pydantic import ValidationError
 
+    kind: Any = type(spec)
     values = {field.name: getattr(spec, field.name) for field in fields(spec)}
     try:
-        _model_of(type(spec)).model_validate(values)
+        _model_of(kind).model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else part for part in first["loc"])
         expected = re.sub(r"^\w+ should", "It should", first["msg"])
         return f"{owner} has {place}={first['input']!r}. {expected}."
     weights = values.get("weights")
-    return weights and _fault(f"{owner} has a WeightsSpec '{weights.name}' that", weights)
+    return _fault(f"{owner} has a WeightsSpec '{weights.name}' that", weights) if weights else None
 
 
 @cache
-def _model_of(kind: type[Spec | WeightsSpec]) -> Any:
+def _model_of(kind: Any) -> Any:
     """A pydantic model with the fields of a spec, and the limits of their values."""
     from pydantic import ConfigDict, Field, InstanceOf, create_model
 

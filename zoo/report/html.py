@@ -1,5 +1,5 @@
 """The public place of `zoo.html`."""
 
-from zoo.html import Drawing, clean, count, name, plot, png, section, table, text
+from zoo.html import clean, count, name, png, section, table, text
 
-__all__ = ["Drawing", "clean", "count", "name", "plot", "png", "section", "table", "text"]
+__all__ = ["clean", "count", "name", "png", "section", "table", "text"]
