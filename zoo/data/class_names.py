@@ -15,7 +15,7 @@ from zoo.registry.loading import a_thing
 from zoo.specs import MAX_CLASSES
 
 MAX_LENGTH = 1000
-MAX_SHOWN = 60  # characters of what is no list of names
+MAX_SHOWN = 60  # characters of what should be a list of names
 # Control characters, what separates lines, and bytes that are not UTF-8: an exported file cannot hold them.
 _IMPOSSIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BETWEEN = re.compile(r"[\s_,;|+&/-]+|\band\b")
