@@ -96,7 +96,6 @@ def _spec(name: str, family: Family, row: Entry) -> BackboneSpec:
         build=partial(_build, name, family),
         head=family.head,
         stages=partial(_stages, family),
-        # Some were trained on bicubic resizing, where `Preprocess` resizes bilinearly (both antialiased).
         weights=WeightsSpec(
             name=row.weights.name,
             load=partial(_load, name, row.weights.name),
@@ -104,6 +103,8 @@ def _spec(name: str, family: Family, row: Entry) -> BackboneSpec:
             mean=HALF if half else IMAGENET_MEAN,
             std=HALF if half else IMAGENET_STD,
             crop_fraction=row.weights.crop / row.weights.resize,
+            resize="shorter",
+            interpolation=row.weights.interpolation,
             ignore=family.ignore,
             licence=SWAG_TERMS if row.weights.name.startswith(SWAG) else IMAGENET_TERMS,
         ),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zoo.specs import Interpolation
+
 
 class Weights(NamedTuple):
     """Published weights.
@@ -14,11 +16,13 @@ class Weights(NamedTuple):
     Attributes:
         name: of the member of torchvision's weights enum.
         crop, resize: sides in pixels. The shorter side is resized to `resize`, then the centre `crop` is cut out.
+        interpolation: of that resize.
     """
 
     name: str = "IMAGENET1K_V1"
     crop: int = 224
     resize: int = 256
+    interpolation: Interpolation = "bilinear"
 
 
 class Entry(NamedTuple):
@@ -28,7 +32,9 @@ class Entry(NamedTuple):
     weights: Weights
 
 
+CUBIC: Interpolation = "bicubic"
 V1 = Weights()
+V1_CUBIC = Weights(interpolation=CUBIC)
 V1_232 = Weights(resize=232)
 V2 = Weights("IMAGENET1K_V2", resize=232)
 SWAG = "IMAGENET1K_SWAG"
@@ -48,21 +54,21 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "densenet201": Entry(20.0, V1),
     },
     "efficientnet": {
-        "efficientnet_b0": Entry(5.3, V1),
+        "efficientnet_b0": Entry(5.3, V1_CUBIC),
         "efficientnet_b1": Entry(7.8, Weights("IMAGENET1K_V2", 240, 255)),
-        "efficientnet_b2": Entry(9.1, Weights(crop=288, resize=288)),
-        "efficientnet_b3": Entry(12.2, Weights(crop=300, resize=320)),
-        "efficientnet_b4": Entry(19.3, Weights(crop=380, resize=384)),
-        "efficientnet_b5": Entry(30.4, Weights(crop=456, resize=456)),
-        "efficientnet_b6": Entry(43.0, Weights(crop=528, resize=528)),
-        "efficientnet_b7": Entry(66.3, Weights(crop=600, resize=600)),
+        "efficientnet_b2": Entry(9.1, Weights(crop=288, resize=288, interpolation=CUBIC)),
+        "efficientnet_b3": Entry(12.2, Weights(crop=300, resize=320, interpolation=CUBIC)),
+        "efficientnet_b4": Entry(19.3, Weights(crop=380, resize=384, interpolation=CUBIC)),
+        "efficientnet_b5": Entry(30.4, Weights(crop=456, resize=456, interpolation=CUBIC)),
+        "efficientnet_b6": Entry(43.0, Weights(crop=528, resize=528, interpolation=CUBIC)),
+        "efficientnet_b7": Entry(66.3, Weights(crop=600, resize=600, interpolation=CUBIC)),
         "efficientnet_v2_s": Entry(21.5, Weights(crop=384, resize=384)),
         "efficientnet_v2_m": Entry(54.1, Weights(crop=480, resize=480)),
-        "efficientnet_v2_l": Entry(118.5, Weights(crop=480, resize=480)),
+        "efficientnet_v2_l": Entry(118.5, Weights(crop=480, resize=480, interpolation=CUBIC)),
     },
     "googlenet": {"googlenet": Entry(6.6, V1)},
     "inception": {"inception_v3": Entry(27.2, Weights(crop=299, resize=342))},
-    "maxvit": {"maxvit_t": Entry(30.9, Weights(resize=224))},
+    "maxvit": {"maxvit_t": Entry(30.9, Weights(resize=224, interpolation=CUBIC))},
     "mnasnet": {
         "mnasnet0_5": Entry(2.2, V1),
         "mnasnet0_75": Entry(3.2, V1_232),
@@ -89,7 +95,7 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "regnet_y_8gf": Entry(39.4, V2),
         "regnet_y_16gf": Entry(83.6, V2),
         "regnet_y_32gf": Entry(145.0, V2),
-        "regnet_y_128gf": Entry(644.8, Weights(f"{SWAG}_E2E_V1", 384, 384)),
+        "regnet_y_128gf": Entry(644.8, Weights(f"{SWAG}_E2E_V1", 384, 384, interpolation=CUBIC)),
     },
     "resnet": {
         "resnet18": Entry(11.7, V1),
@@ -114,12 +120,12 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "squeezenet1_1": Entry(1.2, V1),
     },
     "swin": {
-        "swin_t": Entry(28.3, V1_232),
-        "swin_s": Entry(49.6, Weights(resize=246)),
-        "swin_b": Entry(87.8, Weights(resize=238)),
-        "swin_v2_t": Entry(28.4, Weights(crop=256, resize=260)),
-        "swin_v2_s": Entry(49.7, Weights(crop=256, resize=260)),
-        "swin_v2_b": Entry(87.9, Weights(crop=256, resize=272)),
+        "swin_t": Entry(28.3, Weights(resize=232, interpolation=CUBIC)),
+        "swin_s": Entry(49.6, Weights(resize=246, interpolation=CUBIC)),
+        "swin_b": Entry(87.8, Weights(resize=238, interpolation=CUBIC)),
+        "swin_v2_t": Entry(28.4, Weights(crop=256, resize=260, interpolation=CUBIC)),
+        "swin_v2_s": Entry(49.7, Weights(crop=256, resize=260, interpolation=CUBIC)),
+        "swin_v2_b": Entry(87.9, Weights(crop=256, resize=272, interpolation=CUBIC)),
     },
     "vgg": {
         "vgg11": Entry(132.9, V1),
@@ -137,6 +143,6 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "vit_l_16": Entry(304.3, Weights(resize=242)),
         "vit_l_32": Entry(306.5, V1),
         # torchvision's default weights of this one want 518 pixels, five times the work of 224.
-        "vit_h_14": Entry(632.0, Weights(f"{SWAG}_LINEAR_V1", 224, 224)),
+        "vit_h_14": Entry(632.0, Weights(f"{SWAG}_LINEAR_V1", 224, 224, interpolation=CUBIC)),
     },
 }

@@ -102,8 +102,10 @@ def lengthen(path):
         (None, replace(SPEC, image_size=17)),
         (None, replace(SPEC, crop_fraction=0.8)),
         (None, replace(SPEC, resize="squash")),
+        (None, replace(SPEC, resize="shorter")),
+        (None, replace(SPEC, interpolation="bicubic")),
     ],
-    ids=["mtime", "size", "name", "absence", "image size", "crop", "resize"],
+    ids=["mtime", "size", "name", "absence", "image size", "crop", "resize", "shorter", "interpolation"],
 )
 def test_what_decides_about_pixels_decides_about_the_store(tmp_path, capsys, change, spec):
     paths = photos(tmp_path / "photos")

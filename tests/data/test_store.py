@@ -20,6 +20,7 @@ from zoo.images import read_picture
 from zoo.progress import Reporter
 from zoo.specs import PreprocessSpec
 from zoo.transforms.preprocess import Preprocess
+from zoo.transforms.preprocess_numpy import resize
 
 from ..conftest import draw, write_folder
 from ..refusals import refused
@@ -67,6 +68,26 @@ def test_pixels_are_those_of_preprocess_bit_for_bit(paths, place, resize):
         assert np.array_equal(first.pixels.take(np.arange(3)), expected(paths[:3], spec))
         rest.wide.announce(order)
     assert rest.preprocess == replace(spec, crop_fraction=1.0)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("change", [{"resize": "shorter"}, {"resize": "shorter", "interpolation": "bicubic"}], ids=str)
+def test_resampled_pixels_are_those_of_the_resize_in_numpy(paths, place, change):
+    spec = replace(SPEC, **change)
+    wide = replace(spec, image_size=18, crop_fraction=1.0)
+    (store,) = stores(split(paths), place=place, augmented=True, spec=spec)
+    for rows, seen in ((store.pixels, spec), (store.wide, wide)):
+        taken = rows.take(np.arange(10))
+        for path, pixels in zip(paths, taken, strict=True):
+            (resized,) = resize(read_picture(path)[None], seen)
+            assert np.array_equal(pixels, np.rint(resized).astype(np.uint8).transpose(1, 2, 0))
+        # Nearly a half is rounded to the other side.
+        assert np.abs(taken.astype(int) - expected(paths, seen)).max() <= 1
+    # What is left to do changes no pixel of the network's size.
+    everything = torch.arange(10)
+    kept = gather(store.pixels, everything, torch.device("cpu"))
+    assert torch.equal(Preprocess(store.preprocess).resize(kept), kept.permute(0, 3, 1, 2).float())
+    assert not store.preprocess.resampled
 
 
 @pytest.mark.parametrize("place", PLACES)

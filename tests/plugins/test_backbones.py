@@ -11,7 +11,8 @@ import torchvision
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from zoo.specs import IMAGENET_MEAN, IMAGENET_STD
+from zoo.specs import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
+from zoo.transforms.preprocess_numpy import shorter_side
 from zoo_torchvision.backbones import specs
 from zoo_torchvision.catalogue import CATALOGUE
 
@@ -78,7 +79,14 @@ def test_catalogue_says_what_torchvision_says(name):
     assert weights is published.DEFAULT or name == "vit_h_14"
     transforms = weights.transforms()
     assert [spec.weights.image_size] == transforms.crop_size
-    assert spec.weights.crop_fraction == transforms.crop_size[0] / transforms.resize_size[0]
+    seen = PreprocessSpec(
+        image_size=spec.weights.image_size,
+        resize=spec.weights.resize,
+        interpolation=spec.weights.interpolation,
+        crop_fraction=spec.weights.crop_fraction,
+    )
+    assert (seen.resize, [shorter_side(seen)]) == ("shorter", transforms.resize_size)
+    assert (seen.interpolation, transforms.antialias) == (transforms.interpolation.value, True)
     assert spec.description.endswith(f", {round(weights.meta['num_params'] / 1e6, 1):g} million parameters")
     assert ("not for commercial use" in spec.weights.licence) == ("license" in weights.meta)
     if name not in ("googlenet", "inception_v3"):  # see test_half_scaling_is_what_transform_input_does

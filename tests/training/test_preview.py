@@ -50,6 +50,7 @@ def fields(sheet, rows, columns, side=120, font_size=11):
         {"augment": "photos", "seed": 5},
         {"augment": "strong", "mean": "0.2,0.4,0.6", "std": "0.3,0.2,0.1", "resize": "squash"},
         {"augment": "none", "rotate": 30.0},
+        {"augment": "photos", "resize": "shorter", "interpolation": "bicubic"},
     ],
 )
 def test_its_pixels_are_those_of_a_training(bars, options):
@@ -125,7 +126,8 @@ def test_large_pictures_are_reduced_and_the_title_says_what_was_done(bars):
     assert preview.sheet.width == 2 * (MOST_SIDE + GAP) + GAP
     assert preview.lines == (
         "bars as tiny (weights: none) sees it, seed 0",
-        "input: 500 pixels, crop; mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5 (undone here)",
+        "input: 500 pixels; mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5 (undone here)",
+        "resize: centre cut out, then resized (bilinear)",
         "sees 61% of the median picture (30 x 24)",
         "augmentation: digits: rotated by up to 10°, shifted by up to 8% of the side, zoomed by 0.9 to 1.1, "
         "brightness, contrast, saturation ± 25%",
@@ -137,7 +139,7 @@ def test_large_pictures_are_reduced_and_the_title_says_what_was_done(bars):
 def test_where_nothing_varies_there_are_pictures_alone(bars):
     preview = made(bars, count=10, strategy="head")[1]
     assert preview.setup.policy is None
-    assert preview.lines[3:] == ("augmentation: nothing varies",)
+    assert preview.lines[4:] == ("augmentation: nothing varies",)
     assert preview.sheet.width == 8 * (120 + GAP) + GAP
 
 

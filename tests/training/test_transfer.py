@@ -257,10 +257,20 @@ def test_the_head_of_finetune_warms_up_on_pictures_as_they_are(learn, phases):
 MEAN, STD = (0.2, 0.4, 0.6), (0.3, 0.2, 0.1)
 
 
-@pytest.mark.parametrize("resize", ["crop", "squash"])
-def test_training_and_the_classifier_see_what_the_recipe_says(learn, phases, resize):
-    run = learn(epochs=1, mean="0.2,0.4,0.6", std="0.3,0.2,0.1", resize=resize)
+@pytest.mark.parametrize(
+    ("resize", "interpolation"),
+    [
+        ("crop", "bilinear"),
+        ("squash", "bilinear"),
+        ("crop", "bicubic"),
+        ("shorter", "bilinear"),
+        ("shorter", "bicubic"),
+    ],
+)
+def test_training_and_the_classifier_see_what_the_recipe_says(learn, phases, resize, interpolation):
+    run = learn(epochs=1, mean="0.2,0.4,0.6", std="0.3,0.2,0.1", resize=resize, interpolation=interpolation)
     assert (run.preprocess.mean, run.preprocess.std) == (MEAN, STD)
+    assert (run.preprocess.resize, run.preprocess.interpolation) == (resize, interpolation)
     views, preprocess = phases[0].trainer.views, run.classifier().preprocess
     dataset = run.dataset()
     for split, store in ((dataset.train, views.train), (dataset.val, views.val)):

@@ -51,7 +51,7 @@ def choose_preprocess(
             code="preprocessing-unknown",
         )
     check_size(size, backbone)
-    how = recipe.resize if resize or not base else base.resize
+    how = (recipe.resize if resize or not base else base.resize) or "crop"
     if how == "squash" and crop_fraction is not None:
         raise UsageError(
             "--crop-fraction has no effect with --resize squash.",

@@ -97,8 +97,10 @@ def _write_model_card(file: Path, card: Card) -> None:
 
 
 def _card_facts(card: Card, path: Path) -> Facts:
+    from zoo.data.seen import resize_in_words
+
     spec = card.preprocess
-    how = f"{spec.resize}{pixel_range(spec)}"
+    how = f"{resize_in_words(spec)}{pixel_range(spec)}"
     names = ", ".join(card.classes[:10]) + (", …" if len(card.classes) > 10 else "")  # noqa: PLR2004
     facts = [
         ("artifact", f"{path} ({card.format}, {card.precision}, {path.stat().st_size / 2**20:.1f} MiB)"),

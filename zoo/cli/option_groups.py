@@ -16,7 +16,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Data": ("val", "test", "encoding", "data_root", "max_unreadable", "limit"),
     "Model": ("plugins", "weights", "strategy", "freeze_until", "unfreeze_at", "dropout"),
     "Length": ("epochs", "head_epochs", "time_budget", "early_stopping", "monitor"),
-    "Input": ("image_size", "resize", "pixel_range", "mean", "std"),
+    "Input": ("image_size", "resize", "interpolation", "pixel_range", "mean", "std"),
     "Augmentation": (
         *("augment", "rotate", "translate", "zoom", "crop", "shear", "flip", "jitter", "hue", "grey", "trivial"),
         *("erase", "mixup", "cutmix", "views"),

@@ -16,8 +16,8 @@ DEFAULT_BACKBONE = "resnet18"
 MOST_PICTURES = 1_000
 # The options of a training that decide what its pictures look like.
 FIELDS = frozenset(
-    {"dataset", "val", "encoding", "strategy", "weights", "image_size", "resize", "mean", "std", "augment", "seed"}
-    | {"data_root", "plugins", *VARIATION}
+    {"dataset", "val", "encoding", "strategy", "weights", "image_size", "resize", "interpolation", "mean", "std"}
+    | {"augment", "seed", "data_root", "plugins", *VARIATION}
 )
 
 

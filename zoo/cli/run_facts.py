@@ -28,6 +28,8 @@ def pixel_range(spec: PreprocessSpec) -> str:
 
 def run_facts(run: Run) -> Facts:
     """Of a run at any point of its life: what it has not reached is left out."""
+    from zoo.data.seen import resize_in_words
+
     info, plan, classes = run.info, run.info.plan, run.classes
     parameters, seconds = info.parameters, info.training_seconds
     shown = ", ".join(classes[:SHOWN_CLASSES]) + (", …" if len(classes) > SHOWN_CLASSES else "")
@@ -40,7 +42,8 @@ def run_facts(run: Run) -> Facts:
         ("dataset", f"{info.dataset.name}: {info.dataset.source}" if run.recipe.dataset else info.dataset.name),
         ("limit", _number(run.recipe.limit, "training pictures")),
         ("classes", f"{len(classes)}: {shown}"),
-        ("image size", f"{run.preprocess.image_size} pixels, {run.preprocess.resize}{pixel_range(run.preprocess)}"),
+        ("image size", f"{run.preprocess.image_size} pixels{pixel_range(run.preprocess)}"),
+        ("resize", resize_in_words(run.preprocess)),
         ("strategy", "" if run.adopted else f"{plan.strategy} ({phases})"),
         (
             "optimizer",

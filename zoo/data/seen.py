@@ -9,6 +9,7 @@ import numpy as np
 from zoo.data.pictures import Pictures
 from zoo.errors import UnreadablePictureError
 from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess_numpy import shorter_side
 
 # Of the shorter side, by default; all of it for pictures of up to 96 pixels.
 PHOTO_CROP = 0.875
@@ -54,6 +55,16 @@ def _sizes(pictures: Pictures) -> Iterable[Size]:
             yield pictures.source(index).dimensions()
         except UnreadablePictureError:  # said when it is decoded
             continue
+
+
+def resize_in_words(spec: PreprocessSpec) -> str:
+    """How a picture is resized, for people."""
+    how = f"({spec.interpolation})"
+    if spec.resize == "shorter":
+        return f"shorter side resized to {shorter_side(spec)} pixels {how}, then the centre cut out"
+    if spec.resize == "squash":
+        return f"whole picture squashed {how}"
+    return f"{'whole square' if spec.crop_fraction == 1 else 'centre'} cut out, then resized {how}"
 
 
 def seen_in_words(spec: PreprocessSpec, size: Size | None) -> str:

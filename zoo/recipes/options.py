@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 from zoo.recipes.recipe import Recipe, Strategy, TrainingPrecision
 from zoo.recipes.values import RGB, Pair
-from zoo.specs import Augmentation
+from zoo.specs import Augmentation, Interpolation, ResizeMode
 
 
 class TrainOptions(TypedDict, total=False):
@@ -31,7 +31,8 @@ class TrainOptions(TypedDict, total=False):
     batch_size: int
     accumulate: int
     image_size: int | None
-    resize: Literal["crop", "squash"]
+    resize: ResizeMode | None
+    interpolation: Interpolation | None
     pixel_range: Pair | str | None
     mean: RGB | str | None
     std: RGB | str | None

@@ -28,7 +28,7 @@ from zoo.recipes.values import (
     Pair,
     Written,
 )
-from zoo.specs import Augmentation
+from zoo.specs import Augmentation, Interpolation, ResizeMode
 
 Strategy = Literal["head", "finetune", "gradual", "full"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -88,7 +88,16 @@ class Recipe:
         "Side in pixels of what the network sees. Default: the weights' own for photos (160 without), 96 for small "
         "pictures with pretrained weights, their native size without.",
     ] = None
-    resize: Annotated[Literal["crop", "squash"], "`crop` keeps the centre square, `squash` the whole picture."] = "crop"
+    resize: Annotated[
+        ResizeMode | None,
+        "`crop` keeps the centre square, `squash` the whole picture; `shorter` resizes the shorter side before it cuts "
+        "out the centre, as torchvision and timm do. Default: the weights' own for photos, else crop.",
+    ] = None
+    interpolation: Annotated[
+        Interpolation | None,
+        "Filter of the resize: `bilinear` or `bicubic`. Default: the weights' own together with their resize, else "
+        "bilinear.",
+    ] = None
     pixel_range: Annotated[
         Pair | None,
         "For pictures of more than 8 bits a channel: the values that become black and white, such as 0,4095. Default: "

@@ -86,7 +86,8 @@ def _data(dataset: Mapping[str, Any]) -> dict[str, str]:
 def _preprocessing(fields: Mapping[str, Any]) -> dict[str, str]:
     if "image_size" not in fields:
         return {}
-    facts = {"image size": f"{fields['image_size']} pixels, {fields.get('resize', '')}"}
+    how = ", ".join(_text(fields[name]) for name in ("resize", "interpolation") if name in fields)
+    facts = {"image size": f"{fields['image_size']} pixels, {how}"}
     if fields.get("pixel_range"):
         facts["values"] = "{:g}..{:g}, of pictures with more than 8 bits".format(*fields["pixel_range"])
     return facts

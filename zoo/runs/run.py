@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 # The options of a recipe that an adopted run has.
-ADOPTED = ("backbone", "dataset", "weights", "image_size", "resize", "mean", "std", "pixel_range", "data_root")
+ADOPTED = (
+    *("backbone", "dataset", "weights", "image_size", "resize", "interpolation", "mean", "std", "pixel_range"),
+    "data_root",
+)
 
 
 class Run:

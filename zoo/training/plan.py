@@ -13,7 +13,7 @@ from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
 from zoo.recipes.values import flag
 from zoo.runs.info import PhasePlan, Plan
-from zoo.specs import BackboneSpec, DatasetSpec, PreprocessSpec, Stage
+from zoo.specs import BackboneSpec, DatasetSpec, Interpolation, PreprocessSpec, ResizeMode, Stage
 from zoo.training.devices import choose_machine
 from zoo.training.strategies import (
     GRADUAL_EPOCHS,
@@ -67,10 +67,12 @@ def make_plan(
             code="views-alike",
         )
     learning_rate = recipe.learning_rate or default_learning_rate(recipe.optimizer, strategy)
+    preprocess, more_reasons = _preprocess(recipe, data, weights, size, small=small)
+    reasons |= more_reasons
     return Plan(
         strategy=strategy,
         epochs=epochs,
-        preprocess=_preprocess(recipe, data, weights, size, small=small),
+        preprocess=preprocess,
         augment=augment,
         varied=varied,
         views=recipe.views or (VIEWS if varied else 1),
@@ -158,20 +160,45 @@ def _default_size(backbone: BackboneSpec, data: DatasetSpec, weights: WeightsRep
     return size, why
 
 
-def _preprocess(recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size: int, *, small: bool) -> PreprocessSpec:
+def _preprocess(
+    recipe: Recipe, data: DatasetSpec, weights: WeightsReport, size: int, *, small: bool
+) -> tuple[PreprocessSpec, dict[str, str]]:
+    resize, interpolation, reasons = _choose_resize(recipe, weights, small=small)
     if weights.spec is not None:
         mean, std, crop = weights.spec.mean, weights.spec.std, weights.spec.crop_fraction
     else:
         mean, std, crop = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), PHOTO_CROP
-    return PreprocessSpec(
+    spec = PreprocessSpec(
         image_size=size,
         mean=recipe.mean or mean,
         std=recipe.std or std,
-        resize=recipe.resize,
-        crop_fraction=1.0 if small or recipe.resize == "squash" else crop,
+        resize=resize,
+        crop_fraction=1.0 if small or resize == "squash" else crop,
+        interpolation=interpolation,
         channels=data.channels,
         pixel_range=recipe.pixel_range,
     )
+    return spec, reasons
+
+
+def _choose_resize(
+    recipe: Recipe, weights: WeightsReport, *, small: bool
+) -> tuple[ResizeMode, Interpolation, dict[str, str]]:
+    """How pictures are resized, and why. At other sizes than the weights' own, too, as timm does.
+
+    Recipes that runs kept before `interpolation` was an option name `crop` or `squash` alone: they stay bilinear.
+    """
+    own, reasons = None if small else weights.spec, dict[str, str]()
+    resize, interpolation = recipe.resize, recipe.interpolation
+    if resize is None:
+        resize = own.resize if own else "crop"
+        if weights.spec:
+            reasons["resize"] = "the weights' own" if own else "small pictures, of which nothing is cut off"
+    if interpolation is None:
+        interpolation = "bilinear"
+        if own and own.resize == resize:
+            interpolation, reasons["interpolation"] = own.interpolation, "the weights' own"
+    return resize, interpolation, reasons
 
 
 def _has_depthwise(network: nn.Module) -> bool:

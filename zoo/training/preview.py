@@ -21,6 +21,7 @@ from zoo.recipes.recipe import Recipe
 from zoo.report.contact_sheet import FONT_SIZE, contact_sheet
 from zoo.training.batches import Views
 from zoo.training.setup import Setup, prepare, resolve
+from zoo.training.summary import resize_with_reasons
 from zoo.transforms.augment import describe
 from zoo.transforms.preprocess import Preprocess
 
@@ -127,7 +128,8 @@ def _lines(setup: Setup) -> tuple[str, ...]:
     mixing = [f"{kind} {alpha:g}" for kind, alpha in (("MixUp", recipe.mixup), ("CutMix", recipe.cutmix)) if alpha]
     return (
         f"{setup.data.name} as {recipe.backbone} (weights: {setup.weights.name}) sees it, seed {recipe.seed}",
-        f"input: {spec.image_size} pixels{why}, {spec.resize}{grey}; {values}mean {mean}, std {std} (undone here)",
+        f"input: {spec.image_size} pixels{why}{grey}; {values}mean {mean}, std {std} (undone here)",
+        f"resize: {resize_with_reasons(plan)}",
         *([seen] if seen else []),
         f"augmentation: {name}{describe(setup.policy)}",
         *(["left column: without augmentation"] if setup.policy else []),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoo.data.prepare import final_split
-from zoo.data.seen import seen_in_words
+from zoo.data.seen import resize_in_words, seen_in_words
 from zoo.runs.info import Parameters
 from zoo.transforms.augment import describe
 
@@ -41,8 +41,8 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
         "data": f"{data.name}: {dataset.source}",
         "classes": f"{len(dataset.classes)}: {', '.join(dataset.classes[:SHOWN_CLASSES])}{more}",
         "pictures": f"{_training(setup)}, {len(splits[1]):,} validation ({validation}), {tested}",
-        "image size": f"{plan.preprocess.image_size} pixels, {plan.preprocess.resize}{because('image size')}"
-        + (f", {seen}" if seen else ""),
+        "image size": f"{plan.preprocess.image_size} pixels{because('image size')}" + (f", {seen}" if seen else ""),
+        "resize": resize_with_reasons(plan),
         "strategy": f"{plan.strategy}{_frozen(setup)}{because('strategy')}",
         "parameters": f"{parameters.total:,}, {parameters.trainable:,} of them trainable",
         "epochs": f"{_epochs(setup)}, {recipe.batch_size * recipe.accumulate} pictures a step",
@@ -51,6 +51,15 @@ def summary(setup: Setup, world: World) -> dict[str, str]:
         "device": f"{plan.device}{because('device')}{_processes(recipe.batch_size, world)}",
         "precision": f"{plan.precision}{because('precision')}",
     }
+
+
+def resize_with_reasons(plan: Plan) -> str:
+    """How pictures are resized, and why where the user left it open."""
+    reasons = {choice: plan.reasons[choice] for choice in ("resize", "interpolation") if choice in plan.reasons}
+    if len(reasons) == 1:
+        ((choice, reason),) = reasons.items()
+        return f"{resize_in_words(plan.preprocess)} ({choice}: {reason})"
+    return resize_in_words(plan.preprocess) + "".join(f" ({reason})" for reason in dict.fromkeys(reasons.values()))
 
 
 def count_parameters(setup: Setup) -> Parameters:

@@ -9,8 +9,10 @@ from visionzoo_efficientnet_lite import network
 from zoo.hookspecs import hookimpl
 from zoo.specs import BackboneSpec, WeightsSpec
 
-# The TensorFlow original normalises 0..255 with (x - 127) / 128 and crops S of S + 32 pixels:
+# The TensorFlow original normalises 0..255 with (x - 127) / 128 and shows S of S + 32 pixels:
 # https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+# It cuts these out before a bilinear resize without antialiasing. As sharp, with antialiasing, is bicubic, which timm
+# takes for the same weights. Of the ways that `zoo` has, this one gives them the highest accuracy and likelihood.
 MEAN = 127 / 255
 STD = 128 / 255
 PADDING = 32
@@ -39,6 +41,8 @@ def zoo_backbones() -> Iterator[BackboneSpec]:
                 mean=(MEAN, MEAN, MEAN),
                 std=(STD, STD, STD),
                 crop_fraction=size / (size + PADDING),
+                resize="shorter",
+                interpolation="bicubic",
                 licence=LICENCE,
                 bundled=True,
             ),
