@@ -88,6 +88,8 @@ class Preprocess(nn.Module):
             places, left, columns, length=width, shortest=narrow, resized=self.resized, cubic=self.cubic
         )
         along_rows = weights(places, top, rows, length=height, shortest=low, resized=self.resized, cubic=self.cubic)
+        # Weights are float32, also where parity asks what float64 would answer.
+        along_columns, along_rows = along_columns.to(self.mean.dtype), along_rows.to(self.mean.dtype)
         lines = pixels.to(self.mean.dtype) @ along_columns.t()  # [N, 3, rows, S]
         if self.cubic:  # Pillow limits both products
             return (along_rows @ lines.clamp(0.0, 255.0)).clamp(0.0, 255.0)
