@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 SIZES = [(24, 24), (24, 30), (36, 24), (50, 40)]
-COMMON = ["--image-size", "32", "--batch-size", "16", "--seed", "3", "--loggers", "csv"]
+COMMON = ["--resize", "crop", "--image-size", "32", "--batch-size", "16", "--seed", "3", "--loggers", "csv"]
 RUNS = {
     "full": ["resnet18", "--weights", "none", "--strategy", "full", "--epochs", "2"],
     "full-augmented": [

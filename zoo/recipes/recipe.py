@@ -90,13 +90,11 @@ class Recipe:
     ] = None
     resize: Annotated[
         ResizeMode | None,
-        "`crop` keeps the centre square, `squash` the whole picture; `shorter` resizes the shorter side before it cuts "
-        "out the centre, as torchvision and timm do. Default: the weights' own for photos, else crop.",
+        "`crop` cuts out the centre square, then resizes it; `shorter` resizes the shorter side first, as torchvision "
+        "does; `squash` keeps the whole picture. Default: the weights' own for photos, else crop.",
     ] = None
     interpolation: Annotated[
-        Interpolation | None,
-        "Filter of the resize: `bilinear` or `bicubic`. Default: the weights' own together with their resize, else "
-        "bilinear.",
+        Interpolation | None, "Filter of the resize. Default: the weights' own with their resize, else bilinear."
     ] = None
     pixel_range: Annotated[
         Pair | None,
@@ -131,9 +129,7 @@ class Recipe:
         Literal["none", "horizontal", "vertical", "both"] | None,
         "Mirror half of the pictures. Overrides the policy.",
     ] = None
-    jitter: Annotated[
-        float | None, "Random change of brightness, contrast and saturation, 0 to 1. Overrides the policy."
-    ] = None
+    jitter: Annotated[float | None, "Random brightness, contrast and saturation, 0 to 1. Overrides the policy."] = None
     hue: Annotated[float | None, "Random hue shift, 0 to 0.5 (half the colour wheel). Overrides the policy."] = None
     grey: Annotated[float | None, "Share of pictures that turn grey. Overrides the policy."] = None
     trivial: Annotated[
