@@ -115,6 +115,7 @@ def test_agrees_on_any_batch_and_size(exporter, file):
         {},
         {"resize": "squash"},
         {"resize": "crop", "crop_fraction": 0.875, "interpolation": "bicubic"},
+        {"resize": "squash", "interpolation": "bicubic"},
         {"resize": "shorter", "crop_fraction": 0.875},
         {"resize": "shorter", "crop_fraction": 0.9, "interpolation": "bicubic", "channels": "grey"},
     ],
