@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,16 @@ import torch
 
 import zoo
 from zoo.adopting.classes import read_classes
+from zoo.adopting.input import choose_preprocess
 from zoo.cli import app
 from zoo.errors import DataError, UsageError, WeightsError
 from zoo.evaluation.pictures import split_of_run
 from zoo.exporting.pipeline import export
 from zoo.parity.verify import verify
+from zoo.recipes.recipe import Recipe
+from zoo.registry import registry
 from zoo.runs.run import Run
+from zoo.specs import PreprocessSpec, WeightsSpec
 
 from ..refusals import refused
 
@@ -143,6 +148,25 @@ def test_weights_of_a_run_bring_its_classes_and_preprocessing(trained, bars, tmp
     assert (run.classes, run.preprocess, run.metrics) == (trained.classes, trained.preprocess, trained.metrics)
 
 
+BICUBIC = PreprocessSpec(image_size=24, resize="shorter", crop_fraction=0.9, interpolation="bicubic")
+
+
+@pytest.mark.parametrize("recorded", [BICUBIC, None], ids=["a run's", "published"])
+def test_resize_and_interpolation_are_kept_unless_they_are_given(recorded):
+    published = WeightsSpec(
+        name="W", load=dict, image_size=24, resize="shorter", crop_fraction=0.9, interpolation="bicubic"
+    )
+    backbone = replace(registry().backbone("tiny").spec, weights=published)
+
+    def chosen(**options):
+        given = {"resize": None, "interpolation": None, "crop_fraction": None, "channels": "rgb", **options}
+        return choose_preprocess(backbone, Recipe.make(backbone="tiny", dataset=""), recorded, **given)
+
+    assert chosen() == BICUBIC
+    assert chosen(interpolation="bilinear") == replace(BICUBIC, interpolation="bilinear")
+    assert chosen(resize="squash") == replace(BICUBIC, resize="squash", crop_fraction=1.0)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "facts"),
     [
@@ -154,6 +178,8 @@ def test_weights_of_a_run_bring_its_classes_and_preprocessing(trained, bars, tmp
         ({"resize": "squash"}, "option-without-effect", ("--crop-fraction",)),
         ({"image_size": 4}, "image-size-impossible", ("tiny", 4)),
         ({"channels": "hsv"}, "impossible-option", ("hsv",)),
+        ({"resize": "longer"}, "impossible-option", ("longer", "crop, squash, shorter")),
+        ({"interpolation": "cubic"}, "impossible-option", ("cubic", "bilinear, bicubic")),
         ({"std": 0}, "impossible-option", ("std",)),
         ({"data": "/nowhere"}, "missing-dataset", ("/nowhere",)),
         ({"backbone": "tinny"}, "unknown-name", ("tinny", "tiny")),

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
+from torchvision import transforms
 
 import zoo
 from zoo.adopting.mistakes import is_chance, other_values, tail
@@ -19,6 +20,7 @@ from zoo.specs import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 
 from ..networks import Small, Tokens
 from ..refusals import refused
+from .fine import OPTIONS, by_answers, fine_network
 
 CLASSES = ("blue", "bright", "warm")
 SIZE = 16
@@ -153,6 +155,45 @@ def test_a_network_that_guesses_is_not_explained(photos, tmp_path, tiny_plugin):
     run = adopt(tmp_path / "w.pt", photos, tmp_path / "run")
     assert "not better than that of guesses" in run.info.dataset.notes[-2]
     assert run.info.dataset.notes[-1].startswith("No usual mistake explains it")
+
+
+SHORTER = "--resize shorter --crop-fraction 0.875"
+
+
+@pytest.mark.parametrize(
+    ("filtered", "given", "options"),
+    [
+        ("bilinear", {}, SHORTER),
+        ("bilinear", {"crop_fraction": 0.875}, SHORTER),
+        ("bicubic", {"resize": "squash"}, f"{SHORTER} --interpolation bicubic"),
+        ("bicubic", {"resize": "shorter", "crop_fraction": 0.875}, "--interpolation bicubic"),
+    ],
+)
+def test_another_resize_is_named(tmp_path, filtered, given, options):
+    """Of a network that was trained on what torchvision's own transforms make."""
+    look = transforms.Compose(
+        [
+            transforms.Resize(32, transforms.InterpolationMode(filtered)),
+            transforms.CenterCrop(28),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{number:03}.png" for number in range(400)]
+    for number, file in enumerate(files):
+        shape = ((61, 75), (75, 59))[number % 2]
+        Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(file)
+    photos = by_answers(fine_network(tmp_path, 28), look, files, tmp_path)
+    run = zoo.adopt(
+        "fine", tmp_path / "w.pt", data=photos, output=tmp_path / "wrong", diagnose=True, **OPTIONS, **given
+    )
+    assert run.metrics["top1"] < 0.95
+    assert run.info.dataset.notes[-1].startswith(f"With {options}, 192 of 192 pictures"), run.info.dataset.notes
+    right = {"resize": "shorter", "crop_fraction": 0.875, "interpolation": filtered}
+    run = zoo.adopt("fine", tmp_path / "w.pt", data=photos, output=tmp_path / "run", diagnose=True, **OPTIONS, **right)
+    assert run.metrics["top1"] == 1
+    assert run.info.dataset.notes[-1].startswith("No usual mistake")
 
 
 class Counts:

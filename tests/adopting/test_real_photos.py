@@ -14,6 +14,9 @@ from torchvision.datasets import ImageFolder
 import zoo
 from zoo.registry import registry
 from zoo.runs.run import Run
+from zoo.specs import IMAGENET_MEAN, IMAGENET_STD
+
+from .fine import OPTIONS, by_answers, fine_network
 
 BATCH = 32
 NEAR = 0.05  # between the two logits: what another rounding of pixels moves
@@ -124,3 +127,29 @@ def test_a_wrong_normalisation_is_named(plain, photos, tmp_path):
     )
     found = run.info.dataset.notes[-1]
     assert found.startswith(("With --mean 0.5 --std 0.5", "With --mean 0.485,0.456,0.406")), found
+
+
+@pytest.mark.parametrize(
+    ("filtered", "given", "options"),
+    [
+        ("bilinear", {}, "--resize shorter --crop-fraction 0.875"),
+        ("bilinear", {"resize": "squash"}, "--resize shorter --crop-fraction 0.875"),
+        ("bicubic", {}, "--resize shorter --crop-fraction 0.875 --interpolation bicubic"),
+        ("bicubic", {"resize": "squash"}, "--resize shorter --crop-fraction 0.875 --interpolation bicubic"),
+    ],
+)
+def test_another_resize_is_named(photos, tmp_path, filtered, given, options):
+    """Of a network that sees single pixels: one that is used to photos takes any of these resizes."""
+    look = transforms.Compose(
+        [
+            transforms.Resize(256, transforms.InterpolationMode(filtered)),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    files = sorted(photos.glob("*/*/*.jpg"))
+    seen = by_answers(fine_network(tmp_path, 224), look, files, tmp_path)
+    run = zoo.adopt("fine", tmp_path / "w.pt", data=seen, output=tmp_path / "run", diagnose=True, **OPTIONS, **given)
+    print(f"{filtered}, given {given}: {run.metrics['top1']:.4f}, {run.info.dataset.notes[-1]}")
+    assert run.info.dataset.notes[-1].startswith(f"With {options}, ")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from zoo.adopting.classes import HOW, read_classes
 from zoo.adopting.input import Channels, choose_preprocess
@@ -22,7 +22,7 @@ from zoo.runs.folder import create_folder
 from zoo.runs.info import DatasetInfo, Parameters, Plan, RunInfo, WeightsInfo, library_versions
 from zoo.runs.kept import keep_pictures
 from zoo.runs.run import RUNS, Run, anchored
-from zoo.specs import BackboneSpec, PreprocessSpec
+from zoo.specs import BackboneSpec, Interpolation, PreprocessSpec, ResizeMode
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ELSEWHERE = "The network was trained elsewhere. The pictures of its training are not known."
 FIGURES_OF = "The pictures named here are those of its evaluation."
 UNKNOWN = "unknown pictures"
+# What the recipe of an adopted run says of its preprocessing.
+PREPROCESSING = ("image_size", "mean", "std", "resize", "interpolation", "pixel_range")
 
 
 def adopt(
@@ -41,7 +43,8 @@ def adopt(
     data: Path | str | None = None,
     output: Path | str | None = None,
     image_size: int | None = None,
-    resize: Literal["crop", "squash"] | None = None,
+    resize: ResizeMode | None = None,
+    interpolation: Interpolation | None = None,
     crop_fraction: float | None = None,
     mean: str | float | Sequence[float] | None = None,
     std: str | float | Sequence[float] | None = None,
@@ -60,8 +63,8 @@ def adopt(
             of the run that the file lies in.
         data: pictures to evaluate on: the name of a dataset, a folder or a list file.
         output: the run folder to make; by default one under `runs/`.
-        image_size, resize, crop_fraction, mean, std, pixel_range: as in `zoo.specs.PreprocessSpec`. By default those of
-            the backbone's published weights.
+        image_size, resize, interpolation, crop_fraction, mean, std, pixel_range: as in `zoo.specs.PreprocessSpec`. By
+            default those of the backbone's published weights.
         channels: `bgr` for a network that was trained on pictures of OpenCV; mean and std are then in this order too.
             `grey` for one that was trained on luma in three channels.
         data_root: folder that holds the named datasets.
@@ -77,8 +80,7 @@ def adopt(
         WeightsError: the file cannot be read, or does not fit the network and the classes.
         DataError: the pictures cannot be read, or are of other classes.
     """
-    options: dict[str, Any] = {"image_size": image_size, "resize": resize, "mean": mean, "std": std}
-    options |= {"pixel_range": pixel_range}
+    options: dict[str, Any] = {"image_size": image_size, "mean": mean, "std": std, "pixel_range": pixel_range}
     recipe = Recipe.make(
         backbone=backbone,
         dataset="" if data is None else anchored(data),
@@ -95,10 +97,11 @@ def adopt(
         recipe,
         home.preprocess if home else None,
         resize=resize,
+        interpolation=interpolation,
         crop_fraction=crop_fraction,
         channels=channels,
     )
-    values = {name: getattr(spec, name) for name in ("image_size", "mean", "std", "resize", "pixel_range")}
+    values = {name: getattr(spec, name) for name in PREPROCESSING}
     root = str(Path(data_root).expanduser().absolute()) if data_root else None
     file = registry().added_file(found.plugin)
     recipe = replace(recipe, **values, data_root=root, plugins=(file.path,) if file else ())
@@ -180,13 +183,15 @@ class _Adoption:
         if chance:
             top1 = found.figures["top1"]
             notes.append(f"The accuracy of {top1:.2%} is not better than that of guesses: an option is probably wrong.")
-        steps = passes(classifier.spec) * sample_size(classifier.spec, len(found.indices))
+        steps = passes(classifier.spec) * sample_size(len(found.indices))
         with reporter.bar("Trying other options", steps) as advance:
             better = find_mistake(classifier, found, swapped=self.swapped, seed=self.recipe.seed, advance=advance)
         if better:
             notes.append(better.sentence)
         elif diagnose or chance:
-            notes.append("No usual mistake explains it: normalisation, channels, crop and order of classes were tried.")
+            notes.append(
+                "No usual mistake explains it: normalisation, channels, crop, resize and order of classes were tried."
+            )
         for note in notes:
             reporter.warn(note)
         return notes

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.adopting.class_order import Trial, sorted_orders, suggested_order
-from zoo.data.batches import batches_by_size
 from zoo.data.prefetch import decode
 from zoo.data.seen import PHOTO_CROP
 from zoo.data.splits import evenly
+from zoo.data.workers import Resize
 from zoo.errors import UnreadablePictureError
 from zoo.metrics import log_softmax
 from zoo.recipes.values import CHANNELS
-from zoo.specs import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, Triple
+from zoo.specs import IMAGENET_MEAN, IMAGENET_STD, Interpolation, PreprocessSpec, ResizeMode, Triple
 from zoo.transforms.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.models.classifier import Classifier
 
 PICTURES = 200
-MAX_BYTES = 512 * 2**20  # of these pictures as they enter the network
+MAX_BYTES = 512 * 2**20  # of pictures that wait for the network
 BATCH = 32
 CHANCE = 0.01  # a classifier that guesses gets as many right once in a hundred times
 SURE = 0.01  # chance that any of the tried choices looks better by accident
@@ -40,6 +41,10 @@ NORMALISATIONS: tuple[tuple[Triple, Triple], ...] = (
     ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
 )
+
+
+# Options to give, the preprocessing that they mean, and whether channels are flipped.
+Choice = tuple[str, PreprocessSpec, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,36 +109,50 @@ def find_mistake(
         seed: of the choice of pictures.
         advance: called with the number of pictures done, `passes(…)` of them for each picture.
     """
-    spec = classifier.spec
-    chosen = evenly(found.labels, seed)[: sample_size(spec, len(found.labels))]
+    chosen = evenly(found.labels, seed)[: sample_size(len(found.labels))]
     split, labels, logits = found.split.subset(found.indices[chosen]), found.labels[chosen], found.logits[chosen]
     trials = list(sorted_orders(logits, classifier.classes))
     with torch.inference_mode():
-        pixels, numbers = _resized(spec, split, classifier)
-        for options, changed, flipped in other_values(spec, swapped=swapped):
-            trials.append(Trial(options, _logits(classifier, changed, pixels, flipped=flipped), numbers))
-            advance(len(split))
-        for options, changed in other_geometry(spec):
-            pixels, numbers = _resized(changed, split, classifier)
-            trials.append(Trial(options, _logits(classifier, changed, pixels), numbers))
-            advance(len(split))
+        trials += _tried(classifier, split, swapped=swapped, advance=advance)
     known = {trial.options for trial in trials}
     trials += [each for each in suggested_order(logits, labels, classifier.classes) if each.options not in known]
     return _best(trials, labels, logits.argmax(1) == labels)
 
 
-def sample_size(spec: PreprocessSpec, pictures: int) -> int:
+def sample_size(pictures: int) -> int:
     """How many of the pictures `find_mistake` takes."""
-    return max(1, min(pictures, PICTURES, MAX_BYTES // (3 * 4 * spec.image_size**2)))
+    return min(pictures, PICTURES)
 
 
 def passes(spec: PreprocessSpec) -> int:
     """How many times `find_mistake` runs a network over the pictures."""
-    return len(list(other_values(spec, swapped=False))) + len(list(other_geometry(spec)))
+    return sum(len(choices) for _, choices in _choices(spec, swapped=False))
 
 
-def other_values(spec: PreprocessSpec, *, swapped: bool) -> Iterator[tuple[str, PreprocessSpec, bool]]:
-    """Other normalisations and orders of the channels: the options, the preprocessing, whether channels are flipped."""
+def _choices(spec: PreprocessSpec, *, swapped: bool) -> list[tuple[PreprocessSpec, list[Choice]]]:
+    """Other preprocessings, by what resizes the pictures for them."""
+    resized = [(changed, [(options, changed, False)]) for options, changed in other_geometry(spec)]
+    return [(spec, list(other_values(spec, swapped=swapped))), *resized]
+
+
+def _tried(classifier: Classifier, split: Split, *, swapped: bool, advance: Callable[[int], None]) -> Iterator[Trial]:
+    """The answers with each other preprocessing."""
+    choices = _choices(classifier.spec, swapped=swapped)
+    rows: dict[str, list[np.ndarray]] = {options: [] for _, own in choices for options, _, _ in own}
+    numbers: list[int] = []
+    for indices, resized in _resized([spec for spec, _ in choices], split):
+        numbers += indices
+        for pixels, (_, own) in zip(resized, choices, strict=True):
+            for options, changed, flipped in own:
+                rows[options].append(_logits(classifier, changed, pixels, flipped=flipped))
+                advance(len(indices))
+    advance((len(split) - len(numbers)) * len(rows))  # the unreadable ones
+    for options, parts in rows.items():
+        yield Trial(options, np.concatenate(parts), np.array(numbers, np.int64))
+
+
+def other_values(spec: PreprocessSpec, *, swapped: bool) -> Iterator[Choice]:
+    """Other normalisations and orders of the channels."""
     flips = (False, True) if spec.channels == "rgb" else (False,)
     # The options are in the order of the network's channels, and the preprocessing is in that of the pictures.
     given = _turned(spec.mean, swapped), _turned(spec.std, swapped)
@@ -157,56 +176,72 @@ def _short(std: Triple) -> Triple:
 
 
 def other_geometry(spec: PreprocessSpec) -> Iterator[tuple[str, PreprocessSpec]]:
-    """Other parts of the picture."""
-    if spec.resize == "crop":
-        yield "--resize squash", replace(spec, resize="squash", crop_fraction=1.0)
+    """Other parts of the picture, orders of crop and resize, and filters. Those with the fewest options come first."""
+    for interpolation in dict.fromkeys((spec.interpolation, *get_args(Interpolation))):
+        filtered = [] if interpolation == spec.interpolation else [f"--interpolation {interpolation}"]
+        own = replace(spec, interpolation=interpolation)
+        if filtered:
+            yield " ".join(filtered), own
+        if spec.resize != "squash":
+            yield " ".join(["--resize squash", *filtered]), replace(own, resize="squash", crop_fraction=1.0)
+        for resize in dict.fromkeys((spec.resize, "crop", "shorter")):
+            for fraction in _fractions(spec, resize):
+                options = [f"--resize {resize} --crop-fraction {fraction:g}", *filtered]
+                yield " ".join(options), replace(own, resize=resize, crop_fraction=fraction)
+
+
+def _fractions(spec: PreprocessSpec, resize: ResizeMode) -> Iterator[float]:
+    """Those to try with a resize. The given one of the given resize is no other choice."""
+    if resize == "squash":
+        return
+    if spec.resize not in ("squash", resize):
+        yield spec.crop_fraction
     for fraction in (1.0, PHOTO_CROP):
         if spec.resize == "squash" or not math.isclose(fraction, spec.crop_fraction, abs_tol=0.01):
-            yield (
-                f"--resize crop --crop-fraction {fraction:g}",
-                replace(spec, resize="crop", crop_fraction=fraction),
-            )
+            yield fraction
 
 
-def _resized(spec: PreprocessSpec, split: Split, classifier: Classifier) -> tuple[Tensor, np.ndarray]:
-    """The readable pictures as float32 `[N, 3, S, S]` in 0..255, and where they stand in the split."""
-    preprocess = Preprocess(spec)
+def _resized(specs: Sequence[PreprocessSpec], split: Split) -> Iterator[tuple[list[int], list[Tensor]]]:
+    """Some readable pictures at a time: where they stand in the split, and float32 `[n, 3, S, S]` in 0..255 per spec.
+
+    Each picture is decoded once.
+    """
+    resizes = [Resize(spec) for spec in specs]
+    most = max(1, min(BATCH, MAX_BYTES // (len(specs) * 3 * 4 * specs[0].image_size ** 2)))
     readable = (
         (index, picture) for index, picture in decode(split.pictures) if not isinstance(picture, UnreadablePictureError)
     )
-    numbers, parts = [], []
-    for indices, batch in batches_by_size(readable, BATCH):
-        numbers += indices
-        parts.append(preprocess.resize(torch.from_numpy(batch)))
-    place = next(classifier.network.parameters()).device
-    return torch.cat(parts).to(place), np.array(numbers, np.int64)
+    rows = ((index, [resize(picture) for resize in resizes]) for index, picture in readable)
+    while part := list(islice(rows, most)):
+        yield [index for index, _ in part], [torch.stack(each) for each in zip(*(row for _, row in part), strict=True)]
 
 
 def _logits(classifier: Classifier, spec: PreprocessSpec, pixels: Tensor, *, flipped: bool = False) -> np.ndarray:
-    """The answers of a network with another preprocessing, float32 `[N, K]`."""
-    preprocess = Preprocess(spec).to(pixels.device)
-    rows = []
-    for part in torch.split(pixels, BATCH):
-        values = preprocess.normalise(part.flip(1) if flipped else part)
-        rows.append(classifier.network(values).float().cpu().numpy())
-    return np.concatenate(rows)
+    """The answers of a network with another preprocessing, float32 `[n, K]`."""
+    place = next(classifier.network.parameters()).device
+    values = Preprocess(spec).normalise(pixels.flip(1) if flipped else pixels)
+    logits: np.ndarray = classifier.network(values.to(place)).float().cpu().numpy()
+    return logits
 
 
 def _best(trials: Sequence[Trial], labels: np.ndarray, given: np.ndarray) -> Better | None:
-    """The trial with the most right answers, and of equal ones that with the lowest loss.
+    """The trial with the most right answers, of equal ones that with the fewest options, then with the lowest loss.
+
+    The loss alone would favour sharper pictures, whose answers have more contrast.
 
     Only trials count that a sign test over the pictures finds better than what was given.
 
     Args:
         given: which pictures are right now, bool `[N]`.
     """
-    best: tuple[float, float] | None = None
+    best: tuple[float, int, float] | None = None
     better: Better | None = None
     for trial in trials:
         wanted, before = labels[trial.numbers], given[trial.numbers]
         right = trial.logits.argmax(1) == wanted
         gained, lost = int((right & ~before).sum()), int((before & ~right).sum())
-        rank = float(right.mean()), float(log_softmax(trial.logits)[np.arange(len(wanted)), wanted].mean())
+        likelihood = float(log_softmax(trial.logits)[np.arange(len(wanted)), wanted].mean())
+        rank = float(right.mean()), -trial.options.count("--"), likelihood
         if gained > lost and tail(gained, gained + lost, 0.5) < SURE / len(trials) and (best is None or rank > best):
             best, better = rank, Better(trial.options, int(before.sum()), int(right.sum()), len(right))
     return better

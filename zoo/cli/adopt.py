@@ -43,8 +43,15 @@ def adopt(
         typer.Option(help="Side in pixels of what the network sees. Default: that of its published weights."),
     ] = None,
     resize: Annotated[
-        Literal["crop", "squash"] | None,
-        typer.Option(help="`crop` keeps the centre square, `squash` the whole picture. Default: crop."),
+        Literal["crop", "squash", "shorter"] | None,
+        typer.Option(
+            help="`crop` keeps the centre square, `squash` the whole picture. `shorter` resizes the shorter side, "
+            "then cuts the centre. Default: that of the published weights, else crop."
+        ),
+    ] = None,
+    interpolation: Annotated[
+        Literal["bilinear", "bicubic"] | None,
+        typer.Option(help="Filter of the resize. Default: that of the published weights, else bilinear."),
     ] = None,
     crop_fraction: Annotated[
         float | None,
@@ -102,6 +109,7 @@ def adopt(
         output=output,
         image_size=image_size,
         resize=resize,
+        interpolation=interpolation,
         crop_fraction=crop_fraction,
         mean=mean,
         std=std,
