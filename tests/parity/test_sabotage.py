@@ -3,6 +3,8 @@
 import copy
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import onnx
@@ -32,7 +34,7 @@ ONNX, TORCHSCRIPT, PT2 = zoo_exporters()
 SPEC = PreprocessSpec(image_size=16)
 
 
-def make_classifier() -> Classifier:
+def make_classifier(spec: PreprocessSpec = SPEC) -> Classifier:
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, bias=False),
@@ -45,7 +47,7 @@ def make_classifier() -> Classifier:
     )
     network[1].running_mean.uniform_(-1, 1)
     network[1].running_var.uniform_(0.5, 2)
-    return Classifier(network, "abc", SPEC, check=False).eval()
+    return Classifier(network, "abc", spec, check=False).eval()
 
 
 def make_split() -> Split:
@@ -105,6 +107,12 @@ class Nearest(Preprocess):
     def resize(self, images: Tensor) -> Tensor:
         pixels = self.centre(images.permute(0, 3, 1, 2)).to(self.mean.dtype)
         return F.interpolate(pixels, size=(self.size, self.size), mode="nearest")
+
+
+class AliasedCubic(Preprocess):
+    def resize(self, images: Tensor) -> Tensor:
+        pixels = self.centre(images.permute(0, 3, 1, 2)).to(self.mean.dtype)
+        return F.interpolate(pixels, size=(self.size, self.size), mode="bicubic", align_corners=False)
 
 
 class FrozenBatch(nn.Module):
@@ -198,6 +206,56 @@ def test_a_sabotaged_classifier_is_caught_by_name(expected, exporter, sabotage, 
     exporter.write(other, path, WriteOptions())
     with refused(*refusal, kind=ParityError):
         parity.check(expected, exporter, path)
+
+
+SHORTER = replace(SPEC, resize="shorter", crop_fraction=0.75)
+BICUBIC = replace(SHORTER, interpolation="bicubic")
+CUBIC_CROP = replace(SPEC, interpolation="bicubic")
+
+
+@cache
+def expected_of(spec: PreprocessSpec) -> parity.Reference:
+    return parity.reference(make_classifier(spec), "test", make_split())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        (SPEC, Preprocess(CUBIC_CROP), "bicubic"),
+        (SPEC, Preprocess(replace(SPEC, resize="shorter")), "resized-first"),
+        (BICUBIC, Preprocess(SHORTER), "bilinear"),
+        (BICUBIC, Preprocess(replace(BICUBIC, resize="crop")), "cropped-first"),
+        (BICUBIC, Preprocess(replace(BICUBIC, resize="squash")), "squashed"),
+        (BICUBIC, Preprocess(replace(BICUBIC, crop_fraction=1.0)), "no-crop-fraction"),
+        (SHORTER, Preprocess(BICUBIC), "bicubic"),
+        (SHORTER, Preprocess(replace(SHORTER, resize="crop")), "cropped-first"),
+        (CUBIC_CROP, AliasedCubic(CUBIC_CROP), "not-antialiased"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_with_another_resize_is_caught_by_name(right, wrong, code, tmp_path):
+    path = tmp_path / "model.pt"
+    TORCHSCRIPT.write(make_classifier(right), path, WriteOptions())
+    parity.check(expected_of(right), TORCHSCRIPT, path)
+    other = make_classifier(right)
+    other.preprocess = wrong
+    TORCHSCRIPT.write(other, path, WriteOptions())
+    with refused(code, "answers like the classifier with", kind=ParityError):
+        parity.check(expected_of(right), TORCHSCRIPT, path)
+
+
+def test_mistakes_are_tried_on_refusal_alone(expected, tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(checking, "diagnose", lambda *_: tried.append(1))
+    TORCHSCRIPT.write(make_classifier(), tmp_path / "model.pt", WriteOptions())
+    parity.check(expected, TORCHSCRIPT, tmp_path / "model.pt")
+    assert not tried
+    other = make_classifier()
+    squashed(other)
+    TORCHSCRIPT.write(other, tmp_path / "model.pt", WriteOptions())
+    with refused("parity-logits", kind=ParityError):
+        parity.check(expected, TORCHSCRIPT, tmp_path / "model.pt")
+    assert tried
 
 
 @pytest.fixture(scope="module")

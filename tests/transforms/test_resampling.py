@@ -115,6 +115,16 @@ def test_the_defaults_are_still_pytorchs_own_resize():
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_in_float64_it_measures_what_float32_rounds(interpolation):
+    spec = shorter(32, 37, interpolation)
+    for shape in SHAPES:
+        images = torch.from_numpy(picture(*shape))[None]
+        exact = Preprocess(spec).double()(images)
+        assert exact.dtype == torch.float64
+        assert 0 < (exact - Preprocess(spec)(images)).abs().max() < 1e-3 or min(shape) < 4
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_scripted_it_is_the_same(interpolation):
     module, program = Preprocess(shorter(32, 37, interpolation)), scripted(shorter(32, 37, interpolation))
     for shape in SHAPES:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo.models.classifier import Classifier
+    from zoo.specs import PreprocessSpec
 
 MAX_EVIDENCE = 4  # cases of a kind
 MAX_FROZEN = 8
@@ -96,23 +97,12 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[Mistake, Model]]:
         lambda x: network((right.resize(x) / 255 - mean) / std),
     )
     aliased = Mistake("a resize without antialiasing", code="not-antialiased")
-    yield aliased, lambda x: network(right.normalise(resized(x, "bilinear")))
+    yield aliased, lambda x: network(right.normalise(resized(x, classifier.spec.interpolation)))
     nearest = Mistake("a resize to the nearest pixel", code="nearest-pixel")
     yield nearest, lambda x: network(right.normalise(resized(x, "nearest")))
     yield nearest, lambda x: network(right.normalise(resized(x, "nearest-exact")))
-    cropped = Mistake("a crop instead of a squash", code="cropped")
-    squashed = Mistake("a squash instead of a crop", code="squashed")
-    for mistake, changes in (
-        (cropped if right.squash else squashed, {"squash": not right.squash, "shorter": False, "resized": right.size}),
-        (
-            Mistake("no crop fraction", code="no-crop-fraction"),
-            {"numerator": right.denominator, "resized": right.size},
-        ),
-    ):
-        other = copy.deepcopy(right)
-        for name, value in changes.items():
-            setattr(other, name, value)
-        yield mistake, nn.Sequential(other, network)
+    for mistake, other in _other_resizes(classifier.spec):
+        yield mistake, nn.Sequential(Preprocess(other), network)
     yield Mistake("swapped height and width", code="sides-swapped"), lambda x: classifier(x.transpose(1, 2))
     softmax = Mistake("a softmax on its logits", code="softmax")
     yield softmax, lambda x: torch.softmax(classifier(x), 1)
@@ -120,6 +110,22 @@ def mistakes(classifier: Classifier) -> Iterator[tuple[Mistake, Model]]:
     training = _batch_norm_trains(network)
     trains = Mistake("BatchNorm in training mode (eval() was not called)", code="batch-norm-trains")
     yield trains, lambda x: training(right(x))
+
+
+def _other_resizes(spec: PreprocessSpec) -> Iterator[tuple[Mistake, PreprocessSpec]]:
+    if spec.resize == "squash":
+        yield Mistake("a crop instead of a squash", code="cropped"), replace(spec, resize="crop")
+    else:
+        yield Mistake("a squash instead of a crop", code="squashed"), replace(spec, resize="squash")
+        yield Mistake("no crop fraction", code="no-crop-fraction"), replace(spec, crop_fraction=1.0)
+    if spec.resize == "shorter":
+        yield Mistake("a crop before its resize", code="cropped-first"), replace(spec, resize="crop")
+    elif spec.resize == "crop":
+        yield Mistake("a resize before its crop", code="resized-first"), replace(spec, resize="shorter")
+    if spec.interpolation == "bicubic":
+        yield Mistake("a bilinear resize instead of bicubic", code="bilinear"), replace(spec, interpolation="bilinear")
+    else:
+        yield Mistake("a bicubic resize instead of bilinear", code="bicubic"), replace(spec, interpolation="bicubic")
 
 
 def batches_taken(artifact: Answers, picture: np.ndarray) -> str | None:

@@ -84,13 +84,12 @@ class Preprocess(nn.Module):
         else:
             narrow, low = width, height
         places = torch.arange(self.size, device=pixels.device)
+        resized, cubic, dtype = self.resized, self.cubic, self.mean.dtype
         along_columns = weights(
-            places, left, columns, length=width, shortest=narrow, resized=self.resized, cubic=self.cubic
+            places, left, columns, length=width, shortest=narrow, resized=resized, cubic=cubic, dtype=dtype
         )
-        along_rows = weights(places, top, rows, length=height, shortest=low, resized=self.resized, cubic=self.cubic)
-        # Weights are float32, also where parity asks what float64 would answer.
-        along_columns, along_rows = along_columns.to(self.mean.dtype), along_rows.to(self.mean.dtype)
-        lines = pixels.to(self.mean.dtype) @ along_columns.t()  # [N, 3, rows, S]
+        along_rows = weights(places, top, rows, length=height, shortest=low, resized=resized, cubic=cubic, dtype=dtype)
+        lines = pixels.to(dtype) @ along_columns.t()  # [N, 3, rows, S]
         if self.cubic:  # Pillow limits both products
             return (along_rows @ lines.clamp(0.0, 255.0)).clamp(0.0, 255.0)
         return along_rows @ lines

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 
-def weights(places: Tensor, first: int, count: int, *, length: int, shortest: int, resized: int, cubic: bool) -> Tensor:
+def weights(
+    places: Tensor, first: int, count: int, *, length: int, shortest: int, resized: int, cubic: bool, dtype: torch.dtype
+) -> Tensor:
     """How much each pixel of an axis adds to each pixel of the centre crop.
 
     What becomes a tensor at once costs torch.export no reasoning about sizes: 40 s of it otherwise.
@@ -19,17 +21,19 @@ def weights(places: Tensor, first: int, count: int, *, length: int, shortest: in
         places: int64 `[S]`, 0 to S - 1.
         first, count: the axis' pixels that the crop shows, and more.
         length: of the axis. It is resized like `shortest`, which is resized to `resized`.
+        dtype: of the weights: float32, or float64 to measure what float32 rounds.
 
     Returns:
-        float32 `[S, count]`, whose rows have the sum 1.
+        `[S, count]`, whose rows have the sum 1.
     """
     whole = places[:1] * 0 + length  # [1]
     target = torch.div(whole * resized, shortest, rounding_mode="floor")
     left = target - places.shape[0]
     margin = (left + left // 2 % 2) // 2  # the half, rounded to an even number as torchvision does
-    centres = (places * (2 * whole) + (2 * margin + 1) * whole - 2 * target * first).float() / (2 * target).float()
-    scale = whole.float() / target.float()
-    pixels = torch.arange(count, device=places.device).float()
+    numerators = places * (2 * whole) + (2 * margin + 1) * whole - 2 * target * first
+    centres = numerators.to(dtype) / (2 * target).to(dtype)
+    scale = whole.to(dtype) / target.to(dtype)
+    pixels = torch.arange(count, device=places.device).to(dtype)
     x = (pixels - centres[:, None] + 0.5).abs() * (1 / scale.clamp(min=1.0))
     if cubic:  # Keys' kernel with a = -0.5
         near = (1.5 * x - 2.5) * x * x + 1
