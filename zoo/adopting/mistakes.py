@@ -191,7 +191,7 @@ def other_geometry(spec: PreprocessSpec) -> Iterator[tuple[str, PreprocessSpec]]
 
 
 def _fractions(spec: PreprocessSpec, resize: ResizeMode) -> Iterator[float]:
-    """Those to try with a resize. The given one of the given resize is no other choice."""
+    """Those to try with a resize. The given one of the given resize was tried already."""
     if resize == "squash":
         return
     if spec.resize not in ("squash", resize):
