@@ -129,7 +129,7 @@ class Registry:
         return self._find(BACKBONE, name)
 
     def dataset(self, name: str) -> Registered[DatasetSpec]:
-        """The dataset with this name. Raises `UnknownNameError`, `PluginError`, or `UsageError` if it is ambiguous."""
+        """The dataset with this name. Raises as `backbone`."""
         return self._find(DATASET, name)
 
     def exporter(self, name: str) -> Registered[ExporterSpec]:
@@ -189,18 +189,20 @@ class Registry:
         listing = f"List all names with: zoo list{self._absent()}"
         raise UnknownNameError("backbone, dataset or exporter", name, known, listing)
 
+    def installed(self) -> list[Plugin]:
+        """All plugins, without loading them."""
+        return list(self._plugins)
+
     def plugins(self) -> list[Status]:
         """Loads every plugin and returns its status."""
-        loaded = [(plugin, self._load(plugin)) for plugin in self._plugins]
-        return [
-            Status(
-                plugin,
-                "disabled" if plugin.disabled else "loaded" if contents else "failed",
-                contents.summary() if contents else {},
-                tuple(problem for problem in self.problems if problem.plugin is plugin),
-            )
-            for plugin, contents in loaded
-        ]
+        return [self.status(plugin) for plugin in self._plugins]
+
+    def status(self, plugin: Plugin) -> Status:
+        """Loads a plugin and returns its status."""
+        contents = self._load(plugin)
+        state = "disabled" if plugin.disabled else "loaded" if contents else "failed"
+        problems = tuple(problem for problem in self.problems if problem.plugin is plugin)
+        return Status(plugin, state, contents.summary() if contents else {}, problems)
 
     def add_commands(self, app: Typer, argv: list[str]) -> None:
         """Adds the commands of plugins. Third-party plugins load only if `argv` needs more than the built-ins."""
@@ -234,9 +236,8 @@ class Registry:
     def _note_slow(self, plugin: Plugin) -> None:
         contents = self._contents[plugin]
         if contents and not plugin.builtin and contents.seconds > SLOW_SECONDS:
-            self._note(
-                plugin, f"Importing it took {contents.seconds:.1f} seconds, and every command that needs it waits."
-            )
+            took = f"Importing it took {contents.seconds:.1f} seconds"
+            self._note(plugin, f"{took}, and every command that needs it waits.")
 
     def _refuse_duplicates(self, plugin: Plugin, contents: Contents) -> None:
         """Two plugins of one distribution must not have the same name, because `distribution:name` must be unique."""
@@ -294,7 +295,5 @@ class Registry:
 
     def _absent(self) -> str:
         """The plugins that are not loaded and may have the name."""
-        for plugin in self._third_parties:
-            self._load(plugin)
         absent = [plugin.name for plugin in self._plugins if self._load(plugin) is None]
         return f" (not loaded: {', '.join(absent)}; see: zoo plugins)" if absent else ""

@@ -1,0 +1,204 @@
+"""The built-in formats keep all rules of exporters, and each rule names the format that breaks it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from zoo.errors import ArtifactError
+from zoo.registry import registry
+from zoo.specs import ExporterSpec, Written
+from zoo.testing import ConformanceError, check_exporter
+from zoo.testing.exporters import RULES
+
+
+def write(classifier, path, options):
+    """The classifier's own pickle in a zip; the card beside it in the same zip."""
+    with zipfile.ZipFile(path, "w") as archive, archive.open("model", "w") as file:
+        torch.save(classifier, file)
+    return Written()
+
+
+def _entries(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile:
+        raise ArtifactError("It is damaged.", "Export it again.") from None
+
+
+def write_card(path, text):
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("card", text)
+
+
+def read_card(path):
+    found = _entries(path).get("card")
+    return None if found is None else found.decode()
+
+
+def content_hash(path):
+    with zipfile.ZipFile(path) as archive, archive.open("model") as file:
+        model = torch.load(file, weights_only=False)
+    values = b"".join(value.numpy().tobytes() for value in model.state_dict().values())
+    return f"sha256:{hashlib.sha256(values).hexdigest()}"
+
+
+def load(path, options):
+    _entries(path)
+    with zipfile.ZipFile(path) as archive, archive.open("model") as file:
+        model = torch.load(file, weights_only=False)
+
+    def run(images):
+        with torch.inference_mode():
+            return model(torch.from_numpy(images.copy())).numpy()
+
+    return run
+
+
+SOUND = ExporterSpec(
+    name="zip",
+    suffix=".zip",
+    write=write,
+    write_card=write_card,
+    read_card=read_card,
+    content_hash=content_hash,
+    load=load,
+)
+
+
+def answering(change):
+    """A runtime that changes the answers, or what it is asked."""
+
+    def loaded(path, options):
+        run = load(path, options)
+        return lambda images: change(run, images)
+
+    return replace(SOUND, load=loaded)
+
+
+def not_small(run, images):
+    if min(images.shape[1:3]) == 1:
+        raise ValueError("too small")
+    return run(images)
+
+
+def off(run, images):
+    return run(images) * np.float32(1.001)
+
+
+def first_only(run, images):
+    return np.repeat(run(images)[:1], len(images), axis=0)
+
+
+def untidy(classifier, path, options):
+    path.with_name("notes.txt").write_text("for me")
+    return write(classifier, path, options)
+
+
+def training(classifier, path, options):
+    with torch.no_grad():
+        classifier.network[0].weight.mul_(1.01)
+    return write(classifier, path, options)
+
+
+def whole_hash(path):
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def other_if_plain(path, options):
+    run = load(path, options)
+    return run if options.optimised else lambda images: run(images) + 1
+
+
+def one_at_a_time(path, options):
+    import threading
+    import time
+
+    run, busy = load(path, options), threading.Lock()
+
+    def guarded(images):
+        if not busy.acquire(blocking=False):
+            return np.zeros((len(images), 4), np.float32)
+        try:
+            time.sleep(0.01)
+            return run(images)
+        finally:
+            busy.release()
+
+    return guarded
+
+
+def beside(path, options):
+    if path.parent.name.startswith("zoo-testing-") and not (path.parent / "model.zip").exists():
+        raise ArtifactError("The weights are missing.", "Put them back.")
+    return load(path, options)
+
+
+def careless(path, options):
+    with zipfile.ZipFile(path):
+        return load(path, options)
+
+
+BROKEN = {
+    "wrong type": (replace(SOUND, tolerance="small"), "valid"),
+    "two files": (replace(SOUND, write=untidy), "writes"),
+    "the classifier changes": (replace(SOUND, write=training), "writes"),
+    "a runtime that is off by 1e-3": (answering(off), "agrees"),
+    "1 x 1": (answering(not_small), "agrees"),
+    "batches of 3": (answering(first_only), "agrees"),
+    "float64": (answering(lambda run, images: run(images).astype(np.float64)), "agrees"),
+    "card in other words": (
+        replace(
+            SOUND, read_card=lambda path: (text := read_card(path)) and json.dumps(json.loads(text), ensure_ascii=False)
+        ),
+        "reads-cards",
+    ),
+    "the card changes the hash": (replace(SOUND, content_hash=whole_hash), "keeps-hash"),
+    "one hash for all": (replace(SOUND, content_hash=lambda path: "sha256:0"), "keeps-hash"),
+    "needs a file beside it": (replace(SOUND, load=beside), "stands-alone"),
+    "other answers unoptimised": (replace(SOUND, load=other_if_plain), "unoptimised"),
+    "one thread": (replace(SOUND, load=one_at_a_time), "threads"),
+    "a foreign error": (replace(SOUND, load=careless), "refuses-damage"),
+    "an option that is not there": (replace(SOUND, options=("colour",)), "options"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_rule_is_named(case):
+    spec, rule = BROKEN[case]
+    with pytest.raises(ConformanceError) as caught:
+        check_exporter(spec)
+    assert str(caught.value).startswith(f"These rules are broken: '{rule}'.")
+
+
+def test_each_rule_has_a_format_that_breaks_it():
+    assert {rule for _, rule in BROKEN.values()} | {"exports"} == {rule.name for rule in RULES}
+
+
+def test_what_only_an_export_finds_is_named(artifacts_here):
+    spec = answering(lambda run, images: run(images) + np.float32(len(images) == 7))
+    zoo.register(spec)
+    with pytest.raises(ConformanceError, match="'exports'") as caught:
+        check_exporter(spec)
+    assert [result.rule for result in caught.value.report.broken] == ["exports"]
+
+
+def test_a_sound_format_keeps_all_rules():
+    report = check_exporter(SOUND)
+    assert {result.rule for result in report.results if result.state == "skipped"} == {"options", "exports"}
+    assert len(report.kept) == len(RULES) - 2
+
+
+@pytest.mark.parametrize("name", ["onnx", "torchscript", "pt2"])
+def test_the_built_in_formats_keep_all_rules(name, artifacts_here):
+    report = check_exporter(registry().exporter(name).spec)
+    skipped = {result.rule for result in report.results if result.state == "skipped"}
+    assert skipped == (set() if name == "onnx" else {"options"})

@@ -1,0 +1,94 @@
+"""The built-in loggers keep all rules, and each rule names the logger that breaks it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from zoo.registry import registry
+from zoo.specs import LoggerSpec
+from zoo.testing import ConformanceError, check_logger
+from zoo.testing.loggers import RULES
+
+
+class Plain:
+    def __init__(self, folder):
+        self.path = folder / "log.txt"
+
+    def log(self, row):
+        with self.path.open("a") as file:
+            file.write(f"{dict(row)}\n")
+
+    def close(self):
+        pass
+
+
+class Hanging(Plain):
+    def log(self, row):
+        threading.Event().wait(60)
+
+
+class Unfinished:
+    def __init__(self, folder):
+        pass
+
+    def log(self, row):
+        pass
+
+
+class Changing(Plain):
+    def log(self, row):
+        row.pop("epoch")
+
+
+class NeedsDict(Plain):
+    def log(self, row):
+        super().log(row | {} if isinstance(row, dict) else row.copy().pop("absent"))
+
+
+class FixedColumns(Plain):
+    columns = None
+
+    def log(self, row):
+        self.columns = self.columns or set(row)
+        if set(row) != self.columns:
+            raise ValueError("other columns")
+
+
+BROKEN = {
+    "wrong type": (LoggerSpec(name="a b", create=Plain), "valid"),
+    "no close": (LoggerSpec(name="mine", create=Unfinished), "creates"),
+    "a logger that hangs": (LoggerSpec(name="mine", create=Hanging), "takes-rows"),
+    "rows change": (LoggerSpec(name="mine", create=Changing), "takes-rows"),
+    "needs a dict": (LoggerSpec(name="mine", create=NeedsDict), "takes-read-only"),
+    "fixed columns": (LoggerSpec(name="mine", create=FixedColumns), "takes-other-columns"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_rule_is_named(case):
+    spec, rule = BROKEN[case]
+    with pytest.raises(ConformanceError) as caught:
+        check_logger(spec, seconds=1)
+    assert str(caught.value).startswith(f"These rules are broken: '{rule}'.")
+
+
+def test_a_logger_that_cannot_go_on_is_named():
+    class Once(Plain):
+        def log(self, row):
+            if row["epoch"] == 3 and not getattr(self, "begun", False):
+                raise FileExistsError(self.path)
+            self.begun = True
+
+    with pytest.raises(ConformanceError, match="'goes-on'"):
+        check_logger(LoggerSpec(name="mine", create=Once))
+
+
+def test_each_rule_has_a_logger_that_breaks_it():
+    assert {rule for _, rule in BROKEN.values()} | {"goes-on"} == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("name", ["csv", "tensorboard"])
+def test_the_built_in_loggers_keep_all_rules(name):
+    assert len(check_logger(registry().logger(name).spec).kept) == len(RULES)

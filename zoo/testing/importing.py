@@ -1,0 +1,117 @@
+"""What the import of a plugin does to a process. It runs in a process of its own: `python -m zoo.testing.importing`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from zoo.registry.discovery import Plugin
+
+SECONDS = 60.0
+HEAVY = ("torch", "torchvision", "tensorflow", "jax", "onnxruntime", "transformers", "timm", "matplotlib", "gradio")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What happened.
+
+    Attributes:
+        fault: why it ended before it could tell, empty otherwise.
+        heavy: packages that take long to import, and that it imports at its top.
+        changed: what it changed of the process.
+        printed: what it wrote to the standard output.
+    """
+
+    fault: str = ""
+    seconds: float = 0.0
+    heavy: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    printed: str = ""
+
+
+def imported(plugin: Plugin, seconds: float = SECONDS) -> Imported:
+    """Imports a plugin in a fresh process."""
+    where = (
+        ["file", plugin.file.path] if plugin.file else ["entry", plugin.entry_point.value if plugin.entry_point else ""]
+    )
+    with TemporaryDirectory(prefix="zoo-testing-") as folder:
+        answer = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", __spec__.name, *where, str(answer)]
+        pipe = subprocess.PIPE
+        # The group ends with what the plugin may have started.
+        with subprocess.Popen(  # noqa: S603  (this interpreter and a module of visionzoo)
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=os.name == "posix"
+        ) as child:
+            try:
+                printed, said = child.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                _end(child)
+                return Imported(fault=f"It did not end within {seconds:g} seconds.", seconds=seconds)
+        if not answer.exists():
+            last = next(iter(said.strip().splitlines()[-1:]), "")
+            return Imported(fault=f"It ended the process with exit code {child.returncode}. {last}".strip())
+        facts = json.loads(answer.read_text(encoding="utf-8"))
+    return Imported(
+        fault=facts["fault"],
+        seconds=facts["seconds"],
+        heavy=tuple(facts["heavy"]),
+        changed=tuple(facts["changed"]),
+        printed=printed.strip(),
+    )
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if os.name == "posix":
+        os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
+    child.communicate()
+
+
+def _state() -> dict[str, object]:
+    handlers = {f"the handler of {number.name}": signal.getsignal(number) for number in signal.Signals}
+    pillow = {
+        f"{module}.{name}": getattr(sys.modules[module], name)
+        for module, name in (("PIL.Image", "MAX_IMAGE_PIXELS"), ("PIL.ImageFile", "LOAD_TRUNCATED_IMAGES"))
+    }
+    return {**handlers, **pillow, "the working folder": str(Path.cwd()), "sys.excepthook": sys.excepthook}
+
+
+def _main(kind: str, value: str, answer: str) -> None:
+    from importlib.metadata import EntryPoint
+
+    import PIL.Image
+    import PIL.ImageFile  # noqa: F401  (its settings are compared)
+
+    from zoo import hookspecs, specs  # noqa: F401  (what zoo has imported before it loads a plugin)
+    from zoo.errors import raised
+    from zoo.registry.plugin_file import find_file, import_file
+
+    before, modules = _state(), set(sys.modules)
+    begun, fault = time.perf_counter(), ""
+    try:
+        if kind == "file":
+            import_file(find_file(value))
+        else:
+            EntryPoint("plugin", value, "zoo").load()
+    except BaseException as error:  # SystemExit too: it is a fault of the plugin
+        fault = f"Importing {value} raised {raised(error)}."
+    seconds = time.perf_counter() - begun
+    after = _state()
+    facts = {
+        "fault": fault,
+        "seconds": round(seconds, 3),
+        "heavy": sorted(set(HEAVY) & ({name.partition(".")[0] for name in set(sys.modules) - modules})),
+        "changed": [name for name, value in after.items() if value != before[name]],
+    }
+    Path(answer).write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
