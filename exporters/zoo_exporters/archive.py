@@ -53,6 +53,10 @@ class ForeignError(ValueError):
         self.code = code
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
     """One such format.
@@ -123,6 +127,33 @@ class Archive:
         """The entries' sizes in bytes, by their names without their folder."""
         with self.opened(path) as archive:
             return {name: entry.file_size for name, entry in self._entries(path, archive).items()}
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Turns what stops the tracing of a network into an `ExportError`: it runs the network's own code."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise ExportError(
+                f"The network cannot be written as {self.format}: {_first_line(error)}",
+                "Try another format: zoo export --onnx",
+                code="network-not-exported",
+            ) from error
+
+    @contextmanager
+    def loaded(self, path: Path) -> Iterator[None]:
+        """Turns what a program that is foreign or damaged raises, of whatever class, into an `ArtifactError`."""
+        try:
+            yield
+        except ArtifactError:
+            raise
+        except ForeignError as error:
+            raise self.foreign(path, str(error), code=error.code) from None
+        except Exception as error:
+            cause = f"PyTorch cannot load '{path}': {_first_line(error)}"
+            raise ArtifactError(cause, self.again, code="runtime-refuses") from None
 
     def foreign(self, path: Path, reason: str, *, code: str) -> ArtifactError:
         """The error for a sound file that zoo did not write."""

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ArtifactError, ExportError, MissingExtraError
+from zoo.errors import MissingExtraError
 from zoo.specs import LoadOptions, WriteOptions, Written
 from zoo_exporters import pt2_check
-from zoo_exporters.archive import Archive, ForeignError, repack
+from zoo_exporters.archive import Archive, repack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,22 +34,13 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise MissingExtraError("Writing pt2 files", "train") from None
     shipped = program(classifier, options.input)
     free = dict.fromkeys(range(3) if options.input == "pixels" else range(1), torch.export.Dim.DYNAMIC)
-    try:
+    with ARCHIVE.written():
         with quiet(), any_size(shipped):
             exported = torch.export.export(shipped, (shipped.example(),), dynamic_shapes=(free,), strict=False)
             buffer = io.BytesIO()
             torch.export.save(exported, buffer)
         repack(buffer, path, _kept)
         _check(path)
-    except OSError:
-        raise
-    except Exception as error:  # tracing runs the network's own code
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(
-            f"The network cannot be written as pt2: {reason}",
-            "Try another format: zoo export --onnx",
-            code="network-not-exported",
-        ) from error
     return Written(divergence=partial(_divergence, classifier))
 
 
@@ -76,17 +67,9 @@ def _opened(path: Path) -> Any:
 
     from zoo_exporters.program import quiet
 
-    try:
+    with ARCHIVE.loaded(path), quiet():
         _check(path)
-    except ForeignError as error:
-        raise ARCHIVE.foreign(path, str(error), code=error.code) from None
-    try:
-        with quiet():
-            return torch.export.load(path)
-    except Exception as error:  # a damaged program raises errors of any class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        cause = f"PyTorch cannot load '{path}': {reason}"
-        raise ArtifactError(cause, ARCHIVE.again, code="runtime-refuses") from None
+        return torch.export.load(path)
 
 
 def _check(path: Path) -> None:

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ArtifactError, ExportError, MissingExtraError
+from zoo.errors import ExportError, MissingExtraError
 from zoo.specs import LoadOptions, WriteOptions, Written
 from zoo_exporters import torchscript_check
-from zoo_exporters.archive import Archive, ForeignError, repack
+from zoo_exporters.archive import Archive, repack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         raise MissingExtraError("Writing TorchScript files", "train") from None
     shipped = program(classifier, options.input)
     jit: Any = torch.jit  # it has no types
-    try:
+    with ARCHIVE.written():
         with quiet(), torch.no_grad():
             shipped.preprocess = jit.script(shipped.preprocess)
             # Parity compares the file with the classifier; the tracer's own check would only run it twice more.
@@ -54,15 +54,6 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         # Leave out the maker's source lines and their paths.
         repack(buffer, path, lambda name, value: None if name.endswith(".debug_pkl") else value)
         _check(path)
-    except OSError:
-        raise
-    except Exception as error:  # tracing runs the network's own code
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(
-            f"The network cannot be written as TorchScript: {reason}",
-            "Try another format: zoo export --onnx",
-            code="network-not-exported",
-        ) from error
     return Written(divergence=partial(_divergence, classifier))
 
 
@@ -83,18 +74,10 @@ def load(path: Path, options: LoadOptions) -> Runtime:
 def _opened(path: Path, device: str = "cpu") -> Any:
     import torch
 
-    try:
-        _check(path)
-    except ForeignError as error:
-        raise ARCHIVE.foreign(path, str(error), code=error.code) from None
     jit: Any = torch.jit
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return jit.load(path, map_location=device)
-    except Exception as error:  # a damaged program raises errors of any class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        cause = f"PyTorch cannot load '{path}': {reason}"
-        raise ArtifactError(cause, ARCHIVE.again, code="runtime-refuses") from None
+    with ARCHIVE.loaded(path), warnings.catch_warnings(action="ignore"):
+        _check(path)
+        return jit.load(path, map_location=device)
 
 
 def _check(path: Path) -> None:
