@@ -96,6 +96,11 @@ def test_a_narrow_picture_takes_no_more_memory_than_it_has_pixels(interpolation)
     assert ours(pixels, shorter(224, 256, interpolation)).shape == (224, 224, 3)
 
 
+@pytest.mark.parametrize(("size", "fraction", "side"), [(224, 0.95, 235), (224, 0.9, 248), (256, 256 / 257, 257)])
+def test_the_shorter_side_is_rounded_down_as_timm_does(size, fraction, side):
+    assert shorter_side(PreprocessSpec(image_size=size, resize="shorter", crop_fraction=fraction)) == side
+
+
 def test_a_crop_of_nothing_has_a_bound():
     spec = shorter(32, 32 * 10**9, "bicubic")
     assert shorter_side(spec) == 32 * 4096

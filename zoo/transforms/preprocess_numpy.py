@@ -86,10 +86,13 @@ def resize(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
 
 
 def shorter_side(spec: PreprocessSpec) -> int:
-    """What the shorter side is resized to, in pixels: with `resize="shorter"` S / `crop_fraction`, rounded; else S."""
+    """What the shorter side is resized to, in pixels: S, or with `resize="shorter"` S / `crop_fraction`, rounded down.
+
+    timm rounds down too. A fraction of two whole sides gives the larger one back.
+    """
     if spec.resize != "shorter":
         return spec.image_size
-    return round(spec.image_size / max(spec.crop_fraction, _LEAST_FRACTION))
+    return int(spec.image_size / max(spec.crop_fraction, _LEAST_FRACTION) + 1e-6)
 
 
 def normalise(resized: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
