@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from zoo.data.types import Dataset
 
+# Of this module and `zoo.hookspecs`. The first number rises when a plugin must change, the second when it may do more.
+INTERFACE = "1.0"
+# Fields that the next interface will not have, as `Spec.field`, and what to use instead, as a sentence.
+DEPRECATED: dict[str, str] = {}
+
 Triple = tuple[float, float, float]
 Augmentation = Literal["none", "light", "digits", "photos", "strong"]
 Input = Literal["pixels", "tensor"]

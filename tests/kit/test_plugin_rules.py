@@ -41,6 +41,7 @@ BROKEN = {
     "an import that raises": ("import absent_package\n", "imports"),
     "an import that exits": ("import sys; sys.exit(3)\n", "imports"),
     "an import that ends the process": ("import os; os._exit(3)\n", "imports"),
+    "an interface of the future": ("ZOO_INTERFACE = '9.0'\n", "interface"),
     "a slow import": ("import time; time.sleep(1.1)\n", "light"),
     "torch at the top": ("import torch\n", "light"),
     "a print": ("print('hello')\n", "quiet"),

@@ -228,6 +228,8 @@ class Registry:
             if contents := self._contents[plugin]:
                 self._loader.call(contents, [hook] if hook and plugin.builtin else HOOKS, check=hook != COMMANDS)
                 self._refuse_duplicates(plugin, contents)
+                for warning in contents.warnings:
+                    self._note(plugin, warning)
         except FaultyPluginError as fault:
             self._contents[plugin] = None
             self._note(plugin, str(fault))
@@ -236,8 +238,7 @@ class Registry:
     def _note_slow(self, plugin: Plugin) -> None:
         contents = self._contents[plugin]
         if contents and not plugin.builtin and contents.seconds > SLOW_SECONDS:
-            took = f"Importing it took {contents.seconds:.1f} seconds"
-            self._note(plugin, f"{took}, and every command that needs it waits.")
+            self._note(plugin, f"Importing it took {contents.seconds:.1f} s, and every command that needs it waits.")
 
     def _refuse_duplicates(self, plugin: Plugin, contents: Contents) -> None:
         """Two plugins of one distribution must not have the same name, because `distribution:name` must be unique."""

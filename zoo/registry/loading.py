@@ -16,6 +16,7 @@ from zoo.errors import nearest, raised
 from zoo.processes.state import handlers_kept, pillow_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
+from zoo.registry.interface import deprecations, interface_fault
 from zoo.registry.plugin_file import PluginFile, import_file
 from zoo.registry.validation import name_fault, provider_fault, spec_fault
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
@@ -60,6 +61,7 @@ class Contents:
         hooks: the implemented hooks that were not called yet.
         specs, providers: by the word of their kind.
         unchecked: those of its specs that were not checked yet.
+        warnings: about what it uses and the next interface will not have.
         seconds: that its import took.
     """
 
@@ -69,6 +71,7 @@ class Contents:
     providers: dict[str, dict[str, AnyProvider]] = field(default_factory=lambda: {kind.word: {} for kind in KINDS})
     commands: dict[str, CommandInfo | TyperInfo] = field(default_factory=dict)
     unchecked: list[Spec] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def summary(self) -> dict[str, list[str]]:
@@ -116,6 +119,7 @@ class Loader:
         with isolated(f"Importing {entry.value}"):
             module = entry.load()
         seconds = time.perf_counter() - started
+        _refuse_interface(module)
         with isolated("Registering its hooks"):
             self.manager.register(module, plugin.key)
             return Contents(module, self._implemented(module), seconds=seconds)
@@ -123,6 +127,7 @@ class Loader:
     def _load_file(self, plugin: Plugin, file: PluginFile) -> Contents:
         with isolated("Importing it"):
             module = import_file(file)
+        _refuse_interface(module)
         with isolated("Registering its hooks"):
             if self.manager.has_plugin(plugin.key):
                 self.manager.unregister(name=plugin.key)
@@ -188,6 +193,7 @@ class Loader:
                 elif isinstance(item, kind.spec):
                     _add(contents.specs[kind.word], item.name, item, name_fault(item), kind.word)
                     contents.unchecked.append(item)
+                    contents.warnings += deprecations(item)
                 else:
                     raise FaultyPluginError(
                         f"Its hook {kind.hook} returned an item that is {a_thing(item)}, not a {expected}."
@@ -217,6 +223,11 @@ class Loader:
 
 
 T = TypeVar("T")
+
+
+def _refuse_interface(module: object) -> None:
+    if fault := interface_fault(module):
+        raise FaultyPluginError(fault)
 
 
 def _add(table: dict[str, T], name: str, item: T, fault: str | None, word: str) -> None:

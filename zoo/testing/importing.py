@@ -27,6 +27,7 @@ class Imported:
         heavy: packages that take long to import, and that it imports at its top.
         changed: what it changed of the process.
         printed: what it wrote to the standard output.
+        interface: what does not fit between its interface and this one; empty where it fits.
     """
 
     fault: str = ""
@@ -34,6 +35,7 @@ class Imported:
     heavy: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     printed: str = ""
+    interface: str = ""
 
 
 def imported(plugin: Plugin, seconds: float = SECONDS) -> Imported:
@@ -64,6 +66,7 @@ def imported(plugin: Plugin, seconds: float = SECONDS) -> Imported:
         heavy=tuple(facts["heavy"]),
         changed=tuple(facts["changed"]),
         printed=printed.strip(),
+        interface=facts["interface"],
     )
 
 
@@ -91,21 +94,21 @@ def _main(kind: str, value: str, answer: str) -> None:
 
     from zoo import hookspecs, specs  # noqa: F401  (what zoo has imported before it loads a plugin)
     from zoo.errors import raised
+    from zoo.registry.interface import interface_fault
     from zoo.registry.plugin_file import find_file, import_file
 
     before, modules = _state(), set(sys.modules)
-    begun, fault = time.perf_counter(), ""
+    begun, fault, interface = time.perf_counter(), "", None
     try:
-        if kind == "file":
-            import_file(find_file(value))
-        else:
-            EntryPoint("plugin", value, "zoo").load()
+        module = import_file(find_file(value)) if kind == "file" else EntryPoint("plugin", value, "zoo").load()
+        interface = interface_fault(module)
     except BaseException as error:  # SystemExit too: it is a fault of the plugin
         fault = f"Importing {value} raised {raised(error)}."
     seconds = time.perf_counter() - begun
     after = _state()
     facts = {
         "fault": fault,
+        "interface": interface or "",
         "seconds": round(seconds, 3),
         "heavy": sorted(set(HEAVY) & ({name.partition(".")[0] for name in set(sys.modules) - modules})),
         "changed": [name for name, value in after.items() if value != before[name]],

@@ -51,6 +51,11 @@ def _imports(case: PluginCase) -> None:
         raise broken(case.imported.fault, "Make its module importable on its own: python -c 'import NAME'.")
 
 
+def _fits_interface(case: PluginCase) -> None:
+    if case.imported.interface:
+        raise broken(case.imported.interface, "ZOO_INTERFACE names the version of zoo.specs.INTERFACE that it needs.")
+
+
 def _is_light(case: PluginCase) -> None:
     found = case.imported
     if found.heavy:
@@ -111,6 +116,12 @@ def _all(host: Registry) -> list[Registered[Any]]:
 RULES: tuple[Rule[PluginCase], ...] = (
     Rule(name="imports", says="Its module can be imported in a fresh process, in time.", check=_imports),
     Rule(
+        name="interface",
+        says="The version of the plugin interface that it needs is one that this visionzoo has.",
+        check=_fits_interface,
+        after=("imports",),
+    ),
+    Rule(
         name="light",
         says=f"The import takes at most {LONGEST_IMPORT:g} second and does not import torch or its like.",
         check=_is_light,
@@ -123,7 +134,7 @@ RULES: tuple[Rule[PluginCase], ...] = (
         check=_keeps_process,
         after=("imports",),
     ),
-    Rule(name="loads", says="Its hooks return valid specs.", check=_loads, after=("imports",)),
+    Rule(name="loads", says="Its hooks return valid specs.", check=_loads, after=("imports", "interface")),
     Rule(name="names", says="None of its names is that of a built-in.", check=_names, after=("loads",)),
 )
 
