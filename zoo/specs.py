@@ -81,6 +81,7 @@ class WeightsSpec:
         name: the publisher's name of the weights (`IMAGENET1K_V1`).
         load: returns the state dict for the network that `BackboneSpec.build` builds. Entries of the head are
             ignored, because its number of classes differs. Raises OSError where the weights are missing.
+        image_size, mean, std, crop_fraction, resize, interpolation: as in `PreprocessSpec`.
         ignore: prefixes of entries that the built network does not have (auxiliary heads).
         licence: one line: who made the weights, and the terms of use.
         bundled: whether the plugin installs the weights, so that `load` downloads nothing.
@@ -101,7 +102,12 @@ class WeightsSpec:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A named part of a network: the qualified names of its modules and parameters."""
+    """A named part of a network.
+
+    Attributes:
+        name: `stem`, `layer1`, …; the last stage is named `head`.
+        members: the qualified names of its modules and parameters.
+    """
 
     name: str
     members: tuple[str, ...]
@@ -120,6 +126,7 @@ class BackboneSpec:
     """A network by name.
 
     Attributes:
+        name: what users write. Of letters, digits, `.`, `_`, `+` and `-`.
         build: takes the number of classes K. Returns an `nn.Module` in training mode with random weights, from
             float32 `[N, 3, S, S]` to logits `[N, K]`. It has exactly one head for K classes.
         head: qualified name of the module that takes the features and returns the network's logits. It has exactly
@@ -129,6 +136,7 @@ class BackboneSpec:
         weights: its pretrained weights, or None.
         min_image_size: the smallest allowed S, in pixels.
         fixed_image_size: True where `min_image_size` is the only allowed S (vision transformers).
+        description: a few words for listings.
     """
 
     name: str
@@ -159,13 +167,16 @@ class DatasetSpec:
     """A dataset by name.
 
     Attributes:
+        name: what users write. Of letters, digits, `.`, `_`, `+` and `-`.
         load: takes a `DatasetRequest`, returns a `zoo.data.Dataset`. Raises `DataError`.
         native_size: side in pixels if all pictures are squares of one size, None for photos.
         channels: `grey` where colour has no meaning.
         augment: the augmentation policy that fits (`zoo.transforms.augment.policy`): digits are not mirrored.
         drawable: whether a person can draw such a picture: white strokes on black, centred.
         licence: one line: who made the dataset, and the terms of use.
+        homepage: address of the publisher's page.
         num_classes: for listings. None where it is unknown before loading.
+        description: a few words for listings.
     """
 
     name: str
@@ -286,6 +297,7 @@ class ExporterSpec:
     """A format of exported files.
 
     Attributes:
+        name: what users write: `zoo export --format NAME`.
         suffix: of its files, with the dot. It tells the format of a file.
         write: takes a `zoo.models.classifier.Classifier` in eval mode on the CPU, a path, and options within
             `inputs`, `precisions` and `options`. Writes a file without a card.
@@ -298,6 +310,7 @@ class ExporterSpec:
         options: which of `opset` and `external_data` `write` supports.
         check: takes supported options. Raises `UsageError` before any work if `write` cannot combine them.
         tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
+        description: a few words for listings.
     """
 
     name: str
@@ -328,7 +341,13 @@ class Logger(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggerSpec:
-    """A destination for metrics. `create` takes the run folder."""
+    """A destination for metrics.
+
+    Attributes:
+        name: what users write: `zoo train --loggers NAME`.
+        create: takes the run folder before the training. Returns a `Logger`, or raises if it cannot work.
+        description: a few words for listings.
+    """
 
     name: str
     create: Callable[[Path], Logger]
