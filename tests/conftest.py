@@ -16,9 +16,9 @@ from types import SimpleNamespace
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from zoo.testing.fixtures import draw, write_folder  # noqa: F401  (tests take them from here)
 
 PLUGIN = """
 from zoo.hookspecs import hookimpl
@@ -89,35 +89,6 @@ def parsed_once():
     if kind and isinstance(kind.function_ir, property):
         kind.function_ir = cached_property(kind.function_ir.fget)
         kind.function_ir.__set_name__(kind, "function_ir")
-
-
-def draw(label: int, rng: np.random.Generator, size: tuple[int, int] = (24, 24)) -> np.ndarray:
-    """A picture that shows its label: a bright bar, upright (0), level (1) or rising (2), on noise."""
-    picture = rng.integers(0, 80, (*size, 3), dtype=np.uint8)
-    rows, columns = np.indices(size)
-    offset = rng.integers(-3, 4)
-    distance = (
-        abs(columns - size[1] / 2 + offset),
-        abs(rows - size[0] / 2 + offset),
-        abs(rows / size[0] + columns / size[1] - 1) * min(size) / 1.5,
-    )[label]
-    picture[distance < min(size) / 8] = rng.integers(180, 256, 3)
-    return picture
-
-
-def write_folder(
-    root: Path, counts: dict[str, int], *, seed: int = 0, classes: tuple[str, ...] = ("bar", "line", "slope")
-) -> Path:
-    """A folder per split and class, `counts` pictures per class, PNGs of several sizes."""
-    rng = np.random.default_rng(seed)
-    sizes = [(24, 24), (24, 30), (36, 24)]
-    for split, count in counts.items():
-        for label, name in enumerate(classes):
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for index in range(count):
-                Image.fromarray(draw(label, rng, sizes[index % 3])).save(folder / f"{index:03}.png")
-    return root
 
 
 @pytest.fixture(scope="session")

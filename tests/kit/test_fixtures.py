@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 
 import zoo
-from zoo.testing.fixtures import *  # noqa: F403
 
 
 def test_pictures_in_each_form(zoo_folder, zoo_list_file, zoo_idx_folder, zoo_arrays):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,21 @@ def draw(label: int, rng: np.random.Generator, size: tuple[int, int] = (24, 24))
     return picture
 
 
+def write_folder(root: Path, counts: dict[str, int], *, seed: int = 0, classes: Sequence[str] = CLASSES) -> Path:
+    """Writes a folder per split and class with PNG files of several sizes, `counts` of each class. Returns `root`."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    for split, count in counts.items():
+        for label, name in enumerate(classes):
+            place = root / split / name
+            place.mkdir(parents=True)
+            for index in range(count):
+                Image.fromarray(draw(label, rng, _SIZES[index % len(_SIZES)])).save(place / f"{index:03}.png")
+    return root
+
+
 @pytest.fixture(scope="session")
 def zoo_arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By split, pictures of one size, uint8 `[N, 24, 24, 3]`, and labels, int64 `[N]`. Any network learns them."""
@@ -57,18 +72,7 @@ def zoo_arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 @pytest.fixture(scope="session")
 def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder per split, with a folder per class: PNG files of several sizes."""
-    import numpy as np
-    from PIL import Image
-
-    root = tmp_path_factory.mktemp("zoo") / "folder"
-    rng = np.random.default_rng(0)
-    for split, count in COUNTS.items():
-        for label, name in enumerate(CLASSES):
-            place = root / split / name
-            place.mkdir(parents=True)
-            for index in range(count):
-                Image.fromarray(draw(label, rng, _SIZES[index % 3])).save(place / f"{index:03}.png")
-    return root
+    return write_folder(tmp_path_factory.mktemp("zoo") / "folder", COUNTS)
 
 
 @pytest.fixture(scope="session")
