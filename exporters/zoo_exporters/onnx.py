@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "content_hash", "load", "read_card", "write", "write_card"]
 
-OPSET = 18  # the first with an antialiased Resize, and the one that torch.onnx writes
+OPSET = 18  # the lowest that torch.onnx writes
 # From the oldest to which onnx.version_converter converts a Relu, an Add or a Reshape, to the newest of
 # onnxscript.version_converter.
 OPSETS = range(14, 26)
+PIXELS_OPSET = 15  # the first whose Shape returns one side
 MAX_MODEL_BYTES = 2**31 - 1  # what protobuf puts into one message
 
 
@@ -38,6 +39,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         from zoo_exporters.divergence import divergence
         from zoo_exporters.onnx_weights import name_transposed
         from zoo_exporters.program import program
+        from zoo_exporters.windows import in_plain_operators
     except ImportError:
         raise MissingExtraError("Writing ONNX files", "train") from None
     check(options)
@@ -46,6 +48,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         cause = "The network cannot be quantised without pictures."
         raise ExportError(cause, "Export it with --precision fp16.", code="int8-without-pictures")
     shipped = program(classifier, options.input, half=options.precision == "fp16")
+    in_plain_operators(shipped)
     if sum(p.nbytes for p in shipped.state_dict().values()) > MAX_MODEL_BYTES and not options.external_data:
         raise ExportError(
             "The network has more than 2 GB of parameters, too much for one ONNX file.",
@@ -74,22 +77,15 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
 def check(options: WriteOptions) -> None:
     """See `zoo.specs.ExporterSpec`."""
     opset = OPSET if options.opset is None else options.opset
-    if opset not in OPSETS:
+    if opset not in OPSETS or (options.input == "pixels" and opset < PIXELS_OPSET):
         raise UsageError(f"ONNX opset {opset} is not supported.", _choice(options), code="opset-unsupported")
-    if opset < OPSET and options.input == "pixels":
-        raise UsageError(
-            f"ONNX opset {opset} has no antialiased Resize, which the preprocessing needs.",
-            f"Choose --opset {OPSET} to {OPSETS[-1]}, or add --input tensor to leave out the preprocessing.",
-            code="opset-without-antialias",
-        )
     if options.precision == "int8" and options.external_data:
         raise UsageError("An int8 model is always one file.", "Remove --external-data.", code="int8-one-file")
 
 
 def _choice(options: WriteOptions) -> str:
-    if options.input == "pixels":
-        return f"Choose --opset {OPSET} to {OPSETS[-1]}."
-    return f"Choose --opset {OPSETS[0]} to {OPSETS[-1]}. Older ones have fewer operators."
+    lowest = PIXELS_OPSET if options.input == "pixels" else OPSETS[0]
+    return f"Choose --opset {lowest} to {OPSETS[-1]}. Older ones have fewer operators."
 
 
 def _exported(shipped: Program, opset: int) -> Any:

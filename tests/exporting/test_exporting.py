@@ -141,7 +141,7 @@ def test_a_missing_suffix_is_added(ship, place):
         ),
         ({"exporter": "pt2", "opset": 18}, ("option-unsupported", "pt2", "--opset")),
         ({"exporter": "torchscript", "external_data": True}, ("option-unsupported", "torchscript", "--external-data")),
-        ({"opset": 17}, ("opset-without-antialias", "opset 17", "--opset 18")),
+        ({"opset": 14}, ("opset-unsupported", "opset 14", "--opset 15")),
         ({"opset": 99}, ("opset-unsupported", "opset 99")),
     ],
 )

@@ -27,6 +27,7 @@ from zoo.transforms.preprocess import Preprocess
 from zoo_exporters.plugin import zoo_exporters
 
 from ..refusals import refused
+from ..surgery import to_nearest, without_antialiasing
 
 # torch.jit.script reads the annotations of the classes below: no postponed ones here.
 
@@ -287,17 +288,6 @@ def drop_normalisation(model: onnx.ModelProto) -> None:
         value.CopyFrom(numpy_helper.from_array(np.full((1, 3, 1, 1), wrong, np.float32), value.name))
 
 
-def change_resize(model: onnx.ModelProto, **changes: object) -> None:
-    (node,) = (node for node in model.graph.node if node.op_type == "Resize")
-    kept = [attribute for attribute in node.attribute if attribute.name not in changes]
-    del node.attribute[:]
-    node.attribute.extend(kept + [onnx.helper.make_attribute(name, value) for name, value in changes.items()])
-
-
-def aliased(model: onnx.ModelProto) -> None:
-    change_resize(model, antialias=0, exclude_outside=0)
-
-
 def train_batch_norm(model: onnx.ModelProto) -> None:
     """Normalises by the batch what the running statistics, folded into the convolution, have normalised already."""
     (node,) = (node for node in model.graph.node if node.op_type == "Conv")
@@ -334,7 +324,7 @@ def freeze_batch(model: onnx.ModelProto) -> None:
     [
         (swap_channels, ("channels-swapped",)),
         (drop_normalisation, ("not-normalised",)),
-        (aliased, ("not-antialiased",)),
+        (without_antialiasing, ("not-antialiased",)),
         (train_batch_norm, BATCH_NORM),
         (freeze_batch, BATCH_OF_2),
     ],
@@ -359,11 +349,6 @@ def lower(request, tmp_path_factory) -> tuple[onnx.ModelProto, WriteOptions, Wri
     return onnx.load(path), options, written
 
 
-def nearest(model: onnx.ModelProto) -> None:
-    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    change_resize(model, antialias=0, exclude_outside=0, **how)
-
-
 def spoil_one_weight(model: onnx.ModelProto) -> None:
     """By one step of its precision's scale."""
     weight = next(value for value in model.graph.initializer if list(value.dims) == [8, 3, 3, 3])
@@ -375,8 +360,8 @@ def spoil_one_weight(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("surgery", "refusal"),
     [
-        (aliased, ("not-antialiased", "(Resize), which preprocess computes")),
-        (nearest, ("nearest-pixel", "(Resize), which preprocess computes")),
+        (without_antialiasing, ("not-antialiased", "(Clip), which preprocess computes")),
+        (to_nearest, ("nearest-pixel", "which preprocess computes")),
         (spoil_one_weight, ("parity-inside", "network.0.weight is not the classifier's")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
