@@ -24,6 +24,7 @@ from zoo_exporters.onnx_nodes import (
     Graph,
     Node,
 )
+from zoo_exporters.window_graph import entrance_of
 from zoo_exporters.wire import LENGTH, encoded, field
 
 _IMAGE = "image"
@@ -51,14 +52,25 @@ def behind_resize(content: bytes, spec: PreprocessSpec) -> tuple[bytes, str] | N
     """
     try:
         graph = Graph(content)
-        resizes = [node for node in graph.nodes if node.op == "Resize"]
-        if len(resizes) != 1 or graph.inputs != [_IMAGE] or not _Front(graph).is_of(resizes[0], spec):
+        entrance = _entrance(graph, spec) if graph.inputs == [_IMAGE] else None
+        if entrance is None:
             return None
-        [entrance] = resizes[0].outputs
         kept = _behind(graph, entrance)
         return None if kept is None else (_written(graph, kept, entrance, spec.image_size), entrance)
     except (ValueError, KeyError, IndexError, struct.error):  # damaged, or of parts that `zoo export` does not write
         return None
+
+
+def _entrance(graph: Graph, spec: PreprocessSpec) -> str | None:
+    """The name of the resized picture, if it is resized as the preprocessing does."""
+    resizes = [node for node in graph.nodes if node.op == "Resize"]
+    if not resizes:
+        return entrance_of(graph, spec)
+    # Files of older versions.
+    if len(resizes) != 1 or spec.resampled or not _Front(graph).is_of(resizes[0], spec):
+        return None
+    [entrance] = resizes[0].outputs
+    return entrance
 
 
 class _Front:

@@ -16,8 +16,8 @@ MODEL_GRAPH, MODEL_METADATA, MODEL_TRAINING, MODEL_FUNCTION = 7, 14, 20, 25  # f
 NODE, CONSTANT, INPUT, OUTPUT, VALUE_INFO, SPARSE = 1, 5, 11, 12, 13, 15  # fields of GraphProto
 NODE_INPUT = 1  # field of NodeProto
 FLOAT, INT64 = 1, 7  # values of TensorProto.DataType
-# Shapes, axes and sizes are shorter; weights need not be read.
-MAX_CONSTANT_BYTES = 300
+# Shapes, axes and the places of pixels are shorter; weights need not be read.
+MAX_CONSTANT_BYTES = 2**16
 _ATTRIBUTE_FIELDS = {2: 3, 3: 4, 7: 8}  # AttributeProto.type: the field that holds an integer, a text, integers
 
 Attribute = int | bytes | tuple[int, ...] | None
@@ -51,7 +51,8 @@ class Graph:
         model_parts, parts: the fields of the model and of the graph: number, begin of the tag, end.
         nodes: in the order of the file.
         inputs, outputs: their names.
-        constants: those of few int64, by name.
+        small: constants of few int64 or float32: the type, the shape and the bytes, by name.
+        constants: those of int64.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -67,6 +68,7 @@ class Graph:
         self.nodes = [self._node(span) for number, _, span in graph if number == NODE]
         self.inputs = [self._name(span, 1) for number, _, span in graph if number == INPUT]
         self.outputs = [self._name(span, 1) for number, _, span in graph if number == OUTPUT]
+        self.small: dict[str, tuple[int, tuple[int, ...], bytes]] = {}
         self.constants: dict[str, tuple[int, ...]] = {}
         names = [*self.inputs, *(output for node in self.nodes for output in node.outputs if output)]
         for number, _, span in graph:
@@ -131,8 +133,13 @@ class Graph:
     def _add_constant(self, span: Span) -> None:
         if span[1] - span[0] > MAX_CONSTANT_BYTES:
             return
-        found = {number: inner for number, _, inner in self.fields_of(span)}
-        if 2 not in found or self._number(found[2]) != INT64 or 9 not in found:  # noqa: PLR2004
+        parts = self.fields_of(span)
+        found = {number: inner for number, _, inner in parts}
+        kind = self._number(found[2]) if 2 in found else 0  # noqa: PLR2004
+        if kind not in {INT64, FLOAT} or 9 not in found:  # noqa: PLR2004
             return
-        raw = self.content[slice(*found[9])]
-        self.constants[self._text(found[8])] = struct.unpack(f"<{len(raw) // 8}q", raw)
+        name, raw = self._text(found[8]), self.content[slice(*found[9])]
+        dims = tuple(self._number(inner) for number, _, inner in parts if number == 1)
+        self.small[name] = (kind, dims, raw)
+        if kind == INT64:
+            self.constants[name] = struct.unpack(f"<{len(raw) // 8}q", raw)

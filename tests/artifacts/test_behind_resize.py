@@ -29,6 +29,7 @@ from zoo.transforms.preprocess import Preprocess
 from zoo_exporters.plugin import zoo_exporters
 
 from ..cards import any_card
+from ..surgery import without_antialiasing
 
 FORMATS = {spec.name: spec for spec in zoo_exporters()}
 CLASSES = ("a", "b", "c", "d")
@@ -129,6 +130,7 @@ CASES = [
     *[("onnx", spec, {"precision": precision}) for spec in SPECS for precision in TOLERANCES],
     ("onnx", "crop", {"opset": 25}),
     ("onnx", "crop", {"input": "tensor"}),
+    *[("onnx", spec, {}) for spec in RESAMPLED],
     *[("torchscript", spec, {}) for spec in SPECS],
     *[("torchscript", spec, {}) for spec in RESAMPLED],
     ("torchscript", "crop", {"input": "tensor"}),
@@ -173,15 +175,16 @@ def _with_bypass(model):
 
 
 def _with_two_resizes(model):
-    """A Resize to the same size behind the other."""
-    resized = _resize(model).output[0]
+    """A Resize to the same size behind the products."""
+    resized = _resized(model)
     sizes = _constant(model, np.array([1.0, 1, 1, 1], np.float32))
     _through(model, resized, lambda value: [helper.make_node("Resize", [value, "", sizes], [resized], mode="nearest")])
 
 
 def _with_darker_pixels(model):
-    """The Resize gets other pixels than the picture's."""
-    pixels = _resize(model).input[0]
+    """The products get other pixels than the picture's."""
+    products = [node for node in model.graph.node if node.op_type == "MatMul"]
+    pixels = products[0].input[1]
     half = _constant(model, np.float32(0.5))
     _through(model, pixels, lambda value: [helper.make_node("Mul", [value, half], [pixels])])
 
@@ -194,9 +197,15 @@ def _with_another_crop_of_large_ones(model):
 
 
 def _with_a_resize_that_skips_pixels(model):
-    for attribute in _resize(model).attribute:
-        if attribute.name in ("antialias", "exclude_outside"):
-            attribute.i = 0
+    without_antialiasing(model)
+
+
+def _with_other_places(model):
+    """The last place of a row that is seen is another."""
+    (places,) = (one for one in model.graph.initializer if list(one.dims) == [24])
+    values = numpy_helper.to_array(places).copy()
+    values[-1] += 1
+    places.CopyFrom(numpy_helper.from_array(values, places.name))
 
 
 def _with_a_graph_inside(model):
@@ -229,8 +238,8 @@ def _with_a_constant_twice(model):
 HOSTILE = [value for name, value in list(globals().items()) if name.startswith("_with_")]
 
 
-def _resize(model):
-    return next(node for node in model.graph.node if node.op_type == "Resize")
+def _resized(model):
+    return next(node for node in model.graph.node if "preprocess.mean" in node.input).input[0]
 
 
 def _constant(model, value) -> str:
