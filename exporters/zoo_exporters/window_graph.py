@@ -17,7 +17,7 @@ from zoo.transforms.preprocess_numpy import shorter_side, shown
 from zoo_exporters.onnx_nodes import FLOAT, INT64, Graph
 
 IMAGE = "image"
-BLOCK = 8  # of `zoo_exporters.windows`, which needs torch
+BLOCK = 8  # pixels of the result in a product
 _COMMUTATIVE = {"Add", "Mul", "Min", "Max"}
 # Attributes that define what an operator computes, with their defaults, and those that change nothing here.
 _TELLING = {

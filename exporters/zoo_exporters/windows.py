@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from zoo.transforms.preprocess import Preprocess
+from zoo_exporters.window_graph import BLOCK
 
 if TYPE_CHECKING:
     from zoo_exporters.program import Program
-
-BLOCK = 8  # 4 and 16 take 5 to 20% longer
 
 
 def in_plain_operators(shipped: Program) -> None:
@@ -51,7 +50,7 @@ class WindowedPreprocess(Preprocess):
         side: Any = shortest * self.numerator // self.denominator
         if not self.shorter:
             side = torch.sym_max(1, side)
-            return tuple(_Axis((length - side) // 2, side, side, 0, side) for length in (height, width))
+            return _Axis((height - side) // 2, side, side, 0, side), _Axis((width - side) // 2, side, side, 0, side)
         axes = []
         for length in (height, width):
             count: Any = torch.sym_min(length, side + self.more)

@@ -20,7 +20,7 @@ FLOAT, INT64, BOOL, UINT8 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BO
 OWN = "own"  # a domain that no runtime knows
 IMAGE = helper.make_tensor_value_info("image", UINT8, ["n", "h", "w", 3])
 LOGITS = helper.make_tensor_value_info("logits", FLOAT, ["n", 3])
-NOT_PREDICTED = tuple((0.0, 0.0, 0.0) for _ in range(6))  # answers to the synthetic pictures that are wrong
+NOT_PREDICTED = tuple((0.0, 0.0, 0.0) for _ in range(7))  # answers to the synthetic pictures that are wrong
 
 
 card = partial(

@@ -21,10 +21,14 @@ from zoo.errors import ArtifactError, UsageError
 from zoo.parity.synthetic import VERSION, synthetic_pictures
 from zoo.parity.verify import Verification, verify
 from zoo.registry import registry
+from zoo.specs import PreprocessSpec
+from zoo.transforms.preprocess import Preprocess
 
 from ..exchanged import exchange
 from ..refusals import refused
+from ..surgery import without_antialiasing
 
+HALF_TONED = {1: "20c161e68de6951c", 28: "7a11b964ae53e400", 224: "a376ae48d8e7e65d", 4096: "a6e9db06e77e1846"}
 pytestmark = pytest.mark.usefixtures("artifacts_here")
 
 
@@ -73,14 +77,59 @@ def passed(found: Verification) -> dict[str, bool | None]:
 )
 def test_the_pictures_are_the_same_for_ever(size, digest):
     # Who changes a picture raises VERSION: files in the world carry their answers to these.
-    assert VERSION == 1
-    pictures = synthetic_pictures(size)
+    assert VERSION == 2
+    *pictures, half_toned = synthetic_pictures(size)
+    assert all(np.array_equal(*pair) for pair in zip(pictures, synthetic_pictures(size, 1), strict=True))
+    assert hashlib.sha256(half_toned.tobytes()).hexdigest().startswith(HALF_TONED[size])
     found = hashlib.sha256(b"".join(str(p.shape).encode() + p.tobytes() for p in pictures)).hexdigest()
     assert found.startswith(digest)
     assert all(picture.dtype == np.uint8 for picture in pictures)
     if size > 1:
         assert len({picture.shape for picture in pictures}) == 6
         assert all(picture.std() > 50 for picture in pictures)
+
+
+def resealed(path, card, **changes):
+    exporter = registry().exporter_for(path).spec
+    exporter.write_card(path, card.model_copy(update={"content_hash": exporter.content_hash(path), **changes}).sealed())
+
+
+def test_the_numbers_tell_a_runtime_without_antialiasing(model, tmp_path):
+    import onnx
+
+    graph, path = onnx.load(model), tmp_path / "model.onnx"
+    del graph.metadata_props[:]
+    without_antialiasing(graph)
+    onnx.save(graph, path)
+    resealed(path, read_card(model))
+    found = verify(path)
+    assert passed(found) == {"hash": True, "numbers": False}
+    assert found.findings["numbers"].figures["difference"] > 0.01
+
+
+@pytest.mark.parametrize("size", [28, 224])
+def test_the_half_toned_picture_is_noise_without_antialiasing(size):
+    import torch
+
+    picture = torch.from_numpy(synthetic_pictures(size)[-1][None])
+    assert min(picture.shape[1:3]) > 4 * size
+    right = Preprocess(PreprocessSpec(image_size=size, resize="squash")).resize(picture)
+    planes = picture.permute(0, 3, 1, 2).float()
+    wrong = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", align_corners=False)
+    assert (right - wrong).abs().mean() > 30
+
+
+def test_cards_with_the_first_six_pictures_still_verify(model, tmp_path):
+    import onnx
+
+    graph, path, card = onnx.load(model), tmp_path / "model.onnx", read_card(model)
+    del graph.metadata_props[:]
+    onnx.save(graph, path)
+    reference = card.reference.model_copy(update={"pictures": 1, "logits": card.reference.logits[:6]})
+    resealed(path, card, reference=reference)
+    found = verify(path)
+    assert found.passed
+    assert "6 synthetic pictures" in found.findings["numbers"].summary
 
 
 def test_a_fresh_file_proves_itself(model, trained):
@@ -254,7 +303,7 @@ def test_the_command(model, changed, bars, weight):
         "numbers",
         "figures on the data",
         "passed",
-        "6 synthetic pictures",
+        "7 synthetic pictures",
         "18 test pictures",
     ):
         assert word in good.stdout

@@ -144,7 +144,7 @@ def test_the_limit_is_of_one_answer(tmp_path):
 
 def test_a_file_that_takes_its_time_keeps_its_answers(tmp_path):
     path = write_loop(tmp_path / "slow.onnx", 20_000)
-    assert verify(path, time_limit=30).findings["numbers"].summary.startswith("The logits of 6 synthetic pictures")
+    assert verify(path, time_limit=30).findings["numbers"].summary.startswith("The logits of 7 synthetic pictures")
 
 
 def test_opening_has_a_limit_of_its_own(tmp_path, monkeypatch):

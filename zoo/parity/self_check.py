@@ -14,7 +14,7 @@ from zoo.artifacts.card import MAX_REFERENCE_CLASSES, Card, ReferenceOutputs
 from zoo.errors import ParityError
 from zoo.parity.process import Answers, fresh_process
 from zoo.parity.refusal import LateError, RefusedError
-from zoo.parity.synthetic import VERSION, synthetic_pictures
+from zoo.parity.synthetic import VERSION, VERSIONS, synthetic_pictures
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import Precision, PreprocessSpec, Runtime
 
@@ -107,8 +107,8 @@ def _rounding(classifier: Classifier, precision: Precision) -> float:
     )
 
 
-def _logits(runtime: Runtime, spec: PreprocessSpec) -> np.ndarray:
-    return np.concatenate([runtime(picture[None]) for picture in synthetic_pictures(spec.image_size)])
+def _logits(runtime: Runtime, spec: PreprocessSpec, version: int = VERSION) -> np.ndarray:
+    return np.concatenate([runtime(picture[None]) for picture in synthetic_pictures(spec.image_size, version)])
 
 
 def check_final(artifact: Answers, card: Card) -> None:
@@ -136,10 +136,10 @@ def self_check(path: Path, card: Card, device: str, time_limit: float = ANSWER_S
     reference = card.reference
     if reference is None:
         return not_made("the card has no reference outputs; cards of newer exports do")
-    if reference.pictures != VERSION:
+    if reference.pictures not in VERSIONS:
         return not_made(
             f"the card has answers to version {reference.pictures} of the synthetic pictures, "
-            f"and this visionzoo makes version {VERSION}"
+            f"and this visionzoo makes versions up to {VERSION}"
         )
     found = _logits_of(path, card, device, time_limit)
     if not isinstance(found, str):
@@ -158,7 +158,8 @@ def _logits_of(path: Path, card: Card, device: str, time_limit: float) -> np.nda
     """The logits of the file from its own process, or the reason why there are none."""
     try:
         with fresh_process(path, card.preprocess, card.input, device, time_limit=time_limit) as artifact:
-            return _logits(artifact, card.preprocess)
+            assert card.reference is not None
+            return _logits(artifact, card.preprocess, card.reference.pictures)
     except LateError as error:
         return f"{error.reason}. {error.remedy}"
     except RefusedError as error:

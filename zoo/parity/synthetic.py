@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
+VERSIONS = range(1, VERSION + 1)  # 1 had no half-toned picture
 
 # Larger pictures would only take time and memory.
 MAX_SIDE = 640
 
 
-def synthetic_pictures(image_size: int) -> list[np.ndarray]:
-    """Six pictures, uint8 `[H, W, 3]`, around the side S of the square that a network sees.
+def synthetic_pictures(image_size: int, version: int = VERSION) -> list[np.ndarray]:
+    """Seven pictures, uint8 `[H, W, 3]`: six around the side S of the square that a network sees, one far larger.
 
     Each shows another kind of mistake. Smooth pictures show wrong colours and normalisation, sharp ones a wrong
-    resize, wide and tall ones a wrong crop. The one of the network's own size shows mistakes of the network alone.
+    resize, wide and tall ones a wrong crop. The one of the network's own size shows mistakes of the network alone. The
+    half-toned one is shrunk more than fourfold: without antialiasing, grey becomes noise.
+
+    Args:
+        version: of `VERSIONS`.
     """
     side = min(image_size, MAX_SIDE)
-    return [
+    pictures = [
         _noise(side, side, 1),
         _ramps(side, side + side // 2),
         _checker(side + side // 3 + 1, side),
@@ -29,6 +34,7 @@ def synthetic_pictures(image_size: int) -> list[np.ndarray]:
         _disc(side + side // 4, side),
         _waves(side // 2 + 3, side // 2 + 1),
     ]
+    return pictures if version == 1 else [*pictures, _half_tones(4 * side + side // 4 + 1, 5 * side)]
 
 
 def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +65,12 @@ def _disc(height: int, width: int) -> np.ndarray:
     shorter = min(height, width) ** 2
     inside = (8 * distance < shorter) & (20 * distance > shorter)
     return _stacked(255 * inside, 225 * inside, 170 * inside)
+
+
+def _half_tones(height: int, width: int) -> np.ndarray:
+    """Ramps of black and white dots."""
+    dots = _noise(height, width, 1) < _ramps(height, width)
+    return dots.astype(np.uint8) * np.uint8(255)
 
 
 def _waves(height: int, width: int) -> np.ndarray:
