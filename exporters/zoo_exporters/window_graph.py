@@ -20,7 +20,7 @@ IMAGE = "image"
 BLOCK = 8  # pixels of the result in a product
 _COMMUTATIVE = {"Add", "Mul", "Min", "Max"}
 # Attributes that define what an operator computes, with their defaults, and those that change nothing here.
-_TELLING = {
+_TELLING: dict[str, dict[str, object]] = {
     "Transpose": {"perm": ()}, "Shape": {"start": 0, "end": -1}, "Cast": {"to": 0}, "Concat": {"axis": 0},
     "Gather": {"axis": 0}, "ReduceSum": {"keepdims": 1}, "Mod": {"fmod": 0},
 }  # fmt: skip

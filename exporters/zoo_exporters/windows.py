@@ -65,8 +65,9 @@ class WindowedPreprocess(Preprocess):
             moved: the first of the L that counts.
         """
         places, weights = self._windows(axis)
-        seen = pixels.index_select(2, (places + moved).flatten()).unflatten(2, places.shape)  # [N, 3, B, K, M]
-        blocks = weights @ seen.to(self.mean.dtype)  # [N, 3, B, BLOCK, M]
+        seen = pixels.index_select(2, (places + moved).flatten())
+        seen = torch.unflatten(seen, 2, places.shape)  # [N, 3, B, K, M]
+        blocks: Tensor = weights @ seen.to(self.mean.dtype)  # [N, 3, B, BLOCK, M]
         return blocks.flatten(2, 3)[:, :, : self.size]
 
     def _windows(self, axis: _Axis) -> tuple[Tensor, Tensor]:
