@@ -46,6 +46,8 @@ BROKEN = {
         "raised ModuleNotFoundError: No module named 'no_such",
     ),
     "exits": ("raise SystemExit('bye')", "raised SystemExit: bye."),
+    "ends-process": ("import os; os._exit(0)", "called os._exit(0), which would end zoo."),
+    "hook-aborts": (hook("zoo_datasets", "import os; os.abort()"), "Its hook zoo_datasets called os.abort()"),
     "own-exception": ("class E(BaseException): pass\nraise E", "raised E."),
     "syntax": ("def (", "raised SyntaxError: invalid syntax"),
     "hook-raises": (
@@ -229,10 +231,11 @@ def test_a_disabled_plugin_is_gone_and_not_imported(broken):
 
 
 def test_what_plugins_print_does_not_garble_json(tmp_path):
-    install(tmp_path, "chatty", "print('hello from chatty')" + FINE)
+    install(tmp_path, "chatty", "print('hello from chatty'); import os; os.write(1, b'raw words')" + FINE)
     done = run(tmp_path, "list", "backbones", "--search", "fine*", "--json")
     assert json.loads(done.stdout)["backbones"][0]["name"] == "fine_tiny"
     assert "hello from chatty" in done.stderr
+    assert "raw words" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("predict", "model.onnx", "a.png"), ("info", "resnet18"), ("--version",)])

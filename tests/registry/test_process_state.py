@@ -1,12 +1,21 @@
 """What a plugin does to the whole process when it loads: undone, or named."""
 
 import importlib.metadata
+import multiprocessing
+import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 from PIL import Image, ImageFile
 
-from zoo.registry import Registry, core
+from zoo.processes.state import ProcessEndError, exit_refused, stdout_kept
+from zoo.registry import Registry, core, loading
+from zoo.registry.discovery import Plugin
+from zoo.registry.loading import FaultyPluginError, isolated
 
 BODY = """
 import signal, time
@@ -66,3 +75,84 @@ def test_a_plugin_that_is_slow_to_import_is_named_and_works(rude, monkeypatch):
     assert " s, and every command that needs it waits" in problem.cause
     assert "pip uninstall rude" in problem.remedy
     assert host.plugins()[0].state == "loaded"
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("_exit", (0,)), ("abort", ())])
+def test_code_of_a_plugin_cannot_end_the_process(name, arguments):
+    def stubborn():
+        try:
+            getattr(os, name)(*arguments)
+        except Exception:
+            os._exit(5)
+
+    words = r"Importing it called os\.\w+\(\d?\), which would end zoo"
+    with pytest.raises(FaultyPluginError, match=words), isolated("Importing it"):
+        stubborn()
+    assert (os._exit.__module__, os.abort.__module__) == ("posix", "posix")
+
+
+def test_a_forked_process_ends_as_it_should():
+    with exit_refused():
+        child = multiprocessing.get_context("fork").Process(target=os._exit, args=(7,))
+        child.start()
+        child.join()
+    assert child.exitcode == 7
+
+
+def test_another_thread_may_end_the_process(monkeypatch):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with exit_refused():
+        thread = threading.Thread(target=lambda: os._exit(3))
+        thread.start()
+        thread.join()
+        with pytest.raises(ProcessEndError):
+            os._exit(4)
+    os._exit(5)
+    assert ended == [3, 5]
+
+
+def test_descriptor_1_is_stderr_until_the_last_thread_is_done(capfd):
+    inside, leave = threading.Event(), threading.Event()
+
+    def second():
+        with stdout_kept():
+            inside.set()
+            leave.wait(10)
+
+    with stdout_kept():
+        thread = threading.Thread(target=second)
+        thread.start()
+        inside.wait(10)
+    os.write(1, b"plugin\n")
+    leave.set()
+    thread.join()
+    os.write(1, b"result\n")
+    print("printed")
+    sys.stdout.flush()
+    assert capfd.readouterr() == ("result\nprinted\n", "plugin\n")
+
+
+def test_text_from_before_is_not_lost(tmp_path):
+    script = (
+        "import os, sys; from zoo.processes.state import stdout_kept\n"
+        "print('before')\n"
+        "with stdout_kept(): print('in'); os.write(1, b'raw\\n'); sys.__stdout__.write('kept\\n')\n"
+        "print('after')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\nafter\n"
+    assert set(done.stderr.split()) == {"in", "raw", "kept"}
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_descriptor_is_no_matter(closed):
+    script = f"import os; os.close({closed})\nfrom zoo.processes.state import stdout_kept\nwith stdout_kept(): pass"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_plugin_that_does_not_end_is_named_while_it_loads(monkeypatch, capsys):
+    monkeypatch.setattr(loading, "PATIENCE_SECONDS", 0.01)
+    with loading.patience(Plugin("main", "sleepy", "1.0", None)):
+        time.sleep(0.2)
+    assert "Importing the plugin 'sleepy:main' takes long." in capsys.readouterr().err

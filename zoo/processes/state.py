@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
 
+# Those with names. As whole numbers: comparing enumerations took most of the time that a plugin's loading costs.
+_SIGNALS = tuple(sorted({int(number) for number in signal.valid_signals()} & {int(each) for each in signal.Signals}))
 # Pillow's global settings, and what they are when Pillow is first imported.
 _PILLOW = (
     ("PIL.Image", "MAX_IMAGE_PIXELS", 1024**3 // 4 // 3),
@@ -21,7 +24,7 @@ def handlers_kept() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -42,3 +45,91 @@ def pillow_kept() -> Iterator[None]:
         for (module, name, _), value in zip(_PILLOW, before, strict=True):
             if module in sys.modules:
                 setattr(sys.modules[module], name, value)
+
+
+class ProcessEndError(BaseException):
+    """Code that must not end the process asked for it. No `except Exception` of that code catches this."""
+
+
+class _Shared:
+    """A context that several threads may be in at once: the first one opens it, the last one closes it."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._opened = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._opened.enter_context(self._make())
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._opened.close()
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Also what is written to descriptor 1 without Python's `sys.stdout`."""
+    with redirect_stdout(sys.stderr), ExitStack() as undo:
+        with suppress(OSError):  # one of the two is closed
+            kept = os.dup(1)
+            undo.callback(os.close, kept)
+            _flush()
+            os.dup2(2, 1)
+            undo.callback(os.dup2, kept, 1)
+            undo.callback(_flush)
+        yield
+
+
+def _flush() -> None:
+    # ValueError: it is closed. AttributeError: there is none.
+    with suppress(OSError, ValueError, AttributeError):
+        sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+_foreign = threading.local()  # `inside`: how many contexts of `exit_refused` this thread is in
+
+
+@contextmanager
+def _exit_replaced() -> Iterator[None]:
+    real = {name: getattr(os, name) for name in ("_exit", "abort")}
+    process = os.getpid()
+
+    def refuse(name: str, *arguments: object) -> None:
+        # A forked process ends as it should, and so do other threads and later calls of a function that was kept.
+        if os.getpid() == process and getattr(_foreign, "inside", 0):
+            raise ProcessEndError(f"os.{name}({', '.join(map(repr, arguments))})")
+        real[name](*arguments)
+
+    for name in real:
+        setattr(os, name, lambda *arguments, name=name: refuse(name, *arguments))
+    try:
+        yield
+    finally:
+        for name, function in real.items():
+            setattr(os, name, function)
+
+
+_exit_kept = _Shared(_exit_replaced)
+
+# While the context is open, all that the process prints goes to stderr.
+stdout_kept = _Shared(_stdout_to_stderr)
+
+
+@contextmanager
+def exit_refused() -> Iterator[None]:
+    """Raises `ProcessEndError` where the code inside calls `os._exit` or `os.abort` in this thread and process."""
+    with _exit_kept():
+        _foreign.inside = getattr(_foreign, "inside", 0) + 1
+        try:
+            yield
+        finally:
+            _foreign.inside -= 1

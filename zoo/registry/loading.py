@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,7 +13,8 @@ import pluggy
 
 from zoo import hookspecs
 from zoo.errors import nearest, raised
-from zoo.processes.state import handlers_kept, pillow_kept
+from zoo.processes.state import ProcessEndError, exit_refused, handlers_kept, pillow_kept, stdout_kept
+from zoo.progress import Reporter
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
 from zoo.registry.interface import deprecations, interface_fault
@@ -49,6 +50,7 @@ EXPORTER = Kind("exporter", "zoo_exporters", ExporterSpec)
 LOGGER = Kind("logger", "zoo_loggers", LoggerSpec)
 KINDS: tuple[Kind[Spec], ...] = (BACKBONE, DATASET, EXPORTER, LOGGER)
 COMMANDS = "zoo_commands"
+PATIENCE_SECONDS = 10.0  # of an import, before the user hears about it
 HOOKS = (*(kind.hook for kind in KINDS), COMMANDS)
 
 
@@ -86,15 +88,36 @@ class Contents:
 def isolated(doing: str) -> Iterator[None]:
     """Turns every exception of a plugin into a `FaultyPluginError`. What it prints goes to stderr.
 
-    Signal handlers and Pillow's global settings that it changes are put back.
+    So does what it writes to descriptor 1. `os._exit` is an exception, too. Signal handlers and Pillow's global
+    settings that it changes are put back.
     """
     try:
-        with redirect_stdout(sys.stderr), handlers_kept(), pillow_kept():
+        with stdout_kept(), exit_refused(), handlers_kept(), pillow_kept():
             yield
     except (FaultyPluginError, KeyboardInterrupt):
         raise
+    except ProcessEndError as error:
+        raise FaultyPluginError(f"{doing} called {error}, which would end zoo.") from error
     except BaseException as error:  # SystemExit too: no plugin may end zoo
         raise FaultyPluginError(f"{doing} raised {raised(error)}.") from error
+
+
+def _warn(words: str) -> None:
+    Reporter().warn(words)
+
+
+@contextmanager
+def patience(plugin: Plugin) -> Iterator[None]:
+    """Says after some seconds which plugin all others wait for, and how to leave it out."""
+    name = plugin.distribution
+    words = f"Importing the plugin '{plugin.key}' takes long. To leave it out: Ctrl-C, then zoo plugins disable {name}"
+    timer = threading.Timer(PATIENCE_SECONDS, _warn, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Loader:
@@ -116,7 +139,7 @@ class Loader:
                 f"Its entry point '{entry.name} = {entry.value}' does not name a module or an object."
             )
         started = time.perf_counter()
-        with isolated(f"Importing {entry.value}"):
+        with patience(plugin), isolated(f"Importing {entry.value}"):
             module = entry.load()
         seconds = time.perf_counter() - started
         _refuse_interface(module)
