@@ -57,6 +57,7 @@ def tiny_plugin(tmp_path_factory):
         patch.syspath_prepend(site)
         # Fixtures of a session or a module begin before `own_cache`.
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
         registry.cache_clear()
         yield
@@ -66,8 +67,9 @@ def tiny_plugin(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """No test reads or writes the user's cache, or reaches for the network through torch hub."""
+    """No test reads or writes the user's cache or configuration, or reaches for the network through torch hub."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 

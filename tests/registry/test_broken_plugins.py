@@ -181,7 +181,7 @@ def test_each_fault_has_its_cause(statuses, distribution):
     (problem,) = status["problems"]
     assert BROKEN[distribution][1] in problem["cause"]
     assert f"pip uninstall {distribution}," in problem["remedy"]
-    assert f"ZOO_DISABLED_PLUGINS={distribution}" in problem["remedy"]
+    assert f"zoo plugins disable {distribution}" in problem["remedy"]
 
 
 def test_the_other_plugins_work(statuses):
@@ -216,10 +216,11 @@ def test_zoo_list_works_and_names_plugin_cause_and_remedy(broken):
         assert f"pip uninstall {distribution}" in line
 
 
-def test_help_works_and_names_them(broken):
+def test_help_works_and_imports_none(broken):
     done = run(broken, "--help")
     assert "predict" in done.stdout
-    assert "Plugin 'misspelt' of misspelt 1.0: zoo has no hook named zoo_backbone" in done.stderr
+    assert done.stderr == ""
+    assert list(broken.glob("*.imported")) == []
 
 
 def test_a_disabled_plugin_is_gone_and_not_imported(broken):
@@ -228,6 +229,19 @@ def test_a_disabled_plugin_is_gone_and_not_imported(broken):
     assert "Plugin 'exits'" not in done.stderr
     assert "Plugin 'syntax'" in done.stderr
     assert not (broken / "plugin_exits.imported").exists()
+
+
+def test_a_plugin_that_the_user_disabled_is_gone(broken, tmp_path):
+    (tmp_path / "visionzoo").mkdir()
+    (tmp_path / "visionzoo" / "plugins.toml").write_text('disabled = ["exits"]')
+    done = run(broken, "list", "backbones", XDG_CONFIG_HOME=str(tmp_path))
+    assert "Plugin 'exits'" not in done.stderr
+    assert "Plugin 'syntax'" in done.stderr
+    (tmp_path / "visionzoo" / "plugins.toml").write_text("disabled = exits")
+    done = run(broken, "list", "backbones", XDG_CONFIG_HOME=str(tmp_path))
+    assert "Plugin 'exits'" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "plugins.toml" in line]
+    assert "cannot be read, so it is ignored" in line
 
 
 def test_what_plugins_print_does_not_garble_json(tmp_path):

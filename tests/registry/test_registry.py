@@ -42,7 +42,7 @@ class Site:
         self.folder = folder
         self.installed: list[str] = []
 
-    def install(self, distribution: str, body: str, entry: str = "main") -> None:
+    def install(self, distribution: str, body: str, entry: str = "main", commands: tuple[str, ...] = ()) -> None:
         """A distribution with one plugin, whose hooks are `body`."""
         module = f"{self.folder.name}_{distribution}_{entry}".replace("-", "_")
         (self.folder / f"{module}.py").write_text(COUNT + HEADER + body)
@@ -51,6 +51,8 @@ class Site:
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
         with (metadata / "entry_points.txt").open("a") as file:
             file.write(f"[zoo]\n{entry} = {module}\n" if file.tell() == 0 else f"{entry} = {module}\n")
+            if commands:
+                file.write("[zoo.commands]\n" + "".join(f"{name} = {module}\n" for name in commands))
 
     def imported(self, distribution: str) -> bool:
         return any(self.folder.glob(f"{self.folder.name}_{distribution}_*.imported"))
@@ -233,7 +235,7 @@ def test_an_unknown_suffix_names_the_known_ones(site):
 def test_one_suffix_of_two_third_parties_is_an_error(site):
     site.install("a", EXPORT + "    return [exporter('one', '.mine')]")
     site.install("b", EXPORT + "    return [exporter('two', '.mine')]")
-    with refused("ambiguous-suffix", "'.mine'", "a:one", "b:two", "ZOO_DISABLED_PLUGINS=a", kind=UsageError):
+    with refused("ambiguous-suffix", "'.mine'", "a:one", "b:two", "zoo plugins disable a", kind=UsageError):
         site.registry().exporter_for("x.mine")
 
 
@@ -279,10 +281,11 @@ def app():
 @pytest.mark.parametrize(
     ("argv", "loads"),
     [
-        ([], True),
-        (["--help"], True),
-        (["-h", "train"], True),
+        (None, True),
         (["hello"], True),
+        ([], False),
+        (["--help"], False),
+        (["-h", "train"], False),
         (["serve"], False),
         (["train", "--help"], False),
         (["list"], False),
@@ -297,19 +300,58 @@ def test_third_parties_commands_are_added_when_asked_for(site, app, argv, loads)
     assert site.imported("other") == loads
 
 
+@pytest.mark.parametrize("argv", [[], ["--help"]])
+def test_the_help_shows_declared_commands_and_imports_nothing(site, app, argv):
+    site.install("a", _commands("hello"), commands=("hello", "train"))
+    site.install("b", _commands("undeclared"))
+    registry = site.registry()
+    registry.add_commands(app, argv)
+    assert _names(app) == ["train", "list", "hello", "a:train"]
+    assert app.registered_commands[2].help == "From the plugin a."
+    assert not site.imported("a")
+    assert not site.imported("b")
+
+
+def test_a_declared_command_loads_its_plugin_alone(site, app):
+    site.install("a", _commands("hello"), commands=("hello",))
+    site.install("b", _commands("undeclared"))
+    site.registry().add_commands(app, ["hello"])
+    assert _names(app) == ["train", "list", "hello"]
+    assert site.imported("a")
+    assert not site.imported("b")
+
+
+def test_a_command_that_is_declared_in_vain_is_looked_for_everywhere(site, app):
+    site.install("a", _commands("other"), commands=("hello",))
+    site.install("b", _commands("hello"))
+    site.registry().add_commands(app, ["hello"])
+    assert "hello" in _names(app)
+
+
+def test_two_plugins_that_declare_one_command(site, app):
+    for name in ("a", "b"):
+        site.install(name, _commands("hello"), commands=("hello",))
+    registry = site.registry()
+    registry.add_commands(app, ["--help"])
+    assert _names(app)[2:] == ["a:hello", "b:hello"]
+    app.registered_commands = app.registered_commands[:2]
+    site.registry().add_commands(app, ["b:hello"])
+    assert _names(app)[2:] == ["a:hello", "b:hello"]
+
+
 def test_a_third_party_command_replaces_none(site, app):
     site.install("visionzoo", _commands("serve"))
     site.install("a", _commands("train", "serve", "both"))
     site.install("b", _commands("both"))
     registry = site.registry()
-    registry.add_commands(app, [])
+    registry.add_commands(app)
     expected = ["train", "list", "serve", "a:train", "a:serve", "a:both", "b:both"]
     assert _names(app) == expected
     assert [problem.cause for problem in registry.problems] == [
         f"Its command '{name}' already exists, so it runs as: zoo {full}"
         for name, full in [("train", "a:train"), ("serve", "a:serve"), ("both", "a:both"), ("both", "b:both")]
     ]
-    registry.add_commands(app, [])
+    registry.add_commands(app)
     assert _names(app) == expected
 
 
@@ -317,7 +359,7 @@ def test_a_group_is_a_command_too(site, app):
     body = "import typer\ngroup = typer.Typer()\ngroup.command('a')(lambda: None)\n"
     site.install("other", body + "@hookimpl\ndef zoo_commands(app): app.add_typer(group, name='list')")
     registry = site.registry()
-    registry.add_commands(app, [])
+    registry.add_commands(app)
     assert [group.name for group in app.registered_groups] == ["other:list"]
     assert len(registry.problems) == 1
 

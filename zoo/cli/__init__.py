@@ -28,7 +28,7 @@ from zoo.cli.console import accept_all_text, fail, flush, refused, warn
 from zoo.cli.option_groups import GroupedCommand
 from zoo.cli.parsing import Group
 from zoo.cli.plugin_files import with_plugin_files
-from zoo.errors import ZooError
+from zoo.errors import PluginError, ZooError
 from zoo.processes.children import guard
 
 INTERRUPTED = (130, 143)  # exit codes of Ctrl-C and SIGTERM
@@ -89,10 +89,15 @@ def main() -> None:
     """Runs a command; a `ZooError`, or what the operating system refuses, becomes a sentence and an exit code."""
     from zoo.cli.tables import warn_problems
     from zoo.registry import registry
+    from zoo.registry.configuration import disabled_names
 
     guard()
     accept_all_text()
     try:
+        try:
+            disabled_names()
+        except PluginError as damaged:
+            warn(str(damaged))
         registry().add_commands(app, sys.argv[1:])
         warn_problems(registry().problems)
         _run()

@@ -30,7 +30,7 @@ def list_(as_json: Json = False) -> None:
     from zoo.registry import registry
 
     host = registry()
-    host.add_commands(root, [])  # finds out which commands clash
+    host.add_commands(root)  # finds out which commands clash
     statuses = host.plugins()
     if as_json:
         print_json([_record(status) for status in statuses])

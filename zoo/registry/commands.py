@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,51 @@ def command_name(command: CommandInfo) -> str:
     return command.name or get_command_name(getattr(command.callback, "__name__", ""))
 
 
-def needs_third_parties(argv: Sequence[str], known: Collection[str]) -> bool:
-    """Whether a command line is empty, asks for help, or has a command that is not in `known`."""
+def add_others(
+    app: Typer,
+    argv: Sequence[str] | None,
+    plugins: Sequence[Plugin],
+    load: Callable[[Iterable[Plugin]], list[tuple[Plugin, Commands]]],
+    note: Callable[[Plugin, str], None],
+) -> None:
+    """Adds those commands of third-party plugins that a command line needs, and loads no other plugin.
+
+    The help needs their declared names only. A command that no plugin declares may belong to any plugin.
+
+    Args:
+        argv: None: all commands are needed.
+        load: loads plugins, and returns their commands.
+        note: as of `add`.
+    """
+    if argv is None:
+        add(app, load(plugins), note)
+        return
     options = list(takewhile(lambda word: word.startswith("-"), argv))
-    command = argv[len(options) : len(options) + 1]
-    return not argv or not HELP_OPTIONS.isdisjoint(options) or (bool(command) and command[0] not in known)
+    if not argv or not HELP_OPTIONS.isdisjoint(options):
+        add(app, _declared(plugins), note)
+        return
+    known = existing(app)
+    for name in argv[len(options) : len(options) + 1]:
+        if name not in known:
+            found = load([plugin for plugin in plugins if name in plugin.commands])
+            add(app, found if any(name in table for _, table in found) else load(plugins), note)
+
+
+def _declared(plugins: Iterable[Plugin]) -> list[tuple[Plugin, Commands]]:
+    """Commands for a help page, which names where each comes from."""
+    from typer.models import CommandInfo
+
+    found: dict[str, tuple[Plugin, Commands]] = {}
+    for plugin in plugins:
+        if plugin.commands and not plugin.disabled:
+            words = f"From the plugin {plugin.distribution}."
+            table: Commands = {name: CommandInfo(name, callback=_nothing, help=words) for name in plugin.commands}
+            found.setdefault(plugin.canonical_distribution, (plugin, table))
+    return list(found.values())
+
+
+def _nothing() -> None:
+    """Stands in for a command on a help page."""
 
 
 def add(app: Typer, found: Sequence[tuple[Plugin, Commands]], note: Callable[[Plugin, str], None]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import PluginError, UnknownNameError, UsageError
 from zoo.registry import commands, given, lookup
-from zoo.registry.discovery import DISABLED_VARIABLE, Plugin, Problem, discover
+from zoo.registry.discovery import Plugin, Problem, discover
 from zoo.registry.loading import (
     BACKBONE,
     COMMANDS,
@@ -165,7 +165,7 @@ class Registry:
             if len(hits) > 1:
                 raise UsageError(
                     f"Several exporters have the suffix '{hits[0].spec.suffix}': {lookup.listed(hits)}.",
-                    f"Disable one of them, for example with: {DISABLED_VARIABLE}={hits[0].distribution}",
+                    f"Disable one of them, for example with: zoo plugins disable {hits[0].distribution}",
                     code="ambiguous-suffix",
                 )
             if hits:
@@ -204,11 +204,10 @@ class Registry:
         problems = tuple(problem for problem in self.problems if problem.plugin is plugin)
         return Status(plugin, state, contents.summary() if contents else {}, problems)
 
-    def add_commands(self, app: Typer, argv: list[str]) -> None:
-        """Adds the commands of plugins. Third-party plugins load only if `argv` needs more than the built-ins."""
+    def add_commands(self, app: Typer, argv: list[str] | None = None) -> None:
+        """Adds the commands of plugins that a command line needs: see `commands.add_others`. By default all of them."""
         commands.add(app, self._commands(self._builtins), self._note)
-        if commands.needs_third_parties(argv, commands.existing(app)):
-            commands.add(app, self._commands(self._third_parties), self._note)
+        commands.add_others(app, argv, self._third_parties, self._commands, self._note)
 
     def _commands(self, plugins: Iterable[Plugin]) -> list[tuple[Plugin, commands.Commands]]:
         loaded = ((plugin, self._load(plugin, COMMANDS)) for plugin in plugins)

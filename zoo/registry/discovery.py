@@ -1,4 +1,7 @@
-"""Finds the installed plugins, which are the entry points of the group `zoo`, without importing them."""
+"""Finds the installed plugins, which are the entry points of the group `zoo`, without importing them.
+
+The names in the group `zoo.commands` are the commands that a distribution adds: the help shows them without an import.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint
 
+from zoo.errors import PluginError
 from zoo.hookspecs import PROJECT
+from zoo.registry.configuration import disabled_names
 from zoo.registry.plugin_file import PluginFile
 
 GROUP = PROJECT
+COMMANDS_GROUP = f"{PROJECT}.commands"
 BUILTIN_DISTRIBUTION = "visionzoo"
 DISABLED_VARIABLE = "ZOO_DISABLED_PLUGINS"
 
@@ -24,7 +30,9 @@ class Plugin:
 
     Attributes:
         entry_point: None where the distribution's list of entry points cannot be read.
-        disabled: whether the environment variable ZOO_DISABLED_PLUGINS has its distribution or its name.
+        disabled: whether its distribution or its name is in the environment variable ZOO_DISABLED_PLUGINS, or in the
+            user's configuration.
+        commands: names of the commands that its distribution declares.
         given: whether this process registered it with `zoo.register`. No distribution contains it.
         file: a plugin file, whose name stands in the place of a distribution's. None for others.
     """
@@ -34,6 +42,7 @@ class Plugin:
     version: str
     entry_point: EntryPoint | None
     disabled: bool = False
+    commands: tuple[str, ...] = ()
     given: bool = False
     file: PluginFile | None = None
 
@@ -56,13 +65,20 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Problem:
-    """A fault of a plugin: one sentence of cause, one of remedy."""
+    """A fault of a plugin: one sentence of cause, one of remedy.
+
+    Attributes:
+        advice: a remedy for this fault alone. Without it, the remedy is to repair the plugin or to leave it out.
+    """
 
     plugin: Plugin
     cause: str
+    advice: str = ""
 
     @property
     def remedy(self) -> str:
+        if self.advice:
+            return self.advice
         if self.plugin.builtin:
             return "Reinstall it with: pip install --force-reinstall visionzoo"
         if self.plugin.given:
@@ -70,7 +86,7 @@ class Problem:
         if self.plugin.file:
             return f"Fix the file {self.plugin.file.path}."
         name = self.plugin.distribution
-        return f"Remove it with: pip uninstall {name}, or disable it with: {DISABLED_VARIABLE}={name}"
+        return f"Remove it with: pip uninstall {name}, or disable it with: zoo plugins disable {name}"
 
     def __str__(self) -> str:
         plugin = self.plugin
@@ -88,20 +104,32 @@ def discover(entry_points: Iterable[EntryPoint] | None = None) -> list[Plugin]:
     Args:
         entry_points: used instead of the installed ones.
     """
-    disabled = {canonical(name.strip()) for name in os.environ.get(DISABLED_VARIABLE, "").split(",")}
-    found = _installed() if entry_points is None else ((entry.dist, [entry]) for entry in entry_points)
+    disabled = {canonical(name) for name in (*disabled_by_variable(), *_disabled_by_user())}
+    found = _installed() if entry_points is None else _by_distribution(entry_points)
     plugins: dict[tuple[str, str], Plugin] = {}
     for distribution, entries in found:
         name, version = _identity(distribution)
-        named: list[tuple[str, EntryPoint | None]] = [(entry.name, entry) for entry in entries]
+        named: list[tuple[str, EntryPoint | None]] = [(each.name, each) for each in entries if each.group == GROUP]
+        commands = tuple(sorted(each.name for each in entries if each.group == COMMANDS_GROUP))
         for short, entry in named or [(name, None)]:
             off = not disabled.isdisjoint({canonical(name), canonical(short)})
-            plugins.setdefault((canonical(name), short), Plugin(short, name, version, entry, off))
+            plugins.setdefault((canonical(name), short), Plugin(short, name, version, entry, off, commands))
     return sorted(plugins.values(), key=lambda plugin: (not plugin.builtin, canonical(plugin.key)))
 
 
+def disabled_by_variable() -> list[str]:
+    """The names in the environment variable ZOO_DISABLED_PLUGINS."""
+    return [name.strip() for name in os.environ.get(DISABLED_VARIABLE, "").split(",") if name.strip()]
+
+
+def _disabled_by_user() -> list[str]:
+    with suppress(PluginError):  # the command line says it
+        return disabled_names()
+    return []
+
+
 def _installed() -> Iterator[tuple[Distribution, list[EntryPoint]]]:
-    """Distributions with entry points of the group; an empty list where those cannot be read.
+    """Distributions with entry points of the groups; an empty list where those cannot be read.
 
     `importlib.metadata.entry_points` parses all files, and one malformed file of any package stops it.
     """
@@ -111,8 +139,15 @@ def _installed() -> Iterator[tuple[Distribution, list[EntryPoint]]]:
                 continue
             entries: list[EntryPoint] = []
             with suppress(Exception):
-                entries = list(distribution.entry_points.select(group=GROUP))
+                entries = [each for each in distribution.entry_points if each.group in (GROUP, COMMANDS_GROUP)]
             yield distribution, entries
+
+
+def _by_distribution(entry_points: Iterable[EntryPoint]) -> list[tuple[Distribution | None, list[EntryPoint]]]:
+    found: dict[int, tuple[Distribution | None, list[EntryPoint]]] = {}
+    for entry in entry_points:
+        found.setdefault(id(entry.dist), (entry.dist, []))[1].append(entry)
+    return list(found.values())
 
 
 def _identity(distribution: Distribution | None) -> tuple[str, str]:

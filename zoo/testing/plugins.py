@@ -98,7 +98,7 @@ def _names(case: PluginCase) -> None:
     if case.plugin.builtin:
         raise SkippedRuleError("It is a built-in.")
     host = registry()
-    host.add_commands(app, [])  # finds out which commands clash
+    host.add_commands(app)  # finds out which commands clash
     if taken := [each.cause for each in registry().status(case.plugin).problems if "already exists" in each.cause]:
         raise broken(taken[0], "Choose another name for the command.")
     for entry in _all(host):

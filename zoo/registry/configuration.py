@@ -1,0 +1,55 @@
+"""The plugins that the user has disabled: the file `plugins.toml` in the folder of the user's configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import platformdirs
+
+from zoo.errors import PluginError, reason_of
+from zoo.files import write_text
+
+FILE = "plugins.toml"
+HEADER = "# Plugins that visionzoo does not load. Change it with: zoo plugins enable NAME, zoo plugins disable NAME\n"
+
+
+def place() -> Path:
+    """Where the file is, or would be."""
+    return platformdirs.user_config_path("visionzoo") / FILE
+
+
+def disabled_names() -> list[str]:
+    """The names in the file. Raises `PluginError` where it is damaged."""
+    path = place()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, UnicodeError) as error:
+        raise _damaged(path, reason_of(error) if isinstance(error, OSError) else "it is not text") from None
+    import tomllib  # most users have no such file
+
+    try:
+        names = tomllib.loads(text).get("disabled", [])
+    except tomllib.TOMLDecodeError as error:
+        raise _damaged(path, str(error)) from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _damaged(path, "'disabled' is not a list of names")
+    return names
+
+
+def _damaged(path: Path, reason: str) -> PluginError:
+    cause = f"The list of disabled plugins in '{path}' cannot be read, so it is ignored: {reason}."
+    return PluginError(cause, "Correct the file or remove it.", code="damaged-configuration")
+
+
+def write_disabled(names: Iterable[str]) -> None:
+    """Writes the file, or removes it where there are no names."""
+    path, kept = place(), sorted(set(names))
+    if not kept:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, f"{HEADER}disabled = {json.dumps(kept)}\n")
