@@ -1,4 +1,4 @@
-"""`zoo list`, `zoo plugins` and `zoo info`, on plugins made here."""
+"""`zoo list` and `zoo info`, on plugins made here."""
 
 from __future__ import annotations
 
@@ -211,13 +211,6 @@ def test_a_table_of_runs_leaves_out_what_their_names_say_and_keeps_names_whole(t
     assert row.split()[0] == name
     monkeypatch.setattr("zoo.cli.tables.PIPE_WIDTH", 60)
     assert "…" not in zoo("list", "runs")
-
-
-def test_plugins_names_what_works_and_why_not():
-    text = zoo("plugins")
-    assert "backbones: tiny, shapes, hub/…; datasets: shapes, photos; exporters: fake; loggers: wire" in text
-    assert "It implements no hook" in text
-    assert json.loads(zoo("plugins", "list", "--json"))[0]["state"] == "failed"
 
 
 def test_info_of_a_backbone():

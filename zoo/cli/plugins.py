@@ -1,4 +1,4 @@
-"""`zoo plugins`: what is installed, what it registers, and why it fails."""
+"""`zoo plugins`: what is installed, what it registers, why it fails, and whether it is loaded at all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from zoo.registry import Status
+from zoo.errors import UnknownNameError, UsageError
 
-app = typer.Typer(help="Show the plugins, and why one fails.")
+if TYPE_CHECKING:
+    from zoo.cli.plugin_survey import Record
+    from zoo.registry import Plugin
+
+app = typer.Typer(help="Show, check, write and disable plugins.")
 SHOWN = 6
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Distribution of the plugin, for example visionzoo-shapes.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -22,33 +26,38 @@ def _root(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the plugins: distribution, version, what each registers, and the cause of a failure."""
-    from zoo.cli import app as root
+    """List the plugins: what each registers, how long its import takes, and the cause of a failure."""
     from zoo.cli.console import stdout
+    from zoo.cli.plugin_survey import survey
     from zoo.cli.tables import print_json, print_table
     from zoo.progress import printable
-    from zoo.registry import registry
 
-    host = registry()
-    host.add_commands(root)  # finds out which commands clash
-    statuses = host.plugins()
+    records = survey()
     if as_json:
-        print_json([_record(status) for status in statuses])
+        print_json(records)
         return
-    rows = []
-    for status in statuses:
-        plugin = status.plugin
-        rows.append((plugin.name, plugin.distribution, plugin.version, status.state, _brief(status)))
-    print_table(("plugin", "distribution", "version", "state", "registers"), rows)
-    for status in statuses:
-        for problem in status.problems:
-            stdout().print(f"\n{printable(problem.plugin.key)}: {printable(problem.cause)}", markup=False)
-            stdout().print(problem.remedy, markup=False)
+    columns = {
+        "plugin": lambda each: each["name"],
+        "distribution": lambda each: each["distribution"],
+        "version": lambda each: each["version"],
+        "interface": lambda each: str(each.get("interface", "")),
+        "state": lambda each: each["state"],
+        "import": lambda each: f"{each['import_seconds']:.2f} s" if each["state"] == "loaded" else "",
+        "registers": _brief,
+    }
+    if not any("interface" in record for record in records):
+        del columns["interface"]
+    print_table(tuple(columns), [[cell(record) for cell in columns.values()] for record in records])
+    for record in records:
+        for problem in record["problems"]:
+            key = printable(f"{record['distribution']}:{record['name']}")
+            stdout().print(f"\n{key}: {printable(problem['cause'])}", markup=False)
+            stdout().print(printable(problem["remedy"]), markup=False)
 
 
-def _brief(status: Status) -> str:
+def _brief(record: Record) -> str:
     groups = []
-    for kind, names in status.registers.items():
+    for kind, names in record["registers"].items():
         if len(names) > SHOWN:
             groups.append(f"{len(names)} {kind}")
         elif names:
@@ -56,14 +65,57 @@ def _brief(status: Status) -> str:
     return "; ".join(groups)
 
 
-def _record(status: Status) -> dict[str, object]:
-    plugin = status.plugin
-    return {
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "builtin": plugin.builtin,
-        "state": status.state,
-        "registers": status.registers,
-        "problems": [{"cause": problem.cause, "remedy": problem.remedy} for problem in status.problems],
-    }
+@app.command("disable")
+def disable(name: Name) -> None:
+    """Load a plugin no longer, until it is enabled again."""
+    from zoo.cli.console import stdout
+    from zoo.registry import registry
+    from zoo.registry.configuration import disabled_names, place, write_disabled
+    from zoo.registry.discovery import canonical
+
+    names = disabled_names()
+    installed = registry().installed()
+    found = [plugin for plugin in installed if canonical(name) in _names(plugin)]
+    if not found:
+        known = [plugin.distribution for plugin in installed if not plugin.builtin]
+        raise UnknownNameError("plugin", name, known, "List them with: zoo plugins list")
+    if any(plugin.builtin for plugin in found):
+        raise UsageError(
+            f"'{name}' is a part of visionzoo.",
+            "Only plugins of other distributions can be disabled.",
+            code="built-in-plugin",
+        )
+    if any(plugin.file for plugin in found):
+        raise UsageError(
+            f"'{name}' is a plugin file.", "Leave out --plugin, or the line in the recipe.", code="plugin-not-installed"
+        )
+    write_disabled([*names, canonical(name)])
+    stdout().print(f"{canonical(name)} is disabled ({place()}).", markup=False)
+    stdout().print(f"Enable it again with: zoo plugins enable {canonical(name)}", markup=False)
+
+
+@app.command("enable")
+def enable(name: Name) -> None:
+    """Load a plugin again that was disabled."""
+    from zoo.cli.console import stdout
+    from zoo.registry.configuration import disabled_names, write_disabled
+    from zoo.registry.discovery import DISABLED_VARIABLE, canonical, disabled_by_variable
+
+    names = {canonical(each): each for each in disabled_names()}
+    if canonical(name) in map(canonical, disabled_by_variable()):
+        raise UsageError(
+            f"The environment variable {DISABLED_VARIABLE} has '{name}'.",
+            f"Remove it there: unset {DISABLED_VARIABLE}",
+            code="disabled-by-variable",
+        )
+    if canonical(name) not in names:
+        known = f"Disabled are: {', '.join(names)}." if names else "No plugin is disabled."
+        raise UsageError(f"The plugin '{name}' is not disabled.", known, code="plugin-not-disabled")
+    write_disabled(each for key, each in names.items() if key != canonical(name))
+    stdout().print(f"{canonical(name)} is enabled.", markup=False)
+
+
+def _names(plugin: Plugin) -> tuple[str, ...]:
+    from zoo.registry.discovery import canonical
+
+    return plugin.canonical_distribution, canonical(plugin.name)

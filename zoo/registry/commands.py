@@ -57,7 +57,7 @@ def add_others(
         return
     options = list(takewhile(lambda word: word.startswith("-"), argv))
     if not argv or not HELP_OPTIONS.isdisjoint(options):
-        add(app, _declared(plugins), note)
+        add(app, _declared(plugins), lambda *_: None)  # the page itself shows which names are taken
         return
     known = existing(app)
     for name in argv[len(options) : len(options) + 1]:

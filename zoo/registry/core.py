@@ -202,7 +202,8 @@ class Registry:
         contents = self._load(plugin)
         state = "disabled" if plugin.disabled else "loaded" if contents else "failed"
         problems = tuple(problem for problem in self.problems if problem.plugin is plugin)
-        return Status(plugin, state, contents.summary() if contents else {}, problems)
+        facts = (contents.summary(), problems, contents.seconds, contents.heavy) if contents else ({}, problems)
+        return Status(plugin, state, *facts)
 
     def add_commands(self, app: Typer, argv: list[str] | None = None) -> None:
         """Adds the commands of plugins that a command line needs: see `commands.add_others`. By default all of them."""
@@ -237,7 +238,7 @@ class Registry:
     def _note_slow(self, plugin: Plugin) -> None:
         contents = self._contents[plugin]
         if contents and not plugin.builtin and contents.seconds > SLOW_SECONDS:
-            self._note(plugin, f"Importing it took {contents.seconds:.1f} s, and every command that needs it waits.")
+            self._note(plugin, f"Importing it took {contents.seconds:.1f} seconds: commands that need it wait.")
 
     def _refuse_duplicates(self, plugin: Plugin, contents: Contents) -> None:
         """Two plugins of one distribution must not have the same name, because `distribution:name` must be unique."""

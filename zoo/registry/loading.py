@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,6 +51,8 @@ EXPORTER = Kind("exporter", "zoo_exporters", ExporterSpec)
 LOGGER = Kind("logger", "zoo_loggers", LoggerSpec)
 KINDS: tuple[Kind[Spec], ...] = (BACKBONE, DATASET, EXPORTER, LOGGER)
 COMMANDS = "zoo_commands"
+# Packages that take long to import.
+HEAVY = ("torch", "torchvision", "tensorflow", "jax", "onnxruntime", "transformers", "timm", "matplotlib", "gradio")
 PATIENCE_SECONDS = 10.0  # of an import, before the user hears about it
 HOOKS = (*(kind.hook for kind in KINDS), COMMANDS)
 
@@ -65,6 +68,7 @@ class Contents:
         unchecked: those of its specs that were not checked yet.
         warnings: about what it uses and the next interface will not have.
         seconds: that its import took.
+        heavy: packages of `HEAVY` that its import was the first to import.
     """
 
     module: object
@@ -75,6 +79,7 @@ class Contents:
     unchecked: list[Spec] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    heavy: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, list[str]]:
         """Names by kind, in the plural. A provider is listed as its prefix and `…`."""
@@ -138,14 +143,16 @@ class Loader:
             raise FaultyPluginError(
                 f"Its entry point '{entry.name} = {entry.value}' does not name a module or an object."
             )
+        known = set(HEAVY).intersection(sys.modules)
         started = time.perf_counter()
         with patience(plugin), isolated(f"Importing {entry.value}"):
             module = entry.load()
         seconds = time.perf_counter() - started
         _refuse_interface(module)
+        heavy = tuple(name for name in HEAVY if name in sys.modules and name not in known)
         with isolated("Registering its hooks"):
             self.manager.register(module, plugin.key)
-            return Contents(module, self._implemented(module), seconds=seconds)
+            return Contents(module, self._implemented(module), seconds=seconds, heavy=heavy)
 
     def _load_file(self, plugin: Plugin, file: PluginFile) -> Contents:
         with isolated("Importing it"):

@@ -52,12 +52,15 @@ class Status:
         state: `loaded`, `failed` or `disabled`.
         registers: names by kind, in the plural. A provider is listed as its prefix and `…`.
         problems: also of plugins that are loaded.
+        seconds, heavy: as of `zoo.registry.loading.Contents`.
     """
 
     plugin: Plugin
     state: str
     registers: dict[str, list[str]]
     problems: tuple[Problem, ...]
+    seconds: float = 0.0
+    heavy: tuple[str, ...] = ()
 
 
 def split(name: str) -> tuple[str | None, str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from zoo.registry.discovery import Plugin
+from zoo.registry.loading import HEAVY
 
 SECONDS = 60.0
-HEAVY = ("torch", "torchvision", "tensorflow", "jax", "onnxruntime", "transformers", "timm", "matplotlib", "gradio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
