@@ -11,6 +11,8 @@ INSTALLED := .venv/.installed
 RELEASE := .venv/.release
 ONNX_GPU := .venv/onnx-gpu/bin/python
 LOWEST := .venv/lowest/.installed
+# Distributions of their own, which development needs too.
+PLUGINS := plugins/visionzoo-efficientnet-lite plugins/visionzoo-timm
 # What a version of a dependency may change. int8 needs a newer onnxruntime than the lowest, and tests/exporters says so.
 LOWEST_TESTS := tests/test_metrics.py tests/images tests/transforms tests/artifacts/test_artifact.py tests/models \
 	tests/exporters/test_exporters.py tests/exporters/test_onnx.py tests/exporting/test_exporting.py \
@@ -46,11 +48,11 @@ $(DEMO): pyproject.toml constraints.txt | $(TRAIN)
 	$(PIP) --editable '.[all]'
 	@touch $(TRAIN) $@
 
-$(INSTALLED): pyproject.toml constraints.txt plugins/visionzoo-efficientnet-lite/pyproject.toml
+$(INSTALLED): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
 	@echo "Installing all that development needs: 166 packages. pip fetches up to 3.4 GB,"
 	@echo "3.1 GB of it what training needs, once for both."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) --editable '.[dev]' --editable plugins/visionzoo-efficientnet-lite
+	$(PIP) --editable '.[dev]' $(PLUGINS:%=--editable %)
 	@touch $(TRAIN) $(DEMO) $@
 
 $(RELEASE): pyproject.toml constraints.txt | $(INSTALLED)

@@ -1,6 +1,6 @@
 """Checks a release as its users meet it: `make release-check`.
 
-Builds wheel and sdist of both packages, checks their metadata, their files and the changelog, installs them into empty
+Builds wheel and sdist of all packages, checks their metadata, their files and the changelog, installs them into empty
 environments outside the checkout, and trains, exports, predicts and verifies with the wheel.
 """
 
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGIN = ROOT / "plugins" / "visionzoo-efficientnet-lite"
+PLUGINS = [ROOT / "plugins" / name for name in ("visionzoo-efficientnet-lite", "visionzoo-timm")]
 SHIPPED = (
     "LICENSE",
     "README.md",
@@ -100,16 +100,17 @@ def check_changelog(tag: str | None) -> str:
     entries = [section.partition("\n")[2].strip() for section in sections if section.split()[0] in wanted]
     if not any(entries):
         raise CheckError(f"CHANGELOG.md has no section '## {' or '.join(wanted)}', or an empty one.")
-    needed = tomllib.loads((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    print(f"visionzoo {version}, visionzoo-efficientnet-lite {needed}")
+    for plugin in PLUGINS:
+        needed = tomllib.loads((plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+        print(f"{plugin.name} {needed}, for visionzoo {version}")
     return version
 
 
 def build(dist: Path) -> None:
-    """Both packages; each wheel is made from its sdist."""
+    """The packages; each wheel is made from its sdist."""
     for old in (*dist.glob("*.whl"), *dist.glob("*.tar.gz")):
         old.unlink()
-    for source in (ROOT, PLUGIN):
+    for source in (ROOT, *PLUGINS):
         run(sys.executable, "-m", "build", "--no-isolation", "--outdir", dist, source, where=ROOT)
     for file in sorted(dist.iterdir()):
         print(f"{file.stat().st_size / 2**20:7.2f} MiB  {file.name}")
@@ -165,6 +166,8 @@ def main_job(python: Path, place: Path) -> None:
         raise CheckError(f"The code that runs is {where}.")
     if "efficientnet_lite0" not in zoo("list", "backbones"):
         raise CheckError("zoo list backbones does not know efficientnet_lite0, of the second wheel.")
+    if "timm/resnet10t.c3_in1k" not in zoo("list", "backbones", "--search", "timm/resnet1*"):
+        raise CheckError("zoo list backbones does not know timm/resnet10t.c3_in1k, of the third wheel.")
     zoo("train", "resnet18", "mnist", "--limit", "500", "--epochs", "3", "--output", "run")
     zoo("export", "run", "--onnx", "--torchscript")
     run(python, "-c", DRAW, where=place)
@@ -193,7 +196,7 @@ def check(dist: Path, tag: str | None, place: Path) -> None:
         run(of_sdist, "-m", "zoo", "--version", where=place)
     with steps.step("wheels into an empty environment"):
         of_wheel = empty_environment(place / "of-wheel")
-        install(of_wheel, f"{wheel}[onnx,train]", *dist.glob("visionzoo_efficientnet_lite-*.whl"))
+        install(of_wheel, f"{wheel}[onnx,train]", *dist.glob("visionzoo_*.whl"))
     if installed(of_sdist) != installed(of_wheel):
         raise CheckError("The sdist installs other files than the wheel.")
     with steps.step("train, export, predict, verify from the wheel"):
