@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from zoo.specs import BackboneSpec, Stage, WeightsSpec
 from zoo.testing import ConformanceError, check_backbone
 from zoo.testing.backbone_case import CLASSES
-from zoo.testing.backbones import RULES
+from zoo.testing.backbones import RULES, SHARP_NORM
+from zoo.testing.networks import NORM_WEIGHT
 
 from ..networks import STAGES, Small
 
@@ -155,6 +156,25 @@ def test_the_random_state_stays(monkeypatch):
     before = torch.random.get_rng_state()
     check_backbone(SOUND, formats=())
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class Offset(Small):
+    """Rounding changes its logits by a hundredth of their spread while BatchNorm's weights are small."""
+
+    def forward(self, images):
+        return self.head(self.body(self.stem(images)) + 1e3 - 1e3)
+
+
+def test_a_network_that_rounds_much_starts_with_larger_weights_of_batchnorm():
+    def norm_weight(network):
+        made = []
+        spec = replace(SOUND, build=lambda classes: made.append(network(classes)) or made[-1])
+        assert check_backbone(spec, formats=()).passed
+        norm = next(each for each in made[-1].modules() if isinstance(each, nn.BatchNorm2d))
+        return float(norm.weight.detach().mean())
+
+    assert norm_weight(Small) == pytest.approx(NORM_WEIGHT, abs=0.1)
+    assert norm_weight(Offset) == pytest.approx(SHARP_NORM, abs=0.1)
 
 
 def test_stages_may_be_made_for_the_network():

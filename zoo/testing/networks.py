@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,7 @@ def awaken(network: nn.Module, inputs: Tensor, num_classes: int, *, norm_weight:
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
             nn.init.constant_(module.weight, norm_weight)
             nn.init.constant_(module.bias, NORM_BIAS)
+            module.reset_running_stats()
             module.momentum = None
     labels = torch.arange(len(inputs)) % num_classes
     network.train()
@@ -73,6 +75,25 @@ def awaken(network: nn.Module, inputs: Tensor, num_classes: int, *, norm_weight:
         optimizer.zero_grad()
     network.eval()
     return Steps(tuple(losses), untouched)
+
+
+def rounding(network: nn.Module, inputs: Tensor) -> float:
+    """The largest difference of logits between float32 and float64; 0 where the network runs in float32 only.
+
+    Args:
+        network: in eval mode.
+        inputs: float32 `[N, 3, S, S]`.
+    """
+    with torch.no_grad():
+        logits = network(inputs)
+        torch.set_default_dtype(torch.float64)  # some networks make tensors in `forward`
+        try:
+            exact = copy.deepcopy(network).double()(inputs.double())
+        except Exception:  # a network that names its own types raises anything
+            return 0.0
+        finally:
+            torch.set_default_dtype(torch.float32)
+    return float((exact - logits).abs().max())
 
 
 def spread(logits: Tensor) -> float:
