@@ -78,12 +78,12 @@ def test_a_file_of_your_own_loads_with_its_head(tmp_path):
     assert torch.equal(built.fc.weight, network.fc.weight)
 
 
-def test_the_second_head_of_published_weights_is_left_out(tmp_path, monkeypatch):
-    two = timm.create_model("repvit_m1")
-    config = get_pretrained_cfg("repvit_m1")
-    torch.save(two.state_dict(), tmp_path / f"repvit_m1.{config.tag}.pth")
+@pytest.mark.parametrize("name", ["repvit_m1", "swiftformer_xs"])
+def test_the_second_head_of_published_weights_is_left_out(tmp_path, monkeypatch, name):
+    two = timm.create_model(name)
+    torch.save(two.state_dict(), tmp_path / f"{name}.{get_pretrained_cfg(name).tag}.pth")
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
-    found = spec("repvit_m1")
+    found = spec(name)
     built = found.build(3)
     assert load_weights(built, found, "pretrained").pretrained
     assert torch.equal(features(built), features(two))

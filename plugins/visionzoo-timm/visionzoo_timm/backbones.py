@@ -22,14 +22,15 @@ def spec(name: str) -> BackboneSpec | None:
     """
     config = known().get(name)
     if config is None:
-        return _renamed(name)
+        _refuse_old_name(name)
+        return None
     if error := refusal(name, config):
         raise error
     head = head_of(name, config)
     smallest, fixed = sizes.smallest(name, config)
     return BackboneSpec(
         name=name,
-        build=partial(network.build, name, head.head, head.options),
+        build=partial(network.build, name, head),
         head=head.head,
         stages=partial(stages, head=head.head),
         weights=_weights(name, config) if config.has_weights else None,
@@ -39,7 +40,7 @@ def spec(name: str) -> BackboneSpec | None:
     )
 
 
-def _renamed(name: str) -> None:
+def _refuse_old_name(name: str) -> None:
     """Raises `UsageError` for a name that timm had earlier."""
     from timm.models import _registry
 

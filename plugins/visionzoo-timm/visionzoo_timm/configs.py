@@ -22,18 +22,23 @@ class OneHead(NamedTuple):
     Attributes:
         head: the name of the classifier that stays.
         options: of timm's builder.
+        twin: the name of a second classifier of the same features, whose logits timm averages with those of the first.
+            It answers as the first, so that the average is the first's.
         ignore: prefixes of the entries of the others.
     """
 
     head: str
     options: Mapping[str, Any] = {}
+    twin: str = ""
     ignore: tuple[str, ...] = ()
 
 
 ONE_HEAD = {
-    "efficientformer_v2": OneHead("head", {"distillation": False}, ("head_dist.",)),
-    "repvit": OneHead("head.head.l", {"distillation": False}, ("head.head_dist.",)),
-    "volo": OneHead("head", {"use_aux_head": False}, ("aux_head.",)),
+    "efficientformer": OneHead("head", twin="head_dist", ignore=("head_dist.",)),
+    "efficientformer_v2": OneHead("head", {"distillation": False}, ignore=("head_dist.",)),
+    "repvit": OneHead("head.head.l", {"distillation": False}, ignore=("head.head_dist.",)),
+    "swiftformer": OneHead("head", twin="head_dist", ignore=("head_dist.",)),
+    "volo": OneHead("head", {"use_aux_head": False}, ignore=("aux_head.",)),
 }
 
 
@@ -69,13 +74,14 @@ def head_of(name: str, config: PretrainedCfg) -> OneHead:
 def refusal(name: str, config: PretrainedCfg) -> UsageError | None:
     """Why a network cannot be a backbone, as an error; None where it can."""
     channels, height, width = config.input_size
+    classifier: Any = config.classifier  # timm annotates text alone
     remedy = "Choose another network: zoo list backbones --search 'timm/*'"
-    if not config.classifier:
+    if not classifier:
         return UsageError(f"timm/{name} has no classifier: it only computes features.", remedy, code="no-classifier")
-    if not isinstance(config.classifier, str) and family_of(name.partition(".")[0]) not in ONE_HEAD:
-        heads = ", ".join(config.classifier)
+    if not isinstance(classifier, str) and family_of(name.partition(".")[0]) not in ONE_HEAD:
+        heads = ", ".join(classifier)
         return UsageError(
-            f"timm/{name} has {len(config.classifier)} heads ({heads}), and a backbone has exactly one.",
+            f"timm/{name} has {len(classifier)} heads ({heads}), and a backbone has exactly one.",
             remedy,
             code="several-heads",
         )

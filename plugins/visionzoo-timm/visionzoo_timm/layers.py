@@ -1,4 +1,4 @@
-"""A classifier that is a convolution."""
+"""Classifiers in other forms."""
 
 from __future__ import annotations
 
@@ -19,3 +19,18 @@ class FlatConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Takes `[N, C, 1, 1]`; returns `[N, K]`."""
         return super().forward(input).flatten(1)
+
+
+class Twin(nn.Module):
+    """Answers as another module, and has no parameters of its own."""
+
+    other: nn.Module
+
+    def __init__(self, other: nn.Module) -> None:
+        super().__init__()
+        object.__setattr__(self, "other", other)  # not a child: its parameters have one name
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Takes `[N, C]`; returns `[N, K]`."""
+        logits: Tensor = self.other(features)
+        return logits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import PluginError
@@ -10,20 +9,24 @@ from zoo.errors import PluginError
 if TYPE_CHECKING:
     from torch import nn
 
+    from visionzoo_timm.configs import OneHead
 
-def build(name: str, head: str, options: Mapping[str, Any], num_classes: int) -> nn.Module:
+
+def build(name: str, head: OneHead, num_classes: int) -> nn.Module:
     """Returns a network of timm with random weights: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
 
     The parameters have the names of timm.
     """
     from torch import nn
 
-    network: nn.Module = timm_module().create_model(name, pretrained=False, num_classes=num_classes, **options)
-    layer = network.get_submodule(head)
-    if isinstance(layer, nn.Conv2d):
-        from visionzoo_timm.layers import FlatConv2d
+    from visionzoo_timm.layers import FlatConv2d, Twin
 
-        network.set_submodule(head, FlatConv2d(layer))
+    network: nn.Module = timm_module().create_model(name, pretrained=False, num_classes=num_classes, **head.options)
+    layer = network.get_submodule(head.head)
+    if isinstance(layer, nn.Conv2d):
+        network.set_submodule(head.head, FlatConv2d(layer))
+    if head.twin:
+        network.set_submodule(head.twin, Twin(layer))
     return network
 
 

@@ -38,7 +38,10 @@ def _groups(network: nn.Module, head: str) -> dict[str, float]:
     tensors = [name for name in tensors if not name.startswith(f"{head}.")]
     if not hasattr(network, "group_matcher"):
         return dict.fromkeys(tensors, 0)
-    matcher = cast(Any, network).group_matcher(coarse=True)
+    try:
+        matcher = cast(Any, network).group_matcher(coarse=True)
+    except AssertionError:  # RDNet has fine groups alone
+        matcher = cast(Any, network).group_matcher(coarse=False)
     asked = [*tensors, UNMATCHED] if isinstance(matcher, Mapping) else tensors
     numbers: dict[str, float] = group_with_matcher(((name, name) for name in asked), matcher, reverse=True)
     last = numbers.get(UNMATCHED)
