@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli import plugin_check
 from zoo.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def _brief(record: Record) -> str:
         elif names:
             groups.append(f"{kind}: {', '.join(names)}")
     return "; ".join(groups)
+
+
+app.command("check")(plugin_check.check)
 
 
 @app.command("disable")

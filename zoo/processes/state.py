@@ -105,7 +105,7 @@ def _exit_replaced() -> Iterator[None]:
 
     def refuse(name: str, *arguments: object) -> None:
         # A forked process ends as it should, and so do other threads and later calls of a function that was kept.
-        if os.getpid() == process and getattr(_foreign, "inside", 0):
+        if os.getpid() == process and getattr(_foreign, "inside", 0) > 0:
             raise ProcessEndError(f"os.{name}({', '.join(map(repr, arguments))})")
         real[name](*arguments)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -67,8 +67,12 @@ class Supervised:
 
 
 @contextmanager
-def supervised(module: str, *arguments: str) -> Iterator[Supervised]:
-    """Starts a module that calls `answering`, with more arguments. It ends with the context."""
+def supervised(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Supervised]:
+    """Starts a module that calls `answering`, with more arguments. It ends with the context.
+
+    Args:
+        environment: additional environment variables.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True) as folder,
         tempfile.TemporaryFile() as errors,
@@ -83,6 +87,7 @@ def supervised(module: str, *arguments: str) -> Iterator[Supervised]:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                env={**os.environ, **(environment or {})},
                 start_new_session=os.name == "posix",
             )
         running = Supervised(process, answers, errors)

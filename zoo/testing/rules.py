@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -12,6 +13,11 @@ from zoo.errors import ZooError, raised
 State = Literal["kept", "broken", "skipped"]
 T = TypeVar("T")
 Check = Callable[[T], None]
+
+
+# Called with each result, and with the subject, the name and the sentence of a rule before it is looked at.
+on_result: ContextVar[Callable[[Result], None]] = ContextVar("on_result", default=lambda _: None)
+on_rule: ContextVar[Callable[[str, str, str], None]] = ContextVar("on_rule", default=lambda *_: None)
 
 
 class ConformanceError(ZooError, AssertionError):
@@ -120,20 +126,21 @@ def follow(subject: str, rules: Sequence[Rule[T]], case: T) -> Report:
     for rule in rules:
         kept = {result.rule for result in results if result.state == "kept"}
         first = next((each for each in rule.after if each not in kept), None)
+        on_rule.get()(subject, rule.name, rule.says)
         begun = time.perf_counter()
         state, cause, remedy = _looked_at(rule, case) if first is None else ("skipped", f"Rule '{first}' is first.", "")
         seconds = time.perf_counter() - begun
-        results.append(
-            Result(
-                subject=subject,
-                rule=rule.name,
-                says=rule.says,
-                state=state,
-                cause=cause,
-                remedy=remedy,
-                seconds=round(seconds, 3),
-            )
+        result = Result(
+            subject=subject,
+            rule=rule.name,
+            says=rule.says,
+            state=state,
+            cause=cause,
+            remedy=remedy,
+            seconds=round(seconds, 3),
         )
+        on_result.get()(result)
+        results.append(result)
     return Report(tuple(results))
 
 
