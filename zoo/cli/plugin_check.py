@@ -49,9 +49,9 @@ def check(
 
     check_time_limit(time_limit)
     options = _options(formats, data_root)
-    reports = []
+    reports: list[dict[str, Any]] = []
     for target in _targets(name):
-        results = []
+        results: list[Result] = []
         for result in results_of(target, options, time_limit):
             if not as_json:
                 _print(result, first=not results or results[-1]["subject"] != result["subject"])
@@ -62,8 +62,8 @@ def check(
     elif not reports:
         stdout().print("No third-party plugin is installed.")
     else:
-        results = [result for report in reports for result in report["results"]]
-        counts = (f"{_count(results, state)} {state}" for state in ("kept", "skipped", "broken"))
+        everything = [result for report in reports for result in report["results"]]
+        counts = (f"{_count(everything, state)} {state}" for state in ("kept", "skipped", "broken"))
         stdout().print(f"\nRules: {', '.join(counts)}.", markup=False)
     if not all(report["passed"] for report in reports):
         raise typer.Exit(1)

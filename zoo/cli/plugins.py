@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli import plugin_check
+from zoo.cli import plugin_check, plugin_new
 from zoo.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def _brief(record: Record) -> str:
 
 
 app.command("check")(plugin_check.check)
+app.command("new")(plugin_new.new)
 
 
 @app.command("disable")
