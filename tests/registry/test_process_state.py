@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from zoo.processes.state import ProcessEndError, exit_refused, stdout_kept
-from zoo.registry import Registry, core, loading
+from zoo.registry import Registry, core, patience
 from zoo.registry.discovery import Plugin
 from zoo.registry.loading import FaultyPluginError, isolated
 
@@ -152,7 +152,12 @@ def test_a_closed_descriptor_is_no_matter(closed):
 
 
 def test_a_plugin_that_does_not_end_is_named_while_it_loads(monkeypatch, capsys):
-    monkeypatch.setattr(loading, "PATIENCE_SECONDS", 0.01)
-    with loading.patience(Plugin("main", "sleepy", "1.0", None)):
-        time.sleep(0.2)
-    assert "Importing the plugin 'sleepy:main' takes long." in capsys.readouterr().err
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.04)
+    watch = patience.Patience().watch
+    for _ in range(2):
+        with watch(Plugin("main", "outer", "1.0", None)), watch(Plugin("main", "sleepy", "1.0", None)):
+            time.sleep(0.3)
+        said = capsys.readouterr().err
+        assert said.count("Importing the plugin 'sleepy:main' takes long.") == 1
+        assert "zoo plugins disable sleepy" in said
+        time.sleep(0.1)  # the thread ends, and another one begins

@@ -95,7 +95,8 @@ def _flush() -> None:
         sys.__stdout__.flush()  # type: ignore[union-attr]
 
 
-_foreign = threading.local()  # `inside`: how many contexts of `exit_refused` this thread is in
+# `inside`: how many contexts of `exit_refused` this thread is in. `kept`: whether it is in one of `process_kept`.
+_foreign = threading.local()
 
 
 @contextmanager
@@ -133,3 +134,17 @@ def exit_refused() -> Iterator[None]:
             yield
         finally:
             _foreign.inside -= 1
+
+
+@contextmanager
+def process_kept() -> Iterator[None]:
+    """All of this module at once, for code of other people. Contexts inside of each other cost nothing."""
+    if getattr(_foreign, "kept", False):
+        yield
+        return
+    _foreign.kept = True
+    try:
+        with stdout_kept(), exit_refused(), handlers_kept(), pillow_kept():
+            yield
+    finally:
+        _foreign.kept = False

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import Distribution, EntryPoint
 
 from zoo.errors import PluginError
@@ -50,7 +51,7 @@ class Plugin:
     def builtin(self) -> bool:
         return self.canonical_distribution == BUILTIN_DISTRIBUTION
 
-    @property
+    @cached_property
     def canonical_distribution(self) -> str:
         return canonical(self.distribution)
 

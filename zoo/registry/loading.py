@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -14,11 +13,11 @@ import pluggy
 
 from zoo import hookspecs
 from zoo.errors import nearest, raised
-from zoo.processes.state import ProcessEndError, exit_refused, handlers_kept, pillow_kept, stdout_kept
-from zoo.progress import Reporter
+from zoo.processes.state import ProcessEndError, process_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
 from zoo.registry.interface import deprecations, interface_fault
+from zoo.registry.patience import PATIENCE
 from zoo.registry.plugin_file import PluginFile, import_file
 from zoo.registry.validation import name_fault, provider_fault, spec_fault
 from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
@@ -53,7 +52,6 @@ KINDS: tuple[Kind[Spec], ...] = (BACKBONE, DATASET, EXPORTER, LOGGER)
 COMMANDS = "zoo_commands"
 # Packages that take long to import.
 HEAVY = ("torch", "torchvision", "tensorflow", "jax", "onnxruntime", "transformers", "timm", "matplotlib", "gradio")
-PATIENCE_SECONDS = 10.0  # of an import, before the user hears about it
 HOOKS = (*(kind.hook for kind in KINDS), COMMANDS)
 
 
@@ -97,7 +95,7 @@ def isolated(doing: str) -> Iterator[None]:
     settings that it changes are put back.
     """
     try:
-        with stdout_kept(), exit_refused(), handlers_kept(), pillow_kept():
+        with process_kept():
             yield
     except (FaultyPluginError, KeyboardInterrupt):
         raise
@@ -105,24 +103,6 @@ def isolated(doing: str) -> Iterator[None]:
         raise FaultyPluginError(f"{doing} called {error}, which would end zoo.") from error
     except BaseException as error:  # SystemExit too: no plugin may end zoo
         raise FaultyPluginError(f"{doing} raised {raised(error)}.") from error
-
-
-def _warn(words: str) -> None:
-    Reporter().warn(words)
-
-
-@contextmanager
-def patience(plugin: Plugin) -> Iterator[None]:
-    """Says after some seconds which plugin all others wait for, and how to leave it out."""
-    name = plugin.distribution
-    words = f"Importing the plugin '{plugin.key}' takes long. To leave it out: Ctrl-C, then zoo plugins disable {name}"
-    timer = threading.Timer(PATIENCE_SECONDS, _warn, [words])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 class Loader:
@@ -134,8 +114,10 @@ class Loader:
 
     def load(self, plugin: Plugin) -> Contents:
         """Imports a plugin without calling its hooks. Raises `FaultyPluginError`."""
-        if plugin.file:
-            return self._load_file(plugin, plugin.file)
+        with process_kept():
+            return self._load_file(plugin, plugin.file) if plugin.file else self._load_entry(plugin)
+
+    def _load_entry(self, plugin: Plugin) -> Contents:
         entry = plugin.entry_point
         if entry is None:
             raise FaultyPluginError(f"Its entry_points.txt has a section [{GROUP}] that cannot be read.")
@@ -143,9 +125,9 @@ class Loader:
             raise FaultyPluginError(
                 f"Its entry point '{entry.name} = {entry.value}' does not name a module or an object."
             )
-        known = set(HEAVY).intersection(sys.modules)
+        known = [name for name in HEAVY if name in sys.modules]
         started = time.perf_counter()
-        with patience(plugin), isolated(f"Importing {entry.value}"):
+        with PATIENCE.watch(plugin), isolated(f"Importing {entry.value}"):
             module = entry.load()
         seconds = time.perf_counter() - started
         _refuse_interface(module)
@@ -173,16 +155,16 @@ class Loader:
         Args:
             check: whether to check the fields of all specs that were not checked yet, which imports pydantic.
         """
-        for hook in hooks:
-            if hook not in contents.hooks:
-                continue
-            contents.hooks.remove(hook)
-            with isolated(f"Its hook {hook}"):
-                if hook == COMMANDS:
-                    self._collect_commands(contents)
-                for kind in KINDS:
-                    if kind.hook == hook:
-                        self._collect(kind, contents)
+        wanted = [hook for hook in hooks if hook in contents.hooks]
+        with process_kept() if wanted else nullcontext():
+            for hook in wanted:
+                contents.hooks.discard(hook)
+                with isolated(f"Its hook {hook}"):
+                    if hook == COMMANDS:
+                        self._collect_commands(contents)
+                    for kind in KINDS:
+                        if kind.hook == hook:
+                            self._collect(kind, contents)
         while check and contents.unchecked:
             if fault := spec_fault(contents.unchecked.pop()):
                 raise FaultyPluginError(fault)
