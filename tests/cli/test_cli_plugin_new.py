@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from zoo.cli import app
 from zoo.cli.plugin_new import PARTS, write_package
 from zoo.registry import registry
+from zoo.specs import INTERFACE
 from zoo.testing import loggers
 from zoo.testing.checks import plugin_results
 
@@ -119,6 +120,7 @@ BROKEN = {
     "a logger that hangs": ("logger", "logger.py", "self._file.flush()", WAIT, "takes-rows"),
     "a slow import": ("logger", "plugin.py", TOP, f"{TOP}import time; time.sleep(1.05)\n", "light"),
     "a handler of SIGINT": ("logger", "plugin.py", TOP, f"{TOP}{SIGINT}", "keeps-process"),
+    "an interface of the future": ("logger", "plugin.py", f'"{INTERFACE}"', '"99.0"', "interface"),
     "a built-in's name": ("logger", "logger.py", "LoggerSpec(name=", 'LoggerSpec(name="csv" or ', "names"),
 }
 

@@ -18,6 +18,7 @@ import typer
 
 from zoo._version import __version__
 from zoo.errors import UsageError
+from zoo.specs import INTERFACE
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([._-][A-Za-z0-9]+)*")  # of a distribution: packaging.python.org
 
@@ -161,6 +162,7 @@ def _plugin(name: str, module: str, command: str, parts: Sequence[str]) -> str:
     lines += [f"from zoo.specs import {', '.join(specs)}"] * bool(specs)
     lines += ["", *(f"from {module}.{part} import {PARTS[part].constant}" for part in sorted(parts))]
     lines += ["", "if TYPE_CHECKING:", "    import typer"] * ("command" in parts)
+    lines += ["", f'ZOO_INTERFACE = "{INTERFACE}"  # what it needs of zoo.specs and zoo.hookspecs']
     for part in parts:
         each = PARTS[part]
         argument, returns = ("", f"Iterator[{each.spec}]") if each.spec else ("app: typer.Typer", "None")

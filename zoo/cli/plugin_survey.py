@@ -67,11 +67,12 @@ def _failed(plugin: Plugin, cause: str) -> Record:
 
 def _record(status: Status) -> Record:
     plugin = status.plugin
-    record: Record = {
+    return {
         "key": plugin.key,
         "name": plugin.name,
         "distribution": plugin.distribution,
         "version": plugin.version,
+        "interface": status.interface,
         "builtin": plugin.builtin,
         "state": status.state,
         "registers": status.registers,
@@ -79,9 +80,6 @@ def _record(status: Status) -> Record:
         "imports": list(status.heavy),
         "problems": [_as_json(problem) for problem in (*status.problems, *_slowness(status))],
     }
-    # Set where plugins declare the interface that they need.
-    interface = getattr(plugin, "interface", None)
-    return record if interface is None else {**record, "interface": interface}
 
 
 def _as_json(problem: Problem) -> dict[str, str]:

@@ -41,13 +41,11 @@ def list_(as_json: Json = False) -> None:
         "plugin": lambda each: each["name"],
         "distribution": lambda each: each["distribution"],
         "version": lambda each: each["version"],
-        "interface": lambda each: str(each.get("interface", "")),
+        "interface": lambda each: each["interface"],
         "state": lambda each: each["state"],
         "import": lambda each: f"{each['import_seconds']:.2f} s" if each["state"] == "loaded" else "",
         "registers": _brief,
     }
-    if not any("interface" in record for record in records):
-        del columns["interface"]
     print_table(tuple(columns), [[cell(record) for cell in columns.values()] for record in records])
     for record in records:
         for problem in record["problems"]:

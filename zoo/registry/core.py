@@ -202,8 +202,8 @@ class Registry:
         contents = self._load(plugin)
         state = "disabled" if plugin.disabled else "loaded" if contents else "failed"
         problems = tuple(problem for problem in self.problems if problem.plugin is plugin)
-        facts = (contents.summary(), problems, contents.seconds, contents.heavy) if contents else ({}, problems)
-        return Status(plugin, state, *facts)
+        facts = (contents.seconds, contents.heavy, contents.interface) if contents else ()
+        return Status(plugin, state, contents.summary() if contents else {}, problems, *facts)
 
     def add_commands(self, app: Typer, argv: list[str] | None = None) -> None:
         """Adds the commands of plugins that a command line needs: see `commands.add_others`. By default all of them."""

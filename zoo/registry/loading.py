@@ -16,7 +16,7 @@ from zoo.errors import nearest, raised
 from zoo.processes.state import ProcessEndError, process_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import GROUP, Plugin
-from zoo.registry.interface import deprecations, interface_fault
+from zoo.registry.interface import NEEDED, deprecations, interface_fault
 from zoo.registry.patience import PATIENCE
 from zoo.registry.plugin_file import PluginFile, import_file
 from zoo.registry.validation import name_fault, provider_fault, spec_fault
@@ -78,6 +78,11 @@ class Contents:
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     heavy: tuple[str, ...] = ()
+
+    @property
+    def interface(self) -> str:
+        """The version of the plugin interface that it says it needs, or an empty text."""
+        return str(getattr(self.module, NEEDED, ""))
 
     def summary(self) -> dict[str, list[str]]:
         """Names by kind, in the plural. A provider is listed as its prefix and `…`."""

@@ -52,7 +52,7 @@ class Status:
         state: `loaded`, `failed` or `disabled`.
         registers: names by kind, in the plural. A provider is listed as its prefix and `…`.
         problems: also of plugins that are loaded.
-        seconds, heavy: as of `zoo.registry.loading.Contents`.
+        seconds, heavy, interface: as of `zoo.registry.loading.Contents`.
     """
 
     plugin: Plugin
@@ -61,6 +61,7 @@ class Status:
     problems: tuple[Problem, ...]
     seconds: float = 0.0
     heavy: tuple[str, ...] = ()
+    interface: str = ""
 
 
 def split(name: str) -> tuple[str | None, str]:
