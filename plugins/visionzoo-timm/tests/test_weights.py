@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import floor
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from timm.models import get_pretrained_cfg, save_for_hf
 
 from visionzoo_timm import weights
 from visionzoo_timm.backbones import spec
+from visionzoo_timm.configs import known, resize_of
 from zoo.errors import WeightsError
 from zoo.models.pretrained import load_weights
 from zoo.specs import PreprocessSpec, WeightsSpec
 from zoo.transforms.preprocess import Preprocess
+from zoo.transforms.preprocess_numpy import shorter_side
 
 NAME = "test_resnet"
 TAG = "r160_in1k"
@@ -176,6 +179,15 @@ def test_pictures_look_as_they_do_in_timm(name):
     found = spec(name).weights
     assert (found.resize, found.interpolation, found.image_size) == PREPROCESSING[name]
     assert largest_difference(name, pictures()) <= 1
+
+
+def test_the_shorter_side_is_that_of_timm_for_all_weights():
+    for name, config in known().items():
+        mode, fraction, cannot = resize_of(config)
+        if mode == "shorter" and not cannot:
+            size = config.input_size[-1]
+            resized = PreprocessSpec(image_size=size, resize=mode, crop_fraction=fraction)
+            assert shorter_side(resized) == floor(size / config.crop_pct), name
 
 
 @pytest.mark.slow

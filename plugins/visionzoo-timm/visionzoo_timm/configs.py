@@ -109,4 +109,4 @@ def resize_of(config: PretrainedCfg) -> tuple[ResizeMode, float, str]:
         cannot = f"pictures are squashed to {scaled} pixels before {size} are cut out"
     if cannot:
         return "shorter", 1.0, f"{cannot}, which the preprocessing of visionzoo does not have"
-    return ("squash", 1.0, "") if config.crop_mode == "squash" else ("shorter", size / scaled, "")
+    return ("squash", 1.0, "") if config.crop_mode == "squash" else ("shorter", config.crop_pct, "")
