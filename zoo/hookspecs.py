@@ -2,6 +2,9 @@
 
 A plugin is a module named by an entry point of the group `zoo`. It marks functions with `hookimpl`. Hooks return
 descriptions (`zoo.specs`) and import nothing slow: the factories in a description do that when they are called.
+
+The last four hooks take facts (`zoo.facts`) and return nothing. Their module is named by an entry point of the group
+`zoo.run_hooks`, so that a training imports no plugin that has none of them.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import pluggy
 if TYPE_CHECKING:
     import typer
 
+    from zoo.facts import EpochEnded, Exported, RunEnded, RunStarted
     from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider
 
 PROJECT = "zoo"
@@ -78,4 +82,53 @@ def zoo_commands(app: typer.Typer) -> None:
         @hookimpl
         def zoo_commands(app):
             app.command("hello")(lambda: print("hello"))
+    """
+
+
+@hookspec
+def zoo_run_started(facts: RunStarted) -> None:
+    """Is called when a training begins or is resumed, after its data and its plan are checked.
+
+    Example::
+
+        @hookimpl
+        def zoo_run_started(facts):
+            send(f"{facts.name}: {facts.backbone} on {facts.dataset}, {facts.epochs} epochs")
+    """
+
+
+@hookspec
+def zoo_epoch_ended(facts: EpochEnded) -> None:
+    """Is called after each epoch. The training waits for it.
+
+    Example::
+
+        @hookimpl
+        def zoo_epoch_ended(facts):
+            if facts.better:
+                send(f"{facts.name}: epoch {facts.epoch}, {facts.row['val_top1']:.1%}")
+    """
+
+
+@hookspec
+def zoo_run_ended(facts: RunEnded) -> None:
+    """Is called when a training ends: after its final figures, with an error, or by an interrupt.
+
+    Example::
+
+        @hookimpl
+        def zoo_run_ended(facts):
+            send(f"{facts.name}: {facts.status} {facts.error}")
+    """
+
+
+@hookspec
+def zoo_exported(facts: Exported) -> None:
+    """Is called for each exported file after it was checked and has its final name.
+
+    Example::
+
+        @hookimpl
+        def zoo_exported(facts):
+            store(facts.path, facts.card)
     """

@@ -11,6 +11,7 @@ from zoo.errors import PluginError
 from zoo.processes.supervised import answering, supervised
 from zoo.progress import Reporter
 from zoo.registry import Plugin, Problem, Status, registry
+from zoo.registry.run_hooks import installed, status_of
 
 Record = dict[str, Any]
 LONGEST_SECONDS = 30.0  # for one plugin to load
@@ -20,7 +21,7 @@ SLOW_SECONDS = 1.0  # of an import; every command that needs the plugin waits fo
 
 def survey() -> list[Record]:
     """A record of each plugin, as `zoo plugins list --json` prints it."""
-    plugins = {plugin.key: plugin for plugin in registry().installed()}
+    plugins = {plugin.key: plugin for plugin in installed(registry())}
     records: dict[str, Record] = {}
     while len(records) < len(plugins):
         before = len(records)
@@ -131,11 +132,11 @@ def _commands(record: Record) -> list[str]:
 def _main() -> None:
     send, (done,) = answering()
     host = registry()
-    for plugin in host.installed():
+    for plugin in installed(host):
         if plugin.key in json.loads(done):
             continue
         send({"begun": plugin.key})
-        status = host.status(plugin)
+        status = status_of(host, plugin)
         send({"status": _record(status)})
         if status.heavy and not plugin.builtin:
             break  # what it has imported would seem fast in the next plugin: that gets a new process

@@ -75,12 +75,13 @@ def disable(name: Name) -> None:
     from zoo.registry import registry
     from zoo.registry.configuration import disabled_names, place, write_disabled
     from zoo.registry.discovery import canonical
+    from zoo.registry.run_hooks import installed
 
     names = disabled_names()
-    installed = registry().installed()
-    found = [plugin for plugin in installed if canonical(name) in _names(plugin)]
+    plugins = installed(registry())
+    found = [plugin for plugin in plugins if canonical(name) in _names(plugin)]
     if not found:
-        known = [plugin.distribution for plugin in installed if not plugin.builtin]
+        known = [plugin.distribution for plugin in plugins if not plugin.builtin]
         raise UnknownNameError("plugin", name, known, "List them with: zoo plugins list")
     if any(plugin.builtin for plugin in found):
         raise UsageError(

@@ -19,6 +19,7 @@ from zoo.errors import ZooError
 from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
 from zoo.exporting.options import check_output, checked, named
+from zoo.exporting.run_hooks import tell
 from zoo.exporting.source import Source, source_of
 from zoo.files import data_path
 from zoo.html import facts
@@ -166,7 +167,9 @@ def export(
     if replaced:
         with suppress(OSError):  # nothing reads it now
             replaced.unlink()
-    return Artifact(target, spec.name, report, card)
+    artifact = Artifact(target, spec.name, report, card)
+    tell(source, artifact)
+    return artifact
 
 
 def _finish(

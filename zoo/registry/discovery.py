@@ -1,6 +1,7 @@
 """Finds the installed plugins, which are the entry points of the group `zoo`, without importing them.
 
-The names in the group `zoo.commands` are the commands that a distribution adds: the help shows them without an import.
+Those of the group `zoo.run_hooks` have the hooks that trainings and exports call: `zoo.registry.run_hooks`. The names
+in the group `zoo.commands` are the commands that a distribution adds: the help shows them without an import.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from zoo.registry.plugin_file import PluginFile
 
 GROUP = PROJECT
 COMMANDS_GROUP = f"{PROJECT}.commands"
+RUN_GROUP = f"{PROJECT}.run_hooks"
 BUILTIN_DISTRIBUTION = "visionzoo"
 DISABLED_VARIABLE = "ZOO_DISABLED_PLUGINS"
 
@@ -36,6 +38,7 @@ class Plugin:
         commands: names of the commands that its distribution declares.
         given: whether this process registered it with `zoo.register`. No distribution contains it.
         file: a plugin file, whose name stands in the place of a distribution's. None for others.
+        group: of its entry point.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Plugin:
     commands: tuple[str, ...] = ()
     given: bool = False
     file: PluginFile | None = None
+    group: str = GROUP
 
     @property
     def builtin(self) -> bool:
@@ -57,7 +61,7 @@ class Plugin:
 
     @property
     def key(self) -> str:
-        return f"{self.distribution}:{self.name}"
+        return f"{self.distribution}:{self.name}" + ("@run_hooks" if self.group == RUN_GROUP else "")
 
     @classmethod
     def of_file(cls, file: PluginFile) -> Plugin:
@@ -89,9 +93,14 @@ class Problem:
         name = self.plugin.distribution
         return f"Remove it with: pip uninstall {name}, or disable it with: zoo plugins disable {name}"
 
-    def __str__(self) -> str:
+    @property
+    def named(self) -> str:
+        """The cause with the plugin in front."""
         plugin = self.plugin
-        return f"Plugin '{plugin.name}' of {plugin.distribution} {plugin.version}: {self.cause} {self.remedy}"
+        return f"Plugin '{plugin.name}' of {plugin.distribution} {plugin.version}: {self.cause}"
+
+    def __str__(self) -> str:
+        return f"{self.named} {self.remedy}"
 
 
 def canonical(distribution: str) -> str:
@@ -99,22 +108,26 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def discover(entry_points: Iterable[EntryPoint] | None = None) -> list[Plugin]:
-    """The plugins: built-ins first, then by distribution. Of two copies, the first one counts.
+def discover(entry_points: Iterable[EntryPoint] | None = None, group: str = GROUP) -> list[Plugin]:
+    """The plugins of a group: built-ins first, then by distribution. Of two copies, the first one counts.
 
     Args:
         entry_points: used instead of the installed ones.
     """
     disabled = {canonical(name) for name in (*disabled_by_variable(), *_disabled_by_user())}
-    found = _installed() if entry_points is None else _by_distribution(entry_points)
+    wanted = (group, COMMANDS_GROUP) if group == GROUP else (group,)
+    given = _by_distribution(each for each in entry_points or () if each.group in wanted)
+    found = _installed(group, wanted) if entry_points is None else given
     plugins: dict[tuple[str, str], Plugin] = {}
     for distribution, entries in found:
         name, version = _identity(distribution)
-        named: list[tuple[str, EntryPoint | None]] = [(each.name, each) for each in entries if each.group == GROUP]
+        named: list[tuple[str, EntryPoint | None]] = [(each.name, each) for each in entries if each.group == group]
         commands = tuple(sorted(each.name for each in entries if each.group == COMMANDS_GROUP))
         for short, entry in named or [(name, None)]:
             off = not disabled.isdisjoint({canonical(name), canonical(short)})
-            plugins.setdefault((canonical(name), short), Plugin(short, name, version, entry, off, commands))
+            plugins.setdefault(
+                (canonical(name), short), Plugin(short, name, version, entry, off, commands, group=group)
+            )
     return sorted(plugins.values(), key=lambda plugin: (not plugin.builtin, canonical(plugin.key)))
 
 
@@ -129,18 +142,18 @@ def _disabled_by_user() -> list[str]:
     return []
 
 
-def _installed() -> Iterator[tuple[Distribution, list[EntryPoint]]]:
+def _installed(group: str, wanted: Collection[str]) -> Iterator[tuple[Distribution, list[EntryPoint]]]:
     """Distributions with entry points of the groups; an empty list where those cannot be read.
 
     `importlib.metadata.entry_points` parses all files, and one malformed file of any package stops it.
     """
     for distribution in importlib.metadata.distributions():
         with suppress(Exception):
-            if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+            if f"[{group}]" not in (distribution.read_text("entry_points.txt") or ""):
                 continue
             entries: list[EntryPoint] = []
             with suppress(Exception):
-                entries = [each for each in distribution.entry_points if each.group in (GROUP, COMMANDS_GROUP)]
+                entries = [each for each in distribution.entry_points if each.group in wanted]
             yield distribution, entries
 
 

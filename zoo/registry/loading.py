@@ -15,7 +15,8 @@ from zoo import hookspecs
 from zoo.errors import nearest, raised
 from zoo.processes.state import ProcessEndError, process_kept
 from zoo.registry.commands import command_name
-from zoo.registry.discovery import GROUP, Plugin
+from zoo.registry.discovery import Plugin
+from zoo.registry.hook_groups import RUN_HOOKS, group_fault
 from zoo.registry.interface import NEEDED, deprecations, interface_fault
 from zoo.registry.patience import PATIENCE
 from zoo.registry.plugin_file import PluginFile, import_file
@@ -53,6 +54,7 @@ COMMANDS = "zoo_commands"
 # Packages that take long to import.
 HEAVY = ("torch", "torchvision", "tensorflow", "jax", "onnxruntime", "transformers", "timm", "matplotlib", "gradio")
 HOOKS = (*(kind.hook for kind in KINDS), COMMANDS)
+ALL_HOOKS = (*HOOKS, *RUN_HOOKS)
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Loader:
     def _load_entry(self, plugin: Plugin) -> Contents:
         entry = plugin.entry_point
         if entry is None:
-            raise FaultyPluginError(f"Its entry_points.txt has a section [{GROUP}] that cannot be read.")
+            raise FaultyPluginError(f"Its entry_points.txt has a section [{plugin.group}] that cannot be read.")
         if not entry.pattern.match(entry.value):
             raise FaultyPluginError(
                 f"Its entry point '{entry.name} = {entry.value}' does not name a module or an object."
@@ -139,7 +141,16 @@ class Loader:
         heavy = tuple(name for name in HEAVY if name in sys.modules and name not in known)
         with isolated("Registering its hooks"):
             self.manager.register(module, plugin.key)
-            return Contents(module, self._implemented(module), seconds=seconds, heavy=heavy)
+            hooks = self._implemented(module)
+        if fault := group_fault(plugin, entry, hooks):
+            raise FaultyPluginError(fault)
+        return Contents(module, hooks, seconds=seconds, heavy=heavy)
+
+    def adopt(self, plugin: Plugin, module: object) -> Contents:
+        """Makes the hooks of a module callable that another loader has imported. Raises `FaultyPluginError`."""
+        with isolated("Registering its hooks"):
+            self.manager.register(module, plugin.key)
+            return Contents(module, self._implemented(module))
 
     def _load_file(self, plugin: Plugin, file: PluginFile) -> Contents:
         with isolated("Importing it"):
@@ -179,25 +190,26 @@ class Loader:
         for caller in callers:
             required = [impl for impl in caller.get_hookimpls() if impl.plugin is module and not impl.optionalhook]
             if required and not caller.has_spec():
-                near = nearest(caller.name, HOOKS, most=1)
-                hint = f"Did you mean {near[0]}?" if near else f"The hooks are {', '.join(HOOKS)}."
+                near = nearest(caller.name, ALL_HOOKS, most=1)
+                hint = f"Did you mean {near[0]}?" if near else f"The hooks are {', '.join(ALL_HOOKS)}."
                 raise FaultyPluginError(f"zoo has no hook named {caller.name}. {hint}")
         names = {caller.name for caller in callers}
-        for hook in HOOKS:
+        for hook in ALL_HOOKS:
             if hook not in names and callable(getattr(module, hook, None)):
                 raise FaultyPluginError(f"Its function {hook} is not marked with zoo.hookspecs.hookimpl.")
         if not names:
-            raise FaultyPluginError(f"It implements no hook. The hooks are {', '.join(HOOKS)}.")
+            raise FaultyPluginError(f"It implements no hook. The hooks are {', '.join(ALL_HOOKS)}.")
         return names
 
-    def _call(self, hook: str, module: object, **arguments: object) -> list[object]:
+    def call_hook(self, hook: str, module: object, **arguments: object) -> list[object]:
+        """Calls a hook of one module. Raises what it raises."""
         others = self.manager.get_plugins() - {module}
         results: list[object] = self.manager.subset_hook_caller(hook, others)(**arguments)
         return results
 
     def _collect(self, kind: Kind[Spec], contents: Contents) -> None:
         expected = kind.spec.__name__
-        results = self._call(kind.hook, contents.module)
+        results = self.call_hook(kind.hook, contents.module)
         # pluggy leaves out a result that is None
         for result in results or [None]:
             if not isinstance(result, Iterable) or isinstance(result, str | bytes | Mapping):
@@ -224,7 +236,7 @@ class Loader:
         from typer.main import get_group, solve_typer_info_defaults
 
         app = Typer(add_completion=False)
-        self._call(COMMANDS, contents.module, app=app)
+        self.call_hook(COMMANDS, contents.module, app=app)
         if app.registered_callback:
             raise FaultyPluginError(
                 "Its hook zoo_commands replaced the callback of zoo. It may only add commands and groups."

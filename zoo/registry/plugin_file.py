@@ -63,8 +63,7 @@ def import_file(file: PluginFile) -> object:
     source = _read(Path(file.path))
     if hashlib.sha256(source).hexdigest() != file.sha256:
         raise ValueError("it changed while it was read")
-    place = hashlib.sha256(os.fsencode(file.path)).hexdigest()[:SHORT]
-    name = f"zoo_plugin_{place}_{Path(file.path).stem}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_loader(name, SourceFileLoader(name, file.path), origin=file.path)
     assert spec
     module = importlib.util.module_from_spec(spec)
@@ -79,6 +78,16 @@ def import_file(file: PluginFile) -> object:
             sys.modules[name] = earlier
         raise
     return module
+
+
+def module_of(file: PluginFile) -> object | None:
+    """The module of a file that was imported, in its last version."""
+    return sys.modules.get(_module_name(file))
+
+
+def _module_name(file: PluginFile) -> str:
+    place = hashlib.sha256(os.fsencode(file.path)).hexdigest()[:SHORT]
+    return f"zoo_plugin_{place}_{Path(file.path).stem}"
 
 
 def announced_files() -> list[PluginFile]:

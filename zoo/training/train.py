@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from zoo.training.loop import Trainer
 from zoo.training.manners import put_back
 from zoo.training.own import dataset_name
 from zoo.training.resume import changes, same_pictures, with_more_epochs
+from zoo.training.run_hooks import HookListener
 from zoo.training.setup import Resolved, Setup, decode_splits, prepare, resolve
 from zoo.training.summary import STAGE_HEADERS, stage_rows, summary
 from zoo.training.time_budget import TimeBudget
@@ -112,6 +113,7 @@ class _Job:
     world: World
     reporter: Reporter
     listeners: Sequence[Listener] = ()
+    hooks: HookListener | None = None
     checkpoint: dict[str, Any] | None = None
 
 
@@ -141,7 +143,9 @@ def _guarded(job: _Job, listeners: Sequence[Listener]) -> Run:
             in_use(folder, here=first),
             open_loggers(recipe.loggers if first else (), folder, reporter) as loggers,
         ):
-            job.listeners = [*loggers, console, *(listeners if first else ())]
+            job.hooks = HookListener(folder) if first else None
+            hooks = [job.hooks] if job.hooks else []
+            job.listeners = [*loggers, console, *hooks, *(listeners if first else ())]
             return _train(job, history)
     except KeyboardInterrupt as interrupt:
         kept = f"Interrupted. {_kept(folder, history)}"
@@ -180,7 +184,8 @@ def _train(job: _Job, history: History) -> Run:
         run.info.status, run.info.weights_sha256 = "running", ""  # this training will write other weights
     else:
         run = Run(job.folder, recipe, describe(setup, world))
-    with _status_of(run, world):
+    told = job.hooks.told(run, resumed=bool(recorded)) if job.hooks else nullcontext()
+    with told, _status_of(run, world):
         return _fit_and_evaluate(job, run, setup, history, budget)
 
 

@@ -1,0 +1,22 @@
+"""Which hooks belong to which group of entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import EntryPoint
+
+from zoo.registry.discovery import GROUP, RUN_GROUP, Plugin
+
+# What trainings and exports call, and not the registry
+RUN_HOOKS = ("zoo_run_started", "zoo_epoch_ended", "zoo_run_ended", "zoo_exported")
+
+
+def group_fault(plugin: Plugin, entry: EntryPoint, hooks: Collection[str]) -> str | None:
+    """A sentence about hooks that nobody would call, or None."""
+    told = sorted(set(hooks).intersection(RUN_HOOKS))
+    if plugin.group == RUN_GROUP and not told:
+        return f"Its entry point of the group {RUN_GROUP} names a module without {', '.join(RUN_HOOKS)}."
+    groups = {each.group for each in entry.dist.entry_points if each.value == entry.value} if entry.dist else {GROUP}
+    if told and RUN_GROUP not in groups:
+        return f"Its hook {told[0]} is called only if pyproject.toml names the module in the group {RUN_GROUP}, too."
+    return None
