@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zoo.errors import MissingExtraError
 from zoo.files import write_atomically
 from zoo.hookspecs import hookimpl
+from zoo.runs.tracking import MLflowLogger, TrackioLogger, WandbLogger
 from zoo.specs import EpochMetrics, LoggerSpec
 
 if TYPE_CHECKING:
@@ -94,3 +95,6 @@ def zoo_loggers() -> Iterable[LoggerSpec]:
         create=TensorBoardLogger,
         description="TensorBoard event files; needs visionzoo[tensorboard]",
     )
+    yield LoggerSpec(name="mlflow", create=MLflowLogger, description="MLflow; needs visionzoo[mlflow]")
+    yield LoggerSpec(name="wandb", create=WandbLogger, description="Weights & Biases; needs visionzoo[wandb]")
+    yield LoggerSpec(name="trackio", create=TrackioLogger, description="trackio; needs visionzoo[trackio]")
