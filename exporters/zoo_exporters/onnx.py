@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,13 +120,32 @@ def _exported(shipped: Program, opset: int) -> Any:
     except OSError:
         raise
     except Exception as error:  # the exporter raises errors of any class
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        _note_place(error)
+        first = _first_cause(error) if isinstance(error, torch.onnx.OnnxExporterError) else error
+        reason = (str(first).strip() or type(first).__name__).splitlines()[0]
         raise ExportError(
             f"The network cannot be written as ONNX: {reason}",
             "Try another format: zoo export --torchscript",
             code="network-not-exported",
         ) from error
     return exported
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def _note_place(error: BaseException) -> None:
+    """Adds the lines of the network to the error of a converter, whose traceback has only the converter's own."""
+    from torch.fx import Node
+
+    for frame, _ in traceback.walk_tb(_first_cause(error).__traceback__):
+        node = frame.f_locals.get("node")
+        if isinstance(node, Node) and node.meta.get("stack_trace"):
+            error.add_note(node.meta["stack_trace"])
+            return
 
 
 def _save(model: Any, path: Path, *, external_data: bool) -> None:

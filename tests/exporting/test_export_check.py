@@ -15,7 +15,7 @@ import zoo.exporting.pipeline
 from zoo import parity
 from zoo.artifacts.predictor import load
 from zoo.cli import app
-from zoo.errors import ParityError, UsageError
+from zoo.errors import DataError, UsageError
 from zoo.exporting.pipeline import export
 from zoo.parity.references import reference_of
 from zoo.registry import registry
@@ -191,7 +191,7 @@ def test_an_interrupt_that_a_library_swallows_ends_the_export(trained, place, mo
     assert signal.getsignal(number) is before
 
 
-@pytest.mark.parametrize("end", [ParityError("It does not agree.", "Report it."), KeyboardInterrupt(), SystemExit(143)])
+@pytest.mark.parametrize("end", [DataError("It is missing.", "Restore it."), KeyboardInterrupt(), SystemExit(143)])
 def test_what_was_finished_before_a_failure_is_named(trained, place, monkeypatch, end):
     def one_then_none(run, name, output, **_):
         if name == "pt2":

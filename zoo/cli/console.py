@@ -99,7 +99,12 @@ def fail(error: ZooError) -> NoReturn:
     """Prints cause and remedy; ends the process with the error's exit code."""
     with suppress(OSError):
         flush()
+    show_error(error)
+    sys.exit(error.exit_code)
+
+
+def show_error(error: ZooError) -> None:
+    """Prints cause and remedy."""
     where = f" in process {process_number()}" if process_number() else ""
     stderr().print(f"Error{where}: {printable(error.cause)}", style="bold red", markup=False)
     stderr().print(printable(error.remedy), markup=False)
-    sys.exit(error.exit_code)

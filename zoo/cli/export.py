@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.console import stderr, stdout
+from zoo.cli.console import show_error, stderr, stdout
 from zoo.cli.options import TimeLimit
 from zoo.cli.signals import ending
-from zoo.errors import UsageError
+from zoo.errors import ExportError, UsageError
 from zoo.processes.children import ANSWER_SECONDS
 from zoo.specs import CalibrationMethod, Depth, Input, Precision
 
@@ -73,7 +73,8 @@ def export(
     """Export a run as files that carry their preprocessing and a card.
 
     Each file is compared with the trained classifier, in its own runtime, on real test pictures and on odd
-    ones; a file that does not agree is not kept.
+    ones; a file that does not agree is not kept. Where one of several formats fails, the others are
+    written, and the exit code is 1.
     """
     chosen = list(dict.fromkeys(["onnx"] * onnx + ["torchscript"] * torchscript + ["pt2"] * pt2 + (formats or [])))
     if not chosen:
@@ -94,11 +95,15 @@ def export(
         "accuracy_budget": accuracy_budget,
         "time_limit": time_limit,
     }
-    artifacts = _export(run, chosen, output, asked, overwrite=overwrite, data=data)
+    artifacts, failed = _export(run, chosen, output, asked, overwrite=overwrite, data=data)
     if as_json:
         print_json([_record(artifact) for artifact in artifacts])
-    else:
+    elif artifacts:
         _print(artifacts)
+    for error in failed:
+        show_error(error)
+    if failed:
+        raise typer.Exit(failed[0].exit_code)
 
 
 def _export(
@@ -109,7 +114,8 @@ def _export(
     *,
     overwrite: bool,
     data: Path | None,
-) -> list[Artifact]:
+) -> tuple[list[Artifact], list[ExportError]]:
+    """The files that were written, and why others were not. A single format that fails raises its error."""
     from zoo.exporting.options import checked
     from zoo.exporting.pipeline import export, shown, target_of
     from zoo.exporting.source import RunSource
@@ -121,6 +127,7 @@ def _export(
         run = run.moved(data)
     source = RunSource(run)
     artifacts: list[Artifact] = []
+    failed: list[ExportError] = []
     with ending() as heed:
         try:
             with shown(source, progress=True) as show:
@@ -133,16 +140,22 @@ def _export(
                     target_of(source, spec, options, output, overwrite=overwrite)
                 reference = source.reference(asked["parity"], say)
                 for name in chosen:
-                    artifact = export(
-                        run, name, output, overwrite=overwrite, progress=say, reference=reference, **asked
-                    )
-                    artifacts.append(artifact)
+                    try:
+                        artifacts.append(
+                            export(run, name, output, overwrite=overwrite, progress=say, reference=reference, **asked)
+                        )
+                    except ExportError as error:
+                        if len(chosen) == 1:
+                            raise
+                        failed.append(error)
         except BaseException:
+            for error in failed:
+                show_error(error)
             if artifacts:
                 finished = ", ".join(str(artifact.path) for artifact in artifacts)
                 stderr().print(f"Finished and checked so far: {finished}", markup=False)
             raise
-    return artifacts
+    return artifacts, failed
 
 
 def _size(artifact: Artifact) -> int:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.artifacts.predictor import read_card
 from zoo.artifacts.shown import card_rows
-from zoo.errors import ZooError
+from zoo.errors import ExportError, ZooError
 from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
+from zoo.exporting.network_code import with_place
 from zoo.exporting.options import check_output, checked, named
 from zoo.exporting.run_hooks import tell
 from zoo.exporting.source import Source, source_of
@@ -151,7 +152,10 @@ def export(
             )
             options = replace(options, calibration=chosen)
         say(f"{spec.name}: writing the file")
-        written = spec.write(reference.classifier, temporary, options)
+        try:
+            written = spec.write(reference.classifier, temporary, options)
+        except ExportError as error:
+            raise with_place(error, reference.classifier.network) from error.__cause__
         budget = BUDGET if accuracy_budget is None else accuracy_budget
         report, card = _finish(
             source,
