@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -39,7 +40,7 @@ def zoo_run_started(facts):
 @hookimpl
 def zoo_epoch_ended(facts):
     note("epoch", facts)
-    FAILS
+    "FAILS"
 
 
 @hookimpl
@@ -50,7 +51,7 @@ def zoo_run_ended(facts):
 @hookimpl
 def zoo_exported(facts):
     note("exported", facts)
-    FAILS
+    "FAILS"
 """
 
 pytestmark = pytest.mark.usefixtures("no_plots")
@@ -61,7 +62,7 @@ def hears(tmp_path):
     """Makes a plugin file known; the result returns what its hooks heard."""
 
     def make(fails: str = "pass"):
-        path = write_plugin(tmp_path / "plugin", HEARS.replace("FAILS", fails), "hears.py")
+        path = write_plugin(tmp_path / "plugin", HEARS.replace('"FAILS"', fails), "hears.py")
         zoo.register(path)
         return lambda: [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
 
@@ -137,6 +138,18 @@ def test_a_hook_that_fails_ends_no_training(bars, tmp_path, hears, fails, capsys
     assert [hook for hook, _ in heard()] == ["started", "epoch"]
     said = capsys.readouterr().err
     assert said.count("Plugin 'hears.py'") == said.count("Its run hooks are not called any more.") == 1
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_of_several_processes_the_first_one_calls_them(bars, tmp_path):
+    path = write_plugin(tmp_path / "plugin", HEARS, "hears.py")
+    options = ("--image-size", "16", "--batch-size", "16", "--epochs", "1", "--devices", "2", "--augment", "none")
+    command = ["train", "tiny", str(bars), *options, "--plugin", str(path), "--output", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-m", "zoo", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "run").info.machine.processes == 2
+    heard = [json.loads(line)[0] for line in path.with_suffix(".jsonl").read_text().splitlines()]
+    assert heard == ["started", "epoch", "ended"]
 
 
 def test_an_export_tells_its_file(trained, place, hears):

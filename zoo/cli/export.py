@@ -149,8 +149,8 @@ def _export(
                             raise
                         failed.append(error)
         except BaseException:
-            for error in failed:
-                show_error(error)
+            for each in failed:
+                show_error(each)
             if artifacts:
                 finished = ", ".join(str(artifact.path) for artifact in artifacts)
                 stderr().print(f"Finished and checked so far: {finished}", markup=False)
