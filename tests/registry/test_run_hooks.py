@@ -19,6 +19,7 @@ from zoo.registry import Registry
 from zoo.registry.discovery import RUN_GROUP, discover
 from zoo.registry.hook_groups import RUN_HOOKS
 from zoo.registry.run_hooks import RunHooks, installed, status_of
+from zoo.testing import ConformanceError, check_plugin
 
 HEADER = "from zoo.hookspecs import hookimpl\nheard = []\n\n"
 HEARS = """
@@ -210,6 +211,14 @@ def test_the_plugins_with_run_hooks_are_listed(site):
     (status,) = statuses()
     assert (status.plugin.distribution, status.state) == ("one", "loaded")
     assert status.registers == {"run_hooks": ["zoo_epoch_ended"]}
+
+
+def test_the_kit_looks_at_them(site):
+    site.install("one", HEARS)
+    assert "loads" in check_plugin("one").kept
+    site.install("wrong", "@hookimpl\ndef zoo_epoch_end(facts):\n    pass\n")
+    with pytest.raises(ConformanceError, match="Did you mean zoo_epoch_ended"):
+        check_plugin("wrong")
 
 
 def test_the_command_lists_them_and_why_one_fails(site):

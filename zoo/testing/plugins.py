@@ -10,7 +10,8 @@ from typing import Any
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry import Registered, Status, registry
 from zoo.registry.core import Registry
-from zoo.registry.discovery import Plugin, canonical
+from zoo.registry.discovery import RUN_GROUP, Plugin, canonical
+from zoo.registry.run_hooks import installed, status_of
 from zoo.testing.importing import SECONDS, Imported, imported
 from zoo.testing.rules import Report, Rule, SkippedRuleError, broken, follow
 
@@ -31,7 +32,7 @@ class PluginCase:
 
     @cached_property
     def status(self) -> Status:
-        return registry().status(self.plugin)
+        return status_of(registry(), self.plugin)
 
     def registered(self) -> Iterator[Registered[Any]]:
         """What it registers, of each provider the first names that it lists."""
@@ -97,6 +98,8 @@ def _names(case: PluginCase) -> None:
 
     if case.plugin.builtin:
         raise SkippedRuleError("It is a built-in.")
+    if case.plugin.group == RUN_GROUP:
+        raise SkippedRuleError("It registers no names.")
     host = registry()
     host.add_commands(app)  # finds out which commands clash
     if taken := [each.cause for each in registry().status(case.plugin).problems if "already exists" in each.cause]:
@@ -143,14 +146,14 @@ def find_plugins(name: str) -> list[Plugin]:
     """The plugins of a distribution, an entry point or a plugin file with this name. Raises `UnknownNameError`."""
     if name.endswith(".py"):
         name = registry().add_file(name).name
-    installed = registry().installed()
+    plugins = installed(registry())
     found = [
         plugin
-        for plugin in installed
+        for plugin in plugins
         if canonical(name) == plugin.canonical_distribution or name in (plugin.name, plugin.key)
     ]
     if not found:
-        known = [plugin.distribution for plugin in installed]
+        known = [plugin.distribution for plugin in plugins]
         raise UnknownNameError("plugin", name, known, "List them with: zoo plugins")
     return found
 
@@ -159,7 +162,7 @@ def report_plugin(plugin: Plugin, seconds: float = SECONDS) -> tuple[Report, lis
     """Looks at the rules of a plugin itself. Also returns what it registers, as far as it loads."""
     case = PluginCase(plugin, seconds)
     report = follow(f"the plugin '{plugin.key}'", RULES, case)
-    if "loads" not in report.kept:
+    if "loads" not in report.kept or plugin.group == RUN_GROUP:
         return report, []
     try:
         return report, list(case.registered())
