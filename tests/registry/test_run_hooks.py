@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -246,4 +247,7 @@ def test_the_groups_are_told_apart(site):
     site.install("one", HEARS)
     assert [plugin.name for plugin in discover(group=RUN_GROUP)] == ["one"]
     assert "one" not in [plugin.name for plugin in discover()]
+    given = [EntryPoint("host", "one", "zoo"), EntryPoint("told", "two", RUN_GROUP)]
+    assert [plugin.name for plugin in discover(given)] == ["host"]
+    assert [plugin.name for plugin in discover(given, RUN_GROUP)] == ["told"]
     assert set(RUN_HOOKS) == {"zoo_run_started", "zoo_epoch_ended", "zoo_run_ended", "zoo_exported"}
