@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo import hookspecs, specs
+from zoo import facts, hookspecs, specs
 from zoo.registry.loading import KINDS
 from zoo.testing import backbones, datasets, exporters, loggers, plugins
 
@@ -31,6 +31,7 @@ SPECS = [
     specs.LoggerSpec,
     specs.Provider,
 ]
+FACTS = [facts.RunStarted, facts.EpochEnded, facts.RunEnded, facts.Exported]  # of run hooks, which plugins read
 RULES = {
     "Plugins": plugins.RULES,
     "Backbones": (*backbones.RULES, *backbones.export_rules(["FORMAT"])),
@@ -67,9 +68,9 @@ def specs_page() -> str:
     lines = [
         "# Specs",
         "",
-        "What hooks return, and what factories get: `from zoo.specs import …`. This page is made of the",
-        "docstrings of `zoo.specs`. N: pictures, H: rows, W: columns, K: classes, S: side of the square that",
-        "a network sees.",
+        "What hooks return and take, and what factories get: `from zoo.specs import …`, and for the facts of",
+        "run hooks `from zoo.facts import …`. This page is made of their docstrings. N: pictures, H: rows, W:",
+        "columns, K: classes, S: side of the square that a network sees.",
         "",
         "## Hooks",
         "",
@@ -79,7 +80,7 @@ def specs_page() -> str:
     lines += [
         f"| `{name}` | {cell(inspect.cleandoc(hook.__doc__).splitlines()[0])} |" for name, hook in hooks().items()
     ]
-    for spec in SPECS:
+    for spec in (*SPECS, *FACTS):
         text = inspect.cleandoc(spec.__doc__)
         summary = " ".join(text.partition("\n\n")[0].split())
         lines += ["", f"## {spec.__name__}", "", summary, "", "| field | type | default | |", "|---|---|---|---|"]
@@ -117,7 +118,7 @@ def test_the_page_is_what_the_code_says(name):
     assert text == PAGES[name](), "run: python -m tests.test_plugin_docs"
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize("spec", SPECS + FACTS, ids=lambda spec: spec.__name__)
 def test_each_field_has_words(spec):
     assert {field.name for field in fields(spec)} == set(described(spec))
 
@@ -140,7 +141,8 @@ def test_each_hook_has_an_example_in_the_docs(name):
 def test_each_hook_has_a_user(name):
     users = [path for top in ("zoo", "plugins", "exporters", "demo") for path in (ROOT / top).rglob("*.py")]
     users = [path for path in users if path.name != "hookspecs.py"]
-    assert any(f"def {name}(" in path.read_text(encoding="utf-8") for path in users)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in users)
+    assert f"def {name}(" in text or f'call("{name}"' in text  # what trainings and exports call
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)

@@ -36,6 +36,8 @@ class RunStarted(Facts):
     Attributes:
         run: its folder, absolute.
         name: of the run: the folder's name.
+        backbone: its name, as in the recipe.
+        dataset: its name.
         classes: names of the classes, in the order of the logits.
         epochs: how many it has, if nothing ends it early.
         options: the recipe, as in `recipe.toml`.
