@@ -127,8 +127,8 @@ def _network(graph: Any) -> list[Any]:
 def _block_transposes(graph: Any) -> None:
     """Merges the Sub and Div that normalise pixels into one Conv.
 
-    onnxruntime moves transpositions for its integer layers to the front. Then Sub and Div broadcast along a last axis of
-    3, which took 8 of MobileNetV2's 37 ms. Transpositions do not move past a Conv.
+    onnxruntime moves transpositions for its integer layers to the front. Then Sub and Div broadcast along a last axis
+    of 3, which took 8 of MobileNetV2's 37 ms. Transpositions do not move past a Conv.
     """
     import numpy as np
     from onnx import helper, numpy_helper
