@@ -182,7 +182,7 @@ def test_a_plugin_is_disabled_and_enabled(one):
     assert not states()[one]
     assert "zoo plugins enable some-thing" in zoo("plugins", "disable", "some.thing")
     zoo("plugins", "disable", "zoo-tiny")
-    assert states() == {"visionzoo": False, "visionzoo-efficientnet-lite": False, "zoo-tiny": True, one: True}
+    assert {name for name, disabled in states().items() if disabled} == {"zoo-tiny", one}
     zoo("plugins", "enable", "Some_Thing")
     assert not states()[one]
     assert states()["zoo-tiny"]
