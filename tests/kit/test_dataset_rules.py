@@ -9,9 +9,9 @@ import pytest
 
 from zoo.data import ArrayPictures, Dataset, Split
 from zoo.errors import DataError
-from zoo.specs import DatasetSpec
+from zoo.specs import DatasetRequest, DatasetSpec
 from zoo.testing import ConformanceError, check_dataset
-from zoo.testing.datasets import RULES
+from zoo.testing.datasets import RULES, report_dataset
 
 
 def pictures(count=12, seed=0, grey=True) -> np.ndarray:
@@ -124,3 +124,14 @@ def test_the_remedy_is_told(root):
     spec = replace(loading(lambda _: dataset()), num_classes=3)
     with pytest.raises(ConformanceError, match=r"It has 2 classes, and the spec says 3. Correct num_classes"):
         check_dataset(spec, root)
+
+
+def test_an_optional_one_may_lack_its_files(tmp_path):
+    (result,) = [
+        each
+        for each in report_dataset(loading(needs_files), DatasetRequest(root=tmp_path), optional=True).results
+        if each.rule == "loads"
+    ]
+    assert (result.state, result.cause) == ("skipped", "It could not be loaded: The files are missing.")
+    with pytest.raises(ConformanceError, match="'loads'"):
+        check_dataset(loading(needs_files), tmp_path)

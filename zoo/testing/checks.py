@@ -111,7 +111,7 @@ def _entry_report(entry: Registered[Any], formats: Iterable[str] | None, *, weig
         case DatasetSpec():
             from zoo.testing.datasets import report_dataset
 
-            return report_dataset(spec, DatasetRequest(root=root, download=False))
+            return report_dataset(spec, DatasetRequest(root=root, download=False), optional=True)
         case ExporterSpec():
             from zoo.testing.exporters import report_exporter
 

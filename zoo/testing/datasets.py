@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.data.checked import checked
 from zoo.data.types import Dataset, Split
-from zoo.errors import PluginError, ZooError, raised
+from zoo.errors import DataError, PluginError, ZooError, raised
 from zoo.registry.validation import PROVIDED_NAME, spec_fault
 from zoo.specs import DatasetRequest, DatasetSpec
 from zoo.testing.rules import Report, Rule, SkippedRuleError, broken, follow
@@ -23,10 +23,11 @@ _SPLITS = ("train", "val", "test")
 
 @dataclass(eq=False)
 class DatasetCase:
-    """A dataset that is looked at: it is loaded once."""
+    """A dataset that is looked at: it is loaded once. One that is optional may lack its files."""
 
     spec: DatasetSpec
     request: DatasetRequest
+    optional: bool = False
     dataset: Dataset | None = None
 
     @property
@@ -52,7 +53,13 @@ def _valid(case: DatasetCase) -> None:
 
 
 def _loads(case: DatasetCase) -> None:
-    case.dataset = checked(case.spec.load(case.request), case.spec.name)
+    try:
+        loaded = case.spec.load(case.request)
+    except DataError as error:
+        if case.optional:
+            raise SkippedRuleError(f"It could not be loaded: {error.cause}") from error
+        raise
+    case.dataset = checked(loaded, case.spec.name)
 
 
 def _classes(case: DatasetCase) -> None:
@@ -187,8 +194,8 @@ RULES: tuple[Rule[DatasetCase], ...] = (
 )
 
 
-def report_dataset(spec: DatasetSpec, request: DatasetRequest) -> Report:
-    """Looks at all rules of a dataset."""
+def report_dataset(spec: DatasetSpec, request: DatasetRequest, *, optional: bool = False) -> Report:
+    """Looks at all rules of a dataset. One that is optional is skipped where its loader raises `DataError`."""
     if not isinstance(spec, DatasetSpec):
         raise PluginError("What was given is not a DatasetSpec.", "Give one, as the hook zoo_datasets returns it.")
-    return follow(f"the dataset '{spec.name}'", RULES, DatasetCase(spec, request))
+    return follow(f"the dataset '{spec.name}'", RULES, DatasetCase(spec, request, optional))
