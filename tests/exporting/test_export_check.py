@@ -89,7 +89,7 @@ def test_wrong_values_are_refused_before_any_work(trained, place, asked, refusal
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
-        (("--opset", "99"), ("opset-unsupported", "opset 99", "18 to 25")),
+        (("--opset", "99"), ("opset-unsupported", "opset 99", "15 to 25")),
         (
             ("--precision", "int8", "--calibration-pictures", "0"),
             ("impossible-option", "calibration_pictures cannot be 0"),
