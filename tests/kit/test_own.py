@@ -1,4 +1,4 @@
-"""What visionzoo brings itself keeps the rules for others. test_exporter_rules.py and test_logger_rules.py have the rest."""
+"""What visionzoo brings itself keeps the rules for others. Formats and loggers are looked at beside their rules."""
 
 from __future__ import annotations
 
