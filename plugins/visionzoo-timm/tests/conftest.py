@@ -1,4 +1,4 @@
-"""Installs the plugin for the session where it is not installed, and keeps tests away from the internet."""
+"""Installs the plugin where it is not installed, and keeps tests away from the internet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if find_spec("visionzoo_timm") is None:
     sys.path.insert(0, str(ROOT))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory):
     """Makes the backbones of timm known to this process."""
     from zoo.registry import registry
@@ -38,8 +38,6 @@ def installed(tmp_path_factory):
         registry.cache_clear()
         yield
     registry.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("visionzoo_timm")]:
-        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

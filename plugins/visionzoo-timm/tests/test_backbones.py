@@ -10,7 +10,7 @@ import timm
 import torch
 from timm.models import get_pretrained_cfg
 
-from visionzoo_timm import names
+from visionzoo_timm import names, sizes
 from visionzoo_timm.backbones import spec
 from visionzoo_timm.configs import known
 from zoo.errors import UsageError
@@ -85,7 +85,9 @@ def test_names_with_and_without_a_tag():
         ("test_vit", 160, True, True),
         ("test_resnet", 32, False, True),
         ("gernet_l", 32, False, True),
-        ("lambda_resnet26t", 128, False, True),
+        ("lambda_resnet50ts", 128, False, True),
+        ("hrnet_w18", 224, True, True),
+        ("inception_v3", 80, False, True),
         ("resnet10t.c3_in1k", 32, False, True),
         ("test_byobnet", 32, False, True),
         ("resnet14t", 32, False, True),
@@ -96,6 +98,11 @@ def test_names_with_and_without_a_tag():
 def test_sizes(name, size, fixed, weighted):
     found = spec(name)
     assert (found.min_image_size, found.fixed_image_size, bool(found.weights)) == (size, fixed, weighted)
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "dla46x_c", "test_resnet"])
+def test_the_file_of_sizes_has_what_is_measured(name):
+    assert sizes.measured().get(name, "32") == sizes.measure(name)
 
 
 def test_licences_are_those_that_timm_records():
