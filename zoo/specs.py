@@ -364,7 +364,7 @@ class Provider(Generic[T_co]):
 
     Attributes:
         prefix: ends in a slash (`timm/`).
-        names: the names after the prefix that a listing shows.
+        names: the names after the prefix that a listing shows, in its order. `zoo plugins check` takes the first three.
         get: takes a name after the prefix. Returns its spec, or None.
     """
 

@@ -152,12 +152,12 @@ def test_a_provider_is_asked_behind_its_prefix(site):
     site.install("other", TIMM)
     registry = site.registry()
     assert [(entry.name, entry.provided) for entry in registry.backbones()] == [
-        ("timm/large", True),
         ("timm/small", True),
+        ("timm/large", True),
     ]
     assert registry.backbone("timm/secret").spec.name == "timm/secret"
     assert registry.backbone("other:timm/small").name == "other:timm/small"
-    assert registry.backbones()[1].spec.name == "timm/small"
+    assert registry.backbones()[0].spec.name == "timm/small"
     with refused("unknown-name", "timm/small", kind=UnknownNameError):
         registry.backbone("timm/smal")
 

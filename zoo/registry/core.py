@@ -292,7 +292,7 @@ class Registry:
         for entry in others:
             short = lookup.split(entry.name)[1]
             builtins.append(replace(entry, name=short) if shorts[short] == 1 else entry)
-        return sorted(builtins, key=lambda entry: entry.name)
+        return sorted(builtins, key=lambda entry: entry.name.partition("/")[0] if entry.provided else entry.name)
 
     def _absent(self) -> str:
         """The plugins that are not loaded and may have the name."""

@@ -29,10 +29,11 @@ def header(timm: str) -> str:
 
 
 def in_registry() -> list[str]:
-    """The same from timm's registry. No network is built."""
+    """The same from timm's registry. No network is built. First are timm's tiny networks for tests."""
     from visionzoo_timm.configs import known, refusal
 
-    return sorted(name for name, config in known().items() if refusal(name, config) is None)
+    found = [name for name, config in known().items() if refusal(name, config) is None]
+    return sorted(found, key=lambda name: (not name.startswith("test_"), name))
 
 
 if __name__ == "__main__":
