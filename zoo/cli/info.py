@@ -12,7 +12,7 @@ from zoo.cli.output_file import check_target, writing
 from zoo.cli.run_facts import is_run, pixel_range, recipe_facts, run_facts
 from zoo.errors import UnknownNameError, UsageError, nearest
 from zoo.recipes.builtin import recipe_names
-from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Spec
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, PreprocessSpec, Spec, WeightsSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,6 +146,16 @@ def _preprocessing(size: int, mean: tuple[float, ...], std: tuple[float, ...]) -
     return "{0} x {0} pixels, mean ({1}), std ({2})".format(size, *numbers)
 
 
+def _resize(weights: WeightsSpec) -> str:
+    from zoo.data.seen import resize_in_words
+
+    size, part = weights.image_size, weights.crop_fraction
+    spec = PreprocessSpec(
+        image_size=size, resize=weights.resize, crop_fraction=part, interpolation=weights.interpolation
+    )
+    return resize_in_words(spec)
+
+
 def _run(path: Path, as_json: bool) -> None:
     from zoo.cli.tables import print_facts, print_json
     from zoo.runs.run import Run
@@ -276,7 +286,7 @@ def _backbone_facts(spec: BackboneSpec) -> Facts:
         return [("weights", "none"), *facts]
     return [
         ("weights", weights.name),
-        ("trained with", _preprocessing(weights.image_size, weights.mean, weights.std)),
+        ("evaluated with", f"{_preprocessing(weights.image_size, weights.mean, weights.std)}, {_resize(weights)}"),
         ("weights licence", weights.licence),
         *facts,
     ]

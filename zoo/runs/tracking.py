@@ -135,6 +135,7 @@ class WandbLogger(TrackingLogger):
 
     def begin(self, known: str | None, options: Mapping[str, Any]) -> str:
         name = known or secrets.token_hex(4)
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         with redirect_stdout(sys.stderr):
             self.run = self.wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -142,7 +143,7 @@ class WandbLogger(TrackingLogger):
                 id=name,
                 dir=str(self.folder),
                 config=dict(options),
-                mode=os.environ.get("WANDB_MODE", "offline"),
+                mode=mode,
                 resume="allow",
                 reinit="create_new",
                 settings=self.wandb.Settings(silent=True, console="off", x_disable_stats=True),
@@ -195,7 +196,7 @@ class TrackioLogger(TrackingLogger):
         if final:
             self.run.log(dict(final), step=self.last)
         with redirect_stdout(sys.stderr):
-            self.run.finish()
+            self.run.finish()  # type: ignore[no-untyped-call,unused-ignore]
 
 
 def _read(path: Path, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
