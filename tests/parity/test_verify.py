@@ -226,7 +226,7 @@ def test_another_number_of_classes_is_a_finding(model, changed):
     path = changed(
         classes=[*fields["classes"], "fourth"], confusion=None, reference=fields["reference"] | {"logits": logits}
     )
-    assert "shape [6, 3]" in verify(path).findings["numbers"].summary
+    assert "shape [7, 3]" in verify(path).findings["numbers"].summary
 
 
 def test_newer_cards_and_other_files_are_errors(changed, tmp_path):
