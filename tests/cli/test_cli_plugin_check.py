@@ -104,6 +104,18 @@ def test_all_third_party_plugins_are_checked_each_on_its_own(site, monkeypatch):
     assert result.stdout.endswith("Rules: 13 kept, 0 skipped, 0 broken.\n")
 
 
+def test_a_plugin_with_run_hooks_alone_is_checked(site, monkeypatch):
+    install(site, "listens", "from zoo.hookspecs import hookimpl\n\n\n@hookimpl\ndef zoo_exported(facts):\n    pass\n")
+    (site / "listens-1.0.dist-info" / "entry_points.txt").write_text("[zoo.run_hooks]\nlistens = plugin_listens\n")
+    code, (report,) = checked("listens")
+    assert (code, report["passed"]) == (0, True)
+    assert {each["subject"] for each in report["results"]} == {"the plugin 'listens:listens@run_hooks'"}
+    others = {plugin.distribution for plugin in discover() if not plugin.builtin}
+    monkeypatch.setenv("ZOO_DISABLED_PLUGINS", ",".join(others))
+    registry.cache_clear()
+    assert [report["plugin"] for report in checked()[1]] == ["listens"]
+
+
 def test_a_plugin_file_is_checked(tmp_path):
     path = write_plugin(tmp_path, "1 / 0")
     code, (report,) = checked(str(path))

@@ -92,14 +92,15 @@ def _targets(name: str | None) -> list[str]:
     """What is checked: distributions or entry points, or a plugin file."""
     from zoo.registry import registry
     from zoo.registry.plugin_file import find_file
+    from zoo.registry.run_hooks import installed
 
     if name and name.endswith(".py"):
         return [find_file(name).path]
-    installed = registry().installed()
+    plugins = installed(registry())
     if name is None:
-        return list(dict.fromkeys(plugin.distribution for plugin in installed if not _is_out(plugin)))
+        return list(dict.fromkeys(plugin.distribution for plugin in plugins if not _is_out(plugin)))
     if not _meant(name):
-        raise UnknownNameError("plugin", name, [each.distribution for each in installed], "See: zoo plugins list")
+        raise UnknownNameError("plugin", name, [each.distribution for each in plugins], "See: zoo plugins list")
     return [name]
 
 
@@ -107,8 +108,9 @@ def _meant(name: str) -> list[Plugin]:
     """The installed plugins with this distribution, name, or both."""
     from zoo.registry import registry
     from zoo.registry.discovery import canonical
+    from zoo.registry.run_hooks import installed
 
-    found = registry().installed()
+    found = installed(registry())
     return [each for each in found if canonical(name) == each.canonical_distribution or name in (each.name, each.key)]
 
 
@@ -157,8 +159,9 @@ def _alone(target: str) -> dict[str, str]:
     """The environment in which no other third-party plugin loads: one of those may be broken."""
     from zoo.registry import registry
     from zoo.registry.discovery import DISABLED_VARIABLE, canonical, disabled_by_variable
+    from zoo.registry.run_hooks import installed
 
-    plugins = registry().installed()
+    plugins = installed(registry())
     needed = {canonical(name) for plugin in _meant(target) for name in (plugin.name, plugin.distribution)}
     others = {plugin.canonical_distribution for plugin in plugins if not plugin.builtin} - needed
     return {DISABLED_VARIABLE: ",".join([*disabled_by_variable(), *sorted(others)])}
