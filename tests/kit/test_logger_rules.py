@@ -85,6 +85,35 @@ def test_a_logger_that_cannot_go_on_is_named():
         check_logger(LoggerSpec(name="mine", create=Once))
 
 
+def test_one_thread_makes_all_calls_and_ends():
+    class OfOneThread(Plain):
+        def __init__(self, folder):
+            super().__init__(folder)
+            self.thread = threading.get_ident()
+
+        def log(self, row):
+            assert threading.get_ident() == self.thread
+            super().log(row)
+
+        def close(self):
+            assert threading.get_ident() == self.thread
+
+    before = set(threading.enumerate())
+    assert len(check_logger(LoggerSpec(name="mine", create=OfOneThread)).kept) == len(RULES)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_a_time_limit_of_the_logger_itself_is_told_apart():
+    class Refused(Plain):
+        def log(self, row):
+            raise TimeoutError("no answer")
+
+    with pytest.raises(ConformanceError, match="It raised TimeoutError: no answer"):
+        check_logger(LoggerSpec(name="mine", create=Refused))
+
+
 def test_each_rule_has_a_logger_that_breaks_it():
     assert {rule for _, rule in BROKEN.values()} | {"goes-on"} == {rule.name for rule in RULES}
 

@@ -35,25 +35,36 @@ ROWS: tuple[dict[str, float | int | str], ...] = tuple(
 
 @dataclass(eq=False)
 class LoggerCase:
-    """A logger that is looked at, in a folder of its own."""
+    """A logger that is looked at, in a folder of its own. One thread makes all calls, as in a training."""
 
     spec: LoggerSpec
     folder: Path
     seconds: float = SECONDS
+    _thread: Threads | None = None
 
     def create(self) -> Logger:
         return self.within("create", lambda: self.spec.create(self.folder))
 
     def within(self, what: str, call: Callable[[], T]) -> T:
         """Calls a function of the logger. One that takes too long is left to itself."""
-        future = Threads(1).submit(call)
+        self._thread = self._thread or Threads(1)
+        future = self._thread.submit(call)
         try:
             return future.result(self.seconds)
         except LateError:
+            if future.done():  # the logger itself raised it
+                raise
+            self.end()
             raise broken(
                 f"Its '{what}' did not return within {self.seconds:g} seconds.",
                 "Send what takes long from a thread of its own, and give it a limit.",
             ) from None
+
+    def end(self) -> None:
+        """Ends the thread, if no call keeps it."""
+        if self._thread:
+            self._thread.shutdown(wait=False)
+        self._thread = None
 
 
 def _valid(case: LoggerCase) -> None:
@@ -140,4 +151,8 @@ def report_logger(spec: LoggerSpec, seconds: float = SECONDS) -> Report:
     if not isinstance(spec, LoggerSpec):
         raise PluginError("What was given is not a LoggerSpec.", "Give one, as the hook zoo_loggers returns it.")
     with tempfile.TemporaryDirectory(prefix="zoo-testing-", ignore_cleanup_errors=True) as folder:
-        return follow(f"the logger '{spec.name}'", RULES, LoggerCase(spec, Path(folder), seconds))
+        case = LoggerCase(spec, Path(folder), seconds)
+        try:
+            return follow(f"the logger '{spec.name}'", RULES, case)
+        finally:
+            case.end()
