@@ -13,10 +13,15 @@ import torch
 
 import zoo
 from zoo.errors import ArtifactError
+from zoo.exporting import run_hooks
 from zoo.registry import registry
-from zoo.specs import ExporterSpec, Written
-from zoo.testing import ConformanceError, check_exporter
+from zoo.specs import BackboneSpec, ExporterSpec, Written
+from zoo.testing import ConformanceError, check_backbone, check_exporter
 from zoo.testing.exporters import RULES
+
+from ..networks import STAGES, Small
+
+SMALL = BackboneSpec(name="small", build=Small, head="head", stages=lambda network: STAGES, min_image_size=8)
 
 
 def write(classifier, path, options):
@@ -195,6 +200,19 @@ def test_a_sound_format_keeps_all_rules():
     report = check_exporter(SOUND)
     assert {result.rule for result in report.results if result.state == "skipped"} == {"options", "exports"}
     assert len(report.kept) == len(RULES) - 2
+
+
+def test_a_suffix_may_have_several_dots(artifacts_here):
+    spec = replace(SOUND, name="dotted", suffix=".own.zip")
+    zoo.register(spec)
+    assert "exports-dotted" in check_backbone(SMALL, formats=("dotted",)).kept
+
+
+def test_exports_of_the_kit_call_no_run_hooks(artifacts_here, monkeypatch):
+    zoo.register(SOUND)
+    monkeypatch.setattr(run_hooks, "RunHooks", None)
+    assert "exports" in check_exporter(SOUND).kept
+    assert "exports-zip" in check_backbone(SMALL, formats=("zip",)).kept
 
 
 @pytest.mark.parametrize("name", ["onnx", "torchscript", "pt2"])
