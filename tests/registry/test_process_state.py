@@ -101,6 +101,22 @@ def test_a_forked_process_ends_as_it_should():
     assert child.exitcode == 7
 
 
+def test_the_exit_code_may_be_given_by_name(monkeypatch):
+    ended = []
+
+    def end(status):
+        ended.append(status)
+
+    monkeypatch.setattr(os, "_exit", end)
+    with exit_refused():
+        with pytest.raises(ProcessEndError, match=r"os\._exit\(3\)"):
+            os._exit(status=3)
+        thread = threading.Thread(target=lambda: os._exit(status=4))
+        thread.start()
+        thread.join()
+    assert ended == [4]
+
+
 def test_another_thread_may_end_the_process(monkeypatch):
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
+from functools import partial
 
 # Those with names. As whole numbers: comparing enumerations took most of the time that a plugin's loading costs.
 _SIGNALS = tuple(sorted({int(number) for number in signal.valid_signals()} & {int(each) for each in signal.Signals}))
@@ -104,14 +105,14 @@ def _exit_replaced() -> Iterator[None]:
     real = {name: getattr(os, name) for name in ("_exit", "abort")}
     process = os.getpid()
 
-    def refuse(name: str, *arguments: object) -> None:
+    def refuse(name: str, /, *arguments: object, **named: object) -> None:
         # A forked process ends as it should, and so do other threads and later calls of a function that was kept.
         if os.getpid() == process and getattr(_foreign, "inside", 0) > 0:
-            raise ProcessEndError(f"os.{name}({', '.join(map(repr, arguments))})")
-        real[name](*arguments)
+            raise ProcessEndError(f"os.{name}({', '.join(map(repr, [*arguments, *named.values()]))})")
+        real[name](*arguments, **named)
 
     for name in real:
-        setattr(os, name, lambda *arguments, name=name: refuse(name, *arguments))
+        setattr(os, name, partial(refuse, name))
     try:
         yield
     finally:
