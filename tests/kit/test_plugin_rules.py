@@ -88,6 +88,22 @@ def test_an_import_that_never_ends_is_ended(installed):
     assert imported(found, seconds=1).fault == "It did not end within 1 seconds."
 
 
+def test_files_in_the_working_folder_replace_no_module(installed, tmp_path, monkeypatch):
+    installed(plugin())
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "tempfile.py").write_text("1 / 0")
+    monkeypatch.chdir(here)
+    (found,) = [each for each in registry().installed() if each.distribution == "zoo-other"]
+    assert imported(found).fault == ""
+
+
+def test_an_import_may_print_bytes_that_are_no_text(installed):
+    installed(plugin("import os; os.write(2, bytes([255]))\n"))
+    (found,) = [each for each in registry().installed() if each.distribution == "zoo-other"]
+    assert imported(found).fault == ""
+
+
 def test_a_faulty_hook_is_named(installed):
     installed(plugin(name="a b"))
     with pytest.raises(ConformanceError, match=r"(?s)'loads'.*has the name 'a b'"):

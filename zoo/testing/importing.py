@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,17 +46,27 @@ def imported(plugin: Plugin, seconds: float = SECONDS) -> Imported:
     )
     with TemporaryDirectory(prefix="zoo-testing-") as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", __spec__.name, *where, str(answer)]
+        # -P: a file in the working folder must not replace a module.
+        command = [sys.executable, "-P", "-m", __spec__.name, *where, str(answer)]
         pipe = subprocess.PIPE
         # The group ends with what the plugin may have started.
         with subprocess.Popen(  # noqa: S603  (this interpreter and a module of visionzoo)
-            command, stdout=pipe, stderr=pipe, text=True, start_new_session=os.name == "posix"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            errors="replace",
+            start_new_session=os.name == "posix",
         ) as child:
             try:
                 printed, said = child.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
                 _end(child)
                 return Imported(fault=f"It did not end within {seconds:g} seconds.", seconds=seconds)
+            except BaseException:  # Ctrl-C does not reach it: it has a session of its own
+                _end(child)
+                raise
         if not answer.exists():
             last = next(iter(said.strip().splitlines()[-1:]), "")
             return Imported(fault=f"It ended the process with exit code {child.returncode}. {last}".strip())
@@ -72,7 +83,8 @@ def imported(plugin: Plugin, seconds: float = SECONDS) -> Imported:
 
 def _end(child: subprocess.Popen[str]) -> None:
     if os.name == "posix":
-        os.killpg(child.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
     child.kill()
     child.communicate()
 
