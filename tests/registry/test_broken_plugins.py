@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from zoo.registry import configuration
 from zoo.registry.discovery import discover
+
+from ..refusals import refused
 
 FINE = """
 @hookimpl
@@ -242,6 +245,21 @@ def test_a_plugin_that_the_user_disabled_is_gone(broken, tmp_path):
     assert "Plugin 'exits'" in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "plugins.toml" in line]
     assert "cannot be read, so it is ignored" in line
+
+
+def test_the_list_of_disabled_plugins_may_begin_with_a_byte_order_mark(tmp_path, monkeypatch):
+    place = tmp_path / "plugins.toml"
+    monkeypatch.setattr(configuration, "place", lambda: place)
+    place.write_text('disabled = ["exits"]', encoding="utf-8-sig")
+    assert configuration.disabled_names() == ["exits"]
+
+
+def test_a_list_of_disabled_plugins_that_is_nested_deeply_is_refused(tmp_path, monkeypatch):
+    place = tmp_path / "plugins.toml"
+    monkeypatch.setattr(configuration, "place", lambda: place)
+    place.write_text(f"disabled = {'[' * 5000}{']' * 5000}")
+    with refused("damaged-configuration"):
+        configuration.disabled_names()
 
 
 def test_what_plugins_print_does_not_garble_json(tmp_path):

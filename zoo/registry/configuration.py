@@ -24,7 +24,7 @@ def disabled_names() -> list[str]:
     """The names in the file. Raises `PluginError` where it is damaged."""
     path = place()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors of Windows write a byte order mark
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, UnicodeError) as error:
@@ -35,6 +35,8 @@ def disabled_names() -> list[str]:
         names = tomllib.loads(text).get("disabled", [])
     except tomllib.TOMLDecodeError as error:
         raise _damaged(path, str(error)) from None
+    except RecursionError:
+        raise _damaged(path, "its lists are nested too deeply") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise _damaged(path, "'disabled' is not a list of names")
     return names
