@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from zoo.registry import configuration
 from zoo.registry.discovery import discover
+from zoo.registry.validation import spec_fault
+from zoo.specs import BackboneSpec
 
 from ..refusals import refused
 
@@ -108,6 +111,14 @@ BROKEN = {
     "bad-suffix": (
         hook("zoo_exporters", "yield exporter('x', 'onnx')"),
         "has suffix='onnx'. It should match pattern",
+    ),
+    "bad-repr": (
+        "class R:\n    def __repr__(self): 1 / 0\n" + backbones("backbone('r', description=R())"),
+        "The check of its specs raised ZeroDivisionError",
+    ),
+    "no-interface": (
+        "def __getattr__(name): raise KeyError(name)\n" + FINE,
+        "Reading its ZOO_INTERFACE raised KeyError",
     ),
     "bad-prefix": (
         hook("zoo_backbones", "yield Provider(prefix='timm', names=list, get=print)"),
@@ -245,6 +256,16 @@ def test_a_plugin_that_the_user_disabled_is_gone(broken, tmp_path):
     assert "Plugin 'exits'" in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "plugins.toml" in line]
     assert "cannot be read, so it is ignored" in line
+
+
+def test_a_spec_may_be_of_a_class_of_the_plugin():
+    @dataclass(frozen=True, kw_only=True)
+    class Own(BackboneSpec):
+        extra: absent.Type | None = None  # noqa: F821
+
+    spec = Own(name="own", build=print, head="fc", stages=print)
+    assert spec_fault(spec) is None
+    assert "has min_image_size=0." in spec_fault(replace(spec, min_image_size=0))
 
 
 def test_the_list_of_disabled_plugins_may_begin_with_a_byte_order_mark(tmp_path, monkeypatch):

@@ -182,7 +182,9 @@ class Loader:
                         if kind.hook == hook:
                             self._collect(kind, contents)
         while check and contents.unchecked:
-            if fault := spec_fault(contents.unchecked.pop()):
+            with isolated("The check of its specs"):
+                fault = spec_fault(contents.unchecked.pop())
+            if fault:
                 raise FaultyPluginError(fault)
 
     def _implemented(self, module: object) -> set[str]:
@@ -255,7 +257,9 @@ T = TypeVar("T")
 
 
 def _refuse_interface(module: object) -> None:
-    if fault := interface_fault(module):
+    with isolated(f"Reading its {NEEDED}"):  # a module may have a function `__getattr__`
+        fault = interface_fault(module)
+    if fault:
         raise FaultyPluginError(fault)
 
 

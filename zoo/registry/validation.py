@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from functools import cache
 from types import SimpleNamespace
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from zoo.specs import BackboneSpec, DatasetSpec, Provider, Spec, WeightsSpec
 
@@ -48,8 +48,9 @@ def provider_fault(provider: Provider[BackboneSpec] | Provider[DatasetSpec]) -> 
 def _fault(owner: str, spec: Spec | WeightsSpec) -> str | None:
     from pydantic import ValidationError
 
-    kind: Any = type(spec)
-    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    # A plugin's own class may have more fields, of types that pydantic does not know.
+    kind: Any = next(each for each in (*get_args(Spec), WeightsSpec) if isinstance(spec, each))
+    values = {field.name: getattr(spec, field.name) for field in fields(kind)}
     try:
         _model_of(kind).model_validate(values)
     except ValidationError as error:
