@@ -220,3 +220,9 @@ def test_a_survey_whose_process_does_not_start_ends(monkeypatch):
     monkeypatch.setattr(plugin_survey, "__name__", "no_such_module")
     with refused("plugin", "cannot be listed"):
         plugin_survey.survey()
+
+
+def test_a_survey_whose_process_does_not_begin_in_time_says_so(monkeypatch):
+    monkeypatch.setattr(plugin_survey, "LONGEST_SECONDS", 0.01)
+    with refused("plugin", "does not begin within 0.01 seconds"):
+        plugin_survey.survey()

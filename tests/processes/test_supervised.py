@@ -40,6 +40,13 @@ def test_a_line_that_is_not_complete_is_no_answer(module):
         assert process.next(30) is None
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_copy_of_it_answers_nothing(module):
+    with supervised(module("copy = os.fork(); copy and os.waitpid(copy, 0); send({'copy': copy})")) as process:
+        assert process.next(30)["copy"]
+        assert process.next(30) is None
+
+
 def test_what_it_has_started_ends_with_it(module, tmp_path):
     child = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
     with supervised(module(f"send({{'pid': {child}.pid}}); time.sleep(600)")) as process:

@@ -39,7 +39,13 @@ def _part(plugins: dict[str, Plugin], done: list[str]) -> Iterator[Record]:
     """Records of plugins that one process could load, and of the one that it could not."""
     with supervised(__name__, json.dumps(done)) as process:
         while True:
-            answer = process.next(LONGEST_SECONDS)
+            try:
+                answer = process.next(LONGEST_SECONDS)
+            except TimeoutError:
+                raise PluginError(
+                    f"The plugins cannot be listed: their process does not begin within {LONGEST_SECONDS:g} seconds.",
+                    "Try again when the machine is less busy.",
+                ) from None
             if answer is None or "done" in answer:
                 return
             plugin = plugins[answer["begun"]]
