@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import pytest
 
 from zoo.errors import MissingExtraError
-from zoo.runs.tracking import MLflowLogger, TrackioLogger, WandbLogger
+from zoo.runs.tracking import MLflowLogger, TrackingLogger, TrackioLogger, WandbLogger
 
 LOGGERS = {each.tracker: each for each in (MLflowLogger, WandbLogger, TrackioLogger)}
 TRAINS = """
@@ -171,6 +171,29 @@ def test_a_tracker_that_is_not_installed_is_an_extra(tmp_path, tracker, monkeypa
     monkeypatch.setitem(sys.modules, tracker, None)
     with pytest.raises(MissingExtraError, match=rf"'visionzoo\[{tracker}\]'"):
         LOGGERS[tracker](tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "3"])
+def test_a_memory_that_is_damaged_counts_as_none(tmp_path, content):
+    class Plain(TrackingLogger):
+        tracker = "plain"
+
+        def connect(self):
+            pass
+
+        def begin(self, known, options):
+            assert (known, options) == (None, {})
+            return "new"
+
+        def send(self, figures, step):
+            assert (figures, step) == ({"val_loss": 0.5}, 1)
+
+        def end(self, status, final):
+            pass
+
+    (tmp_path / "tracking.json").write_text(content)
+    Plain(tmp_path).log({"epoch": 1, "val_loss": 0.5})
+    assert json.loads((tmp_path / "tracking.json").read_text()) == {"plain": "new"}
 
 
 def test_a_training_that_fails_is_marked_and_one_without_an_epoch_leaves_nothing(tmp_path):

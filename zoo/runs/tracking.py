@@ -200,8 +200,9 @@ class TrackioLogger(TrackingLogger):
 
 
 def _read(path: Path, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """What a file of the run folder holds; nothing where it does not exist yet."""
+    """What a file of the run folder holds; nothing where it does not exist yet or is damaged."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        found: Any = parse(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}
