@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.specs import BackboneSpec, Stage, WeightsSpec
-from zoo.testing import ConformanceError, check_backbone
+from zoo.testing import ConformanceError, backbones, check_backbone
 from zoo.testing.backbone_case import CLASSES
 from zoo.testing.backbones import RULES, SHARP_NORM
 from zoo.testing.networks import NORM_WEIGHT
@@ -163,6 +163,23 @@ class Offset(Small):
 
     def forward(self, images):
         return self.head(self.body(self.stem(images)) + 1e3 - 1e3)
+
+
+def test_dropout_leaves_the_random_state_and_is_always_the_same(monkeypatch):
+    class Dropped(Small):
+        def forward(self, images):
+            return self.head(F.dropout(self.body(self.stem(images)), 0.5, self.training))
+
+    found = []
+    real = backbones.awaken
+    monkeypatch.setattr(backbones, "awaken", lambda *given, **more: found.append(real(*given, **more)) or found[-1])
+    weights = WeightsSpec(name="W", load=lambda: Small(len(CLASSES)).state_dict(), image_size=32)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        check_backbone(built(Dropped, weights=weights), formats=())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0] == found[len(found) // 2]
 
 
 def test_a_network_that_rounds_much_starts_with_larger_weights_of_batchnorm():

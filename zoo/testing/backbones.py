@@ -193,4 +193,6 @@ def report_backbone(spec: BackboneSpec, formats: Iterable[str], *, weights: bool
     if not isinstance(spec, BackboneSpec):
         raise PluginError("What was given is not a BackboneSpec.", "Give one, as the hook zoo_backbones returns it.")
     rules = [rule for rule in RULES if weights or rule.name != "weights"]
-    return follow(f"the backbone '{spec.name}'", (*rules, *export_rules(formats)), BackboneCase(spec))
+    with torch.random.fork_rng(devices=[]):  # dropout and initial weights take random numbers
+        torch.manual_seed(SEED)
+        return follow(f"the backbone '{spec.name}'", (*rules, *export_rules(formats)), BackboneCase(spec))
