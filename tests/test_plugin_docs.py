@@ -9,10 +9,11 @@ import inspect
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from zoo import facts, hookspecs, specs
+from zoo import facts, hookspecs, specs, testing
 from zoo.registry.loading import KINDS
 from zoo.testing import backbones, datasets, exporters, loggers, plugins
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 SPECS = [
     specs.BackboneSpec,
     specs.WeightsSpec,
+    specs.PreprocessSpec,
     specs.Stage,
     specs.DatasetSpec,
     specs.DatasetRequest,
@@ -32,6 +34,7 @@ SPECS = [
     specs.Provider,
 ]
 FACTS = [facts.RunStarted, facts.EpochEnded, facts.RunEnded, facts.Exported]  # of run hooks, which plugins read
+CHECKS = [name for name in testing.__all__ if name.startswith("check_")]
 RULES = {
     "Plugins": plugins.RULES,
     "Backbones": (*backbones.RULES, *backbones.export_rules(["FORMAT"])),
@@ -64,6 +67,14 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def first_line(function) -> str:
+    return inspect.cleandoc(function.__doc__).splitlines()[0]
+
+
+def signature(function) -> str:
+    return cell(str(inspect.signature(function)).partition(" ->")[0].replace("'", ""))
+
+
 def specs_page() -> str:
     lines = [
         "# Specs",
@@ -71,6 +82,14 @@ def specs_page() -> str:
         "What hooks return and take, and what factories get: `from zoo.specs import …`, and for the facts of",
         "run hooks `from zoo.facts import …`. This page is made of their docstrings. N: pictures, H: rows, W:",
         "columns, K: classes, S: side of the square that a network sees.",
+        "",
+        f"- Augmentation: {choices(specs.Augmentation)}. ResizeMode: {choices(specs.ResizeMode)}.",
+        f"- Interpolation: {choices(specs.Interpolation)}. Input: {choices(specs.Input)}.",
+        f"- Precision: {choices(specs.Precision)}.",
+        "- A `Runtime` is a function from pictures to float32 logits `[N, K]`; several threads may call it at once.",
+        "- A `Logger` has `log(row)` and `close()`. A row has the columns of `metrics.csv`.",
+        "- A `zoo.data.Dataset` has `classes`, and the splits `train`, `val` and `test`, of which only `train` is",
+        "  required. Each is a `zoo.data.Split(pictures, labels)`.",
         "",
         "## Hooks",
         "",
@@ -98,11 +117,19 @@ def rules_page() -> str:
         "",
         "What `zoo plugins check` and the functions of `zoo.testing` look at. A rule that is broken is named",
         "with its cause and what to do. This page is made of the rules themselves.",
+        "",
+        "| function | |",
+        "|---|---|",
+        *(f"| `{name}{signature(getattr(testing, name))}` | {first_line(getattr(testing, name))} |" for name in CHECKS),
     ]
     for title, rules in RULES.items():
         lines += ["", f"## {title}", "", "| rule | |", "|---|---|"]
         lines += [f"| `{rule.name}` | {cell(rule.says)} |" for rule in rules]
     return "\n".join([*lines, ""])
+
+
+def choices(literal) -> str:
+    return ", ".join(f"`{each}`" for each in get_args(literal))
 
 
 def hooks() -> dict[str, object]:

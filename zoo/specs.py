@@ -299,14 +299,15 @@ class ExporterSpec:
     Attributes:
         name: what users write: `zoo export --format NAME`.
         suffix: of its files, with the dot. It tells the format of a file.
-        write: takes a `zoo.models.classifier.Classifier` in eval mode on the CPU, a path, and options within
-            `inputs`, `precisions` and `options`. Writes a file without a card.
+        write: takes a `zoo.Classifier` in eval mode on the CPU (with its `preprocess`, `network` and `spec`), a path,
+            and options within `inputs`, `precisions` and `options`. Writes a file without a card.
         write_card: adds the card (JSON text) to a file without a card.
         read_card: returns the card's JSON text, or None. It never runs the program in the file. Raises
             `ArtifactError` where the file has another format.
         content_hash: `sha256:…` of the content without the card. It proves integrity, not origin.
         load: takes a path and options. Returns a `Runtime`.
-        inputs, precisions: the values that `write` supports.
+        inputs, precisions: the values that `write` supports. With input `tensor` the file holds the network alone, and
+            its `Runtime` takes float32 `[N, 3, S, S]`. `load` is not told which: the file itself must say.
         options: which of `opset` and `external_data` `write` supports.
         check: takes supported options. Raises `UsageError` before any work if `write` cannot combine them.
         tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
@@ -365,7 +366,8 @@ class Provider(Generic[T_co]):
     Attributes:
         prefix: ends in a slash (`timm/`).
         names: the names after the prefix that a listing shows, in its order. `zoo plugins check` takes the first three.
-        get: takes a name after the prefix. Returns its spec, or None.
+        get: takes a name after the prefix. Returns its spec, whose `name` is that with or without the prefix, or None
+            for an unknown one.
     """
 
     prefix: str

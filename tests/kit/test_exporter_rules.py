@@ -17,7 +17,9 @@ from zoo.exporting import run_hooks
 from zoo.registry import registry
 from zoo.specs import BackboneSpec, ExporterSpec, Written
 from zoo.testing import ConformanceError, check_backbone, check_exporter
+from zoo.testing.exporter_case import example_classifier
 from zoo.testing.exporters import RULES
+from zoo.testing.networks import sample_pictures
 
 from ..networks import STAGES, Small
 
@@ -155,6 +157,8 @@ def careless(path, options):
 BROKEN = {
     "wrong type": (replace(SOUND, tolerance="small"), "valid"),
     "two files": (replace(SOUND, write=untidy), "writes"),
+    "no result": (replace(SOUND, write=lambda *given: write(*given) and None), "writes"),
+    "another path": (replace(SOUND, write=lambda classifier, path, options: Written()), "writes"),
     "the classifier changes": (replace(SOUND, write=training), "writes"),
     "a runtime that is off by 1e-3": (answering(off), "agrees"),
     "1 x 1": (answering(not_small), "agrees"),
@@ -182,6 +186,25 @@ def test_a_broken_rule_is_named(case):
     with pytest.raises(ConformanceError) as caught:
         check_exporter(spec)
     assert str(caught.value).startswith(f"These rules are broken: '{rule}'.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"write": lambda *given: write(*given) and None}, "'write' of the format zip returned None"),
+        ({"write": lambda classifier, path, options: Written()}, "'write' of the format zip wrote no file"),
+        (
+            {"write": lambda *given: write(*given) and Written(facts={"x": pytest})},
+            "The format zip has a value that a card cannot hold: exported",
+        ),
+        ({"content_hash": lambda path: None}, "The format zip has a value that a card cannot hold: content_hash"),
+    ],
+)
+def test_an_export_names_the_format_that_is_at_fault(changed, words, artifacts_here, tmp_path):
+    zoo.register(replace(SOUND, **changed))
+    with pytest.raises(zoo.ZooError, match=words):
+        zoo.export(example_classifier(), "zip", tmp_path / "model", pictures=sample_pictures())
+    assert list(tmp_path.glob("model*")) == []
 
 
 def test_each_rule_has_a_format_that_breaks_it():

@@ -95,9 +95,15 @@ def make_card(
             content_hash=content_hash,
         )
     except ValidationError as error:
+        place = error.errors(include_input=False, include_url=False)[0]["loc"][0]
+        remedies: dict[int | str, str] = {
+            "exported": "Let its function 'write' return JSON values in Written.facts.",
+            "content_hash": "Let its function 'content_hash' return 'sha256:' and 64 hexadecimal digits.",
+        }
+        origin = f"The format {exporter.name}" if place in remedies else facts.origin
         raise ExportError(
-            f"{facts.origin} has a value that a card cannot hold: {first_problem(error)}.",
-            facts.remedy,
+            f"{origin} has a value that a card cannot hold: {first_problem(error)}.",
+            remedies.get(place, facts.remedy),
             code=code_of(error),
         ) from None
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from zoo.errors import UsageError
+from zoo.errors import PluginError, UsageError
 from zoo.exporting.files import names_folder
 from zoo.processes.children import check_time_limit
 from zoo.recipes.values import flag
 from zoo.registry import registry
-from zoo.specs import CalibrationMethod, Depth, ExporterSpec, Input, Precision, WriteOptions
+from zoo.registry.loading import a_thing
+from zoo.specs import CalibrationMethod, Depth, ExporterSpec, Input, Precision, WriteOptions, Written
 
 Rule = tuple[str, Callable[[Any], bool]]
 
@@ -116,6 +117,23 @@ def _check_format(spec: ExporterSpec, options: WriteOptions) -> None:
             cause = f"Format {spec.name} does not support {flag(name)}."
             raise UsageError(cause, f"Remove {flag(name)}.", code="option-unsupported")
     spec.check(options)
+
+
+def as_written(spec: ExporterSpec, result: Any, path: Path) -> Written:
+    """What the `write` of a format returned. Raises `PluginError` if it is something else, or wrote no file."""
+    if not isinstance(result, Written):
+        raise PluginError(
+            f"The function 'write' of the format {spec.name} returned {a_thing(result)}.",
+            "It must return a zoo.specs.Written, for example: return Written()",
+            code="factory-result",
+        )
+    if not path.exists():
+        raise PluginError(
+            f"The function 'write' of the format {spec.name} wrote no file at the path that it got.",
+            "It must write exactly that path.",
+            code="factory-result",
+        )
+    return result
 
 
 def check_output(spec: ExporterSpec, output: Path | str) -> None:

@@ -19,7 +19,7 @@ from zoo.errors import ExportError, ZooError
 from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
 from zoo.exporting.network_code import with_place
-from zoo.exporting.options import check_output, checked, named
+from zoo.exporting.options import as_written, check_output, checked, named
 from zoo.exporting.run_hooks import tell
 from zoo.exporting.source import Source, source_of
 from zoo.files import data_path
@@ -153,7 +153,7 @@ def export(
             options = replace(options, calibration=chosen)
         say(f"{spec.name}: writing the file")
         try:
-            written = spec.write(reference.classifier, temporary, options)
+            written = as_written(spec, spec.write(reference.classifier, temporary, options), temporary)
         except ExportError as error:
             raise with_place(error, reference.classifier.network) from error.__cause__
         budget = BUDGET if accuracy_budget is None else accuracy_budget

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from zoo.errors import ArtifactError, PluginError, UsageError, ZooError, raised
+from zoo.exporting.options import as_written
 from zoo.models.classifier import Classifier
 from zoo.registry.validation import spec_fault
 from zoo.specs import ExporterSpec, WriteOptions
@@ -35,7 +36,9 @@ def _valid(case: ExporterCase) -> None:
 
 def _writes(case: ExporterCase) -> None:
     before = {name: value.clone() for name, value in case.classifier.state_dict().items()}
-    case.spec.write(case.classifier, case.file, WriteOptions(input=case.spec.inputs[0]))
+    as_written(
+        case.spec, case.spec.write(case.classifier, case.file, WriteOptions(input=case.spec.inputs[0])), case.file
+    )
     found = sorted(path.name for path in case.folder.iterdir())
     if found != [case.file.name]:
         raise broken(
