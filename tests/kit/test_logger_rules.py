@@ -25,8 +25,10 @@ class Plain:
 
 
 class Hanging(Plain):
+    ended = threading.Event()
+
     def log(self, row):
-        threading.Event().wait(60)
+        self.ended.wait(60)
 
 
 class Unfinished:
@@ -69,8 +71,10 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_rule_is_named(case):
     spec, rule = BROKEN[case]
+    Hanging.ended.clear()
     with pytest.raises(ConformanceError) as caught:
         check_logger(spec, seconds=1)
+    Hanging.ended.set()  # its thread would be busy in the tests that follow
     assert str(caught.value).startswith(f"These rules are broken: '{rule}'.")
 
 

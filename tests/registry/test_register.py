@@ -10,8 +10,8 @@ import pytest
 import zoo
 from zoo.artifacts.card import PluginVersion
 from zoo.errors import UsageError
-from zoo.registry import Registry, registry
-from zoo.specs import BackboneSpec, DatasetSpec, Provider
+from zoo.registry import Registry, backbones_with_weights, registry
+from zoo.specs import BackboneSpec, DatasetSpec, Provider, WeightsSpec
 
 from ..refusals import refused
 
@@ -38,6 +38,14 @@ def test_a_registered_spec_is_found_and_listed(host):
     assert [each.spec for each in host.named("mine")] == [MINE]
     (status,) = [each for each in host.plugins() if each.plugin.given]
     assert (status.state, status.registers["backbones"], status.problems) == ("loaded", ["mine"], ())
+
+
+def test_a_hint_about_installed_weights_asks_no_provider(host, monkeypatch):
+    weights = WeightsSpec(name="W", load=dict, image_size=32, bundled=True)
+    zoo.register(replace(MINE, weights=weights))
+    zoo.register(Provider(prefix="many/", names=lambda: ["one"], get=lambda name: replace(MINE, name=name)))
+    monkeypatch.setattr("zoo.registry.lookup._ask", lambda *given: pytest.fail("a provider was asked"))
+    assert "mine" in backbones_with_weights()
 
 
 def test_a_second_spec_of_a_name_replaces_the_first_and_keeps_the_others(host):

@@ -59,8 +59,12 @@ def backbones() -> list[str]:
 
 
 def backbones_with_weights() -> list[str]:
-    """The names of the backbones whose pretrained weights are installed, so that they need no download."""
-    return [entry.name for entry in registry().backbones() if entry.spec.weights and entry.spec.weights.bundled]
+    """The names of the backbones whose pretrained weights are installed, so that they need no download.
+
+    Those of providers are left out: it would take seconds to make thousands of specs for a hint.
+    """
+    own = [entry for entry in registry().backbones() if not entry.provided]
+    return [entry.name for entry in own if entry.spec.weights and entry.spec.weights.bundled]
 
 
 def datasets() -> list[str]:
