@@ -24,20 +24,19 @@ import torch
 from matrix_table import FORMATS, LARGE
 from PIL import Image
 from torch import nn
-from torch.nn import functional as F
 
 from zoo.errors import UnreadablePictureError, ZooError
 from zoo.images import read_picture
 from zoo.models.classifier import Classifier
 from zoo.registry import registry
 from zoo.specs import ExporterSpec, LoadOptions, PreprocessSpec, WriteOptions
+from zoo.testing.networks import awaken
 
 CLASSES = tuple("abcdefghij")
 IMAGE_SIZE = 96  # if the architecture allows it
 PICTURES, PHOTOS = 32, 30  # two pictures are cut from photos
 LONGEST_SIDE = 160
 TRAINING_PICTURES, LARGE_TRAINING_PICTURES = 10, 4  # memory: activations of a large network
-STEPS, LEARNING_RATE, CLIP = 2, 0.1, 1.0
 NORM_STARTS = (0.25, 0.5)  # BatchNorm's weights; the second is for networks whose eps is large beside the first
 SHARP = 2e-5  # of the spread: rounding well below a tolerance of 1e-4
 MIN_SPREAD = 100  # in units of the rounding noise, as in `zoo.parity`
@@ -76,28 +75,10 @@ def _squashed(photo: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def train(classifier: Classifier, photos: list[np.ndarray], norm_start: float) -> None:
-    """Trains two steps of SGD. Each picture's number is its class, because it does not matter what is learned.
-
-    BatchNorm starts with small weights and with biases of 0.25. With 1 and 0, random layers in a row multiply
-    rounding errors: ResNet152's reached 6e-4 of the spread. Its statistics are the mean over the steps. A moving
-    average would still hold most of its start, and an MnasNet then gave the same answer for all pictures.
-    """
-    for module in classifier.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            nn.init.constant_(module.weight, norm_start)
-            nn.init.constant_(module.bias, 0.25)
-            module.momentum = None
+    """Trains the two steps of `zoo.testing`."""
     with torch.no_grad():
-        images = torch.cat([classifier.preprocess(torch.tensor(p[None])) for p in photos])
-    labels = torch.arange(len(images)) % len(CLASSES)
-    network = classifier.network.train()
-    optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE)
-    for _ in range(STEPS):
-        loss = F.cross_entropy(network(images), labels)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimizer.step()
-        optimizer.zero_grad()
+        images = torch.cat([classifier.preprocess(torch.tensor(photo[None])) for photo in photos])
+    awaken(classifier.network, images, len(CLASSES), norm_weight=norm_start)
     classifier.eval()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from zoo.cli.plugin_survey import SLOW_SECONDS
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry import Registered, Status, registry
 from zoo.registry.core import Registry
@@ -15,7 +16,6 @@ from zoo.registry.run_hooks import installed, status_of
 from zoo.testing.importing import SECONDS, Imported, imported
 from zoo.testing.rules import Report, Rule, SkippedRuleError, broken, follow
 
-LONGEST_IMPORT = 1.0  # seconds; every command that needs a plugin waits for it
 SAMPLE = 3  # names of a provider that are looked at
 
 
@@ -64,7 +64,7 @@ def _is_light(case: PluginCase) -> None:
             f"Its module imports {', '.join(found.heavy)} at the top.",
             "Import them inside the factories: every listing of names imports the module.",
         )
-    if found.seconds > LONGEST_IMPORT:
+    if found.seconds > SLOW_SECONDS:
         raise broken(f"Importing it takes {found.seconds:.1f} seconds.", "Import slow modules inside the factories.")
 
 
@@ -126,7 +126,7 @@ RULES: tuple[Rule[PluginCase], ...] = (
     ),
     Rule(
         name="light",
-        says=f"The import takes at most {LONGEST_IMPORT:g} second and does not import torch or its like.",
+        says=f"The import takes at most {SLOW_SECONDS:g} second and does not import torch or its like.",
         check=_is_light,
         after=("imports",),
     ),
