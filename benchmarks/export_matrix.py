@@ -24,6 +24,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from forked import write
 from matrix_table import FORMATS, LARGE, page, passed
 from measure import HERE, ProcessError, machine, measured
 
@@ -79,13 +80,6 @@ def reason(message: str) -> str:
     return message.strip().splitlines()[-1]
 
 
-def write(path: Path, text: str) -> None:
-    """Writes the file completely or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 def verdict(record: dict[str, Any]) -> str:
     if "reason" in record:
         return str(record["reason"])
@@ -114,7 +108,7 @@ def main() -> None:
                 continue
             record = {**run_one(name, options.photos), "machine": machine("onnx", "onnxruntime", "onnxscript")}
             records[name] = record
-            write(options.results, json.dumps(records, indent=1) + "\n")
+            write(options.results, records)
             write(options.page, page(records, len(known)))
             print(f"{name}: {verdict(record)}", flush=True)
     write(options.page, page(records, len(known)))

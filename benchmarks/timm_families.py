@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import time
-import warnings
 from collections import Counter
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from forked import answer_of, cell, warm_up, write
 
 HERE = Path(__file__).resolve().parent
 FORMATS = ("onnx", "torchscript", "pt2")
@@ -72,47 +71,6 @@ def look_at(name: str, formats: list[str]) -> dict[str, Any]:
     return {"image_size": size, "fixed": backbone.fixed_image_size, "rules": found}
 
 
-def warm_up() -> None:
-    """Imports here what each process needs, and lets onnxscript parse its functions once: half of the time."""
-    import onnxscript.values
-
-    import visionzoo_timm.backbones
-    import visionzoo_timm.configs
-    import zoo.exporting.pipeline
-    import zoo.testing.backbones  # noqa: F401
-
-    visionzoo_timm.configs.known()
-    kind = onnxscript.values.TracedOnnxFunction
-    if isinstance(kind.function_ir, property):
-        kind.function_ir = cached_property(kind.function_ir.fget)
-        kind.function_ir.__set_name__(kind, "function_ir")
-
-
-def _answer(name: str, formats: list[str], answers: Any) -> None:
-    warnings.simplefilter("ignore")
-    answers.send(look_at(name, formats))
-
-
-def run(name: str, formats: list[str]) -> dict[str, Any]:
-    """The record of a network."""
-    context = multiprocessing.get_context("fork")
-    receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(name, formats, sending))
-    begun = time.monotonic()
-    process.start()
-    sending.close()
-    found: dict[str, Any] = {"ended": f"It took more than {SECONDS} seconds."}
-    try:
-        if receiving.poll(SECONDS):
-            found = receiving.recv()
-    except EOFError:
-        process.join()
-        found = {"ended": f"Its process ended with {process.exitcode}; -9 means that memory ran out."}
-    process.kill()
-    process.join()
-    return {**found, "seconds": round(time.monotonic() - begun)}
-
-
 def outcome(record: dict[str, Any], name: str) -> tuple[str, str]:
     """Of a format, a word and the cause."""
     if "refused" in record:
@@ -143,7 +101,7 @@ def page(records: dict[str, dict[str, Any]], before: str) -> str:
         causes = dict.fromkeys(cause for _, cause in found if cause)
         size = f"{record['image_size']}{' (fixed)' if record['fixed'] else ''}" if "image_size" in record else "-"
         words = " | ".join(word for word, _ in found)
-        cause = " ".join(causes).replace("|", "\\|").replace("\n", " ")[:LONGEST]
+        cause = cell(" ".join(causes))[:LONGEST]
         lines.append(f"| {family} | `{record['model']}` | {record.get('millions', '-')} | {size} | {words} | {cause} |")
     looked_at = sum(outcome(each, "onnx")[0] != "-" for each in records.values())
     shares = ", ".join(f"{name} {counts[name]['passes']}" for name in FORMATS if counts[name]["passes"])
@@ -165,13 +123,6 @@ network by name. `-`: not run yet.
 | family | network | million parameters | pixels | ONNX fp32 | TorchScript | pt2 | cause |
 |---|---|---|---|---|---|---|---|
 """
-
-
-def write(path: Path, text: str) -> None:
-    """Writes the file completely or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def missing(record: dict[str, Any], formats: list[str], *, again: bool) -> list[str]:
@@ -223,12 +174,12 @@ def main() -> None:
             or time.monotonic() > ends
         ):
             continue
-        records[family] = merged(record, run(record["model"], formats))
-        write(options.results, json.dumps(records, indent=1) + "\n")
+        records[family] = merged(record, answer_of(look_at, record["model"], formats, limit=SECONDS))
+        write(options.results, records)
         write(options.page, page(records, options.page.read_text()))
         words = ", ".join(" ".join(filter(None, [name, *outcome(records[family], name)])) for name in formats)
         print(f"{family} ({record['model']}, {records[family].get('seconds')} s): {words}", flush=True)
-    write(options.results, json.dumps(records, indent=1) + "\n")
+    write(options.results, records)
     write(options.page, page(records, options.page.read_text()))
 
 
