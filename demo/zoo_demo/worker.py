@@ -22,9 +22,9 @@ from zoo.images import read_picture
 from zoo.processes.children import guard, limit_memory
 from zoo.processes.memory import resident_bytes
 from zoo.processes.messages import exactly, receive, send
+from zoo.transforms.view import model_view
 from zoo_demo.drawing import digit_from_strokes, parse_strokes
 from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES
-from zoo_demo.view import model_view
 
 TOP_CLASSES = 5
 SHOWN_SIDE = 224

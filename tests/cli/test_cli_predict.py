@@ -163,6 +163,24 @@ def test_nothing_readable_is_an_empty_list(model, tmp_path):
     assert (done.exit_code, json.loads(done.stdout)) == (1, [])
 
 
+def test_heat_maps(model, bars, tmp_path):
+    first, second = sorted((bars / "test").rglob("*.png"))[:2]
+    other = tmp_path / "other" / first.name
+    other.parent.mkdir()
+    other.write_bytes(second.read_bytes())
+    maps = tmp_path / "maps"
+    done = run_zoo(model, first, other, "--heatmap", maps, "--json")
+    assert done.exit_code == 0 and len(json.loads(done.stdout)) == 2
+    written = sorted(maps.iterdir())
+    assert [path.name for path in written] == [f"{first.stem}-2.png", f"{first.stem}.png"]
+    pictures = [read_picture(path) for path in written]
+    assert pictures[0].shape == pictures[1].shape == (240 + 20, 480 + 10, 3)
+    assert (pictures[0] != pictures[1]).any()
+    with pytest.raises(UsageError, match="not empty"):
+        raise run_zoo(model, first, "--heatmap", maps).exception
+    assert sorted(maps.iterdir()) == written
+
+
 def test_wrong_commands(model, bars, tmp_path):
     cases = [
         ((model, tmp_path), UsageError, "no pictures in"),

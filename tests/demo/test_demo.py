@@ -24,12 +24,12 @@ from zoo.artifacts.predictor import Predictor
 from zoo.errors import DataError, UnreadablePictureError, UsageError
 from zoo.images import read_picture
 from zoo.specs import PreprocessSpec
+from zoo.transforms.view import model_view
 from zoo_demo.card_html import describe
 from zoo_demo.limits import MAX_UPLOAD_BYTES
 from zoo_demo.models import loaded, newest_artifact
 from zoo_demo.server import free_port
 from zoo_demo.uploads import too_large
-from zoo_demo.view import model_view
 
 from ..refusals import refused
 from .demo_server import NASTY, card, means

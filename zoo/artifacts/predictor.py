@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args, overload
 import numpy as np
 
 from zoo.artifacts.card import Card
+from zoo.artifacts.heat_maps import HeatMap, heat_map
 from zoo.artifacts.large_pictures import BehindResize
 from zoo.artifacts.pictures import Picture, numbered_pictures, raise_with_index
 from zoo.artifacts.shown import prediction_html, prediction_line, predictor_html, predictor_line
@@ -127,6 +128,10 @@ class Predictor:
             found.update(zip(indices, logits, strict=True))
         rows = [found[index] for index in range(len(found))]
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
+
+    def heat_map(self, picture: Picture, label: str | None = None) -> HeatMap:
+        """See `zoo.artifacts.heat_maps.heat_map`."""
+        return heat_map(self, picture, label)
 
     def stream(
         self,

@@ -40,6 +40,10 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to list.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a heat map of each picture: what its class depends on."),
+    ] = None,
     device: ArtifactDevice = "cpu",
 ) -> None:
     """Classify pictures with an exported file.
@@ -48,6 +52,7 @@ def predict(
     are classified, and the exit code is 1. Other files in folders are counted on stderr.
     """
     from zoo.artifacts.predictor import load
+    from zoo.cli.heat_maps import HeatMaps
     from zoo.cli.predictions import CsvWriter, JsonWriter, TableWriter
     from zoo.data.pictures import FilePictures
 
@@ -57,6 +62,7 @@ def predict(
     predictor = load(artifact, device, workers=_workers(len(files), device))
     top_k = min(top_k, len(predictor.classes))
     writer = JsonWriter() if as_json else CsvWriter(top_k) if as_csv else TableWriter()
+    maps = None if heatmap is None else HeatMaps(heatmap, predictor)
     given = FilePictures(files, predictor.card.preprocess.pixel_range)
     failed, shown = 0, time.monotonic()
     with (
@@ -73,6 +79,8 @@ def predict(
                 stderr().print(printable(found), style="yellow", markup=False)
             else:
                 writer.add(file, found)
+                if maps is not None:
+                    maps.add(file, found)
     for path in foreign:
         cause = f"'{path}' cannot be read: zoo does not decode {path.suffix.lower()} files."
         stderr().print(printable(cause), style="yellow", markup=False)

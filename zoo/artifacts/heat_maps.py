@@ -1,0 +1,107 @@
+"""Heat maps: which parts of a picture an artifact's answer depends on.
+
+Occlusion works with every artifact: a square of the mean colour moves over what the network sees, and the answer is
+asked for again. Where it drops, the network looked. Zeiler and Fergus, "Visualizing and Understanding Convolutional
+Networks", 2014, section 4.2: https://arxiv.org/abs/1311.2901
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from zoo.artifacts.pictures import Picture, numbered_pictures, raise_with_index
+from zoo.errors import UsageError, nearest
+from zoo.transforms.view import framed, model_view
+
+if TYPE_CHECKING:
+    from zoo.artifacts.predictor import Predictor
+    from zoo.specs import PreprocessSpec
+
+CELLS = 8  # along each side
+_COVERED = 2  # cells along each side of the square: a sixteenth of the area
+_BATCH = 27  # pictures: a third of all
+
+_Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeatMap:
+    """Where an artifact found a class in a picture.
+
+    Attributes:
+        label: the class.
+        values: float32 `[h, w]`, of equal cells of `view`, in units of the logits. A cell above 0 speaks for the class,
+            below 0 against it.
+        view: what the network sees of the picture, uint8 `[S, S, 3]`.
+        method: how it was made. `occlusion`: how far the log-odds of the class drop when the cell is covered.
+    """
+
+    label: str
+    values: np.ndarray
+    view: np.ndarray
+    method: Literal["occlusion"]
+
+
+def heat_map(
+    predictor: Predictor, picture: Picture, label: str | None = None, progress: _Progress | None = None
+) -> HeatMap:
+    """Where an artifact finds a class in a picture.
+
+    Args:
+        picture: one of those that `Predictor.predict` takes.
+        label: the class; by default the most probable one.
+        progress: called with the number of answers and how many there will be. What it raises ends the work.
+
+    Raises:
+        UsageError: there is no such class.
+        UnreadablePictureError: the picture cannot be decoded.
+        ArtifactError: the runtime fails.
+    """
+    spec, classes = predictor.card.preprocess, predictor.classes
+    if label is not None and label not in classes:
+        near = nearest(label, classes, most=1)
+        remedy = f"Did you mean '{near[0]}'?" if near else "`zoo info FILE` lists the classes."
+        raise UsageError(f"There is no class '{label}'.", remedy, code="unknown-class")
+    ((_, pixels),) = numbered_pictures([picture], spec.pixel_range, raise_with_index)
+    view = model_view(pixels, spec)
+    chosen = int(predictor.logits(framed(view[None], spec)).argmax()) if label is None else classes.index(label)
+    return HeatMap(classes[chosen], _occlusion(predictor, view, chosen, progress), view, "occlusion")
+
+
+def _occlusion(predictor: Predictor, view: np.ndarray, chosen: int, progress: _Progress | None) -> np.ndarray:
+    """Float32 `[CELLS, CELLS]`: the mean of the drops under the squares that cover a cell."""
+    spec = predictor.card.preprocess
+    cells = min(CELLS, len(view))
+    edges = np.linspace(0, len(view), cells + 1).round().astype(int)
+    # Squares also reach over the border, so that each cell is covered equally often.
+    places = [(row, column) for row in range(1 - _COVERED, cells) for column in range(1 - _COVERED, cells)]
+    masks = np.zeros((len(places), cells, cells), bool)
+    for mask, (row, column) in zip(masks, places, strict=True):
+        mask[max(0, row) : row + _COVERED, max(0, column) : column + _COVERED] = True
+    whole = _log_odds(predictor.logits(framed(view[None], spec)), chosen)[0]
+    odds = np.empty(len(places))
+    for start in range(0, len(places), _BATCH):
+        batch = masks[start : start + _BATCH]
+        covered = np.repeat(np.repeat(batch, np.diff(edges), axis=1), np.diff(edges), axis=2)
+        views = np.where(covered[..., None], _mean_colour(spec), view)
+        odds[start : start + len(batch)] = _log_odds(predictor.logits(framed(views, spec)), chosen)
+        if progress is not None:
+            progress(start + len(batch), len(places))
+    drops = (whole - odds)[:, None, None] * masks
+    return np.asarray(drops.sum(0) / masks.sum(0), np.float32)
+
+
+def _mean_colour(spec: PreprocessSpec) -> np.ndarray:
+    """The pixel that becomes 0 in a network's input, uint8 `[3]`."""
+    return np.asarray(np.rint(255 * np.array(spec.mean)).clip(0, 255), np.uint8)
+
+
+def _log_odds(logits: np.ndarray, chosen: int) -> np.ndarray:
+    """Of a class, float64 `[N]`. Unlike a probability, they do not come to rest near 1."""
+    others = np.delete(logits.astype(np.float64), chosen, axis=1)
+    top = others.max(1, keepdims=True)
+    return np.asarray(logits[:, chosen] - top[:, 0] - np.log(np.exp(others - top).sum(1)))
