@@ -28,6 +28,7 @@ from zoo.errors import ArtifactError, DataError, MissingExtraError, UsageError
 from zoo.files import file_sha256, write_text
 from zoo.recipes.parsing import without_effect
 from zoo.recipes.recipe import Recipe
+from zoo.runs.backbones import backbone_of
 from zoo.runs.info import RunInfo
 from zoo.runs.kept import kept_pictures
 from zoo.runs.plugins import names_of
@@ -142,10 +143,7 @@ class Run:
             from zoo.models.classifier import Classifier
         except ModuleNotFoundError:
             raise MissingExtraError("Loading the network of a run", "train") from None
-        from zoo.registry import registry
-
-        with names_of(self):
-            entry = registry().backbone(self.info.backbone)
+        entry = backbone_of(self)
         state = self.weights() if weights is None else weights
         try:
             network = loaded_network(entry, len(self.classes), state, self.preprocess.image_size)

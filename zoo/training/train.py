@@ -16,6 +16,7 @@ from zoo.progress import Reporter, timestamp
 from zoo.recipes.recipe import PLACES, Recipe
 from zoo.registry import registry
 from zoo.report.plots import plot_curves
+from zoo.runs.backbones import backbone_of
 from zoo.runs.folder import create_folder, in_use, remove_unfinished
 from zoo.runs.info import RunInfo
 from zoo.runs.plugins import resumed_files
@@ -97,6 +98,7 @@ def resume_run(folder: Path, places: dict[str, Any], reporter: Reporter, listene
     longer = {} if epochs is None else {"epochs": epochs, "time_budget": None}
     options = {**recipe.options(), **longer, **places, "plugins": resumed_files(run, places.get("plugins", ()))}
     options["precision"] = possible_precision(options["device"], options["precision"])
+    backbone_of(run)  # says which plugin is gone
     resolved = resolve(Recipe.make(**options))
     with put_back(deterministic=resolved.recipe.deterministic):
         world, reporter = _start(resolved, reporter)
