@@ -290,8 +290,9 @@ def _read(path: Path) -> tuple[ExporterSpec, Card]:
     if not stat.S_ISREG(mode):  # reading a pipe would wait
         raise UsageError(f"'{path}' is not a regular file.", _GIVE, code="not-a-file")
     from zoo.registry import registry
+    from zoo.registry.formats import guarded
 
-    exporter = registry().exporter_for(path).spec
+    exporter = guarded(registry().exporter_for(path), ArtifactError)
     text = exporter.read_card(path)
     if text is None:
         cause = f"'{path}' was not written by zoo export: it has no card."

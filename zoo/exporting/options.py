@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from zoo.errors import PluginError, UsageError
+from zoo.errors import ExportError, PluginError, UsageError
 from zoo.exporting.files import names_folder
+from zoo.parity.refusal import RefusedError
 from zoo.processes.children import check_time_limit
 from zoo.recipes.values import flag
 from zoo.registry import registry
+from zoo.registry.formats import guarded, remedy
 from zoo.registry.loading import a_thing
 from zoo.specs import CalibrationMethod, Depth, ExporterSpec, Input, Precision, WriteOptions, Written
 
@@ -83,7 +86,7 @@ def checked(exporter: Any, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     if not isinstance(exporter, str):
         cause = f"{exporter!r} is not the name of a format."
         raise UsageError(cause, "Choose one from `zoo list exporters`.", code="impossible-option")
-    spec = registry().exporter(exporter).spec
+    spec = guarded(registry().exporter(exporter), ExportError)
     for name in RULES:
         check_option(name, asked[name])
     check_time_limit(asked["time_limit"])
@@ -134,6 +137,18 @@ def as_written(spec: ExporterSpec, result: Any, path: Path) -> Written:
             code="factory-result",
         )
     return result
+
+
+@contextmanager
+def naming_plugin(exporter: str) -> Iterator[None]:
+    """Lets the error of a file that diverges name the plugin of its format. Built-in formats keep their remedy."""
+    entry = registry().exporter(exporter)
+    try:
+        yield
+    except RefusedError as error:
+        if error.blames_format and not entry.builtin:
+            error.remedy = remedy(entry)
+        raise
 
 
 def check_output(spec: ExporterSpec, output: Path | str) -> None:

@@ -19,7 +19,7 @@ from zoo.errors import ExportError, ZooError
 from zoo.exporting.card_writing import make_card
 from zoo.exporting.files import destination, prepared
 from zoo.exporting.network_code import with_place
-from zoo.exporting.options import as_written, check_output, checked, named
+from zoo.exporting.options import as_written, check_output, checked, named, naming_plugin
 from zoo.exporting.run_hooks import tell
 from zoo.exporting.source import Source, source_of
 from zoo.files import data_path
@@ -157,17 +157,18 @@ def export(
         except ExportError as error:
             raise with_place(error, reference.classifier.network) from error.__cause__
         budget = BUDGET if accuracy_budget is None else accuracy_budget
-        report, card = _finish(
-            source,
-            reference,
-            spec,
-            temporary,
-            options=options,
-            written=written,
-            budget=budget,
-            time_limit=time_limit,
-            progress=say,
-        )
+        with naming_plugin(name):
+            report, card = _finish(
+                source,
+                reference,
+                spec,
+                temporary,
+                options=options,
+                written=written,
+                budget=budget,
+                time_limit=time_limit,
+                progress=say,
+            )
     if replaced:
         with suppress(OSError):  # nothing reads it now
             replaced.unlink()

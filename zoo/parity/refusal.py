@@ -29,6 +29,8 @@ class RefusedError(ParityError):
             code=code,
         )
         self.reason = reason
+        # Those of int8 and fp16 name options that help whoever wrote the format
+        self.blames_format = precision == "fp32"
 
 
 class LateError(RefusedError):
@@ -43,3 +45,4 @@ class LateError(RefusedError):
         super().__init__(f"it {what} within {seconds:g} seconds", code="late")
         self.cause = f"The artifact {what} within {seconds:g} seconds."
         self.remedy = more_time(seconds)
+        self.blames_format = False

@@ -17,8 +17,9 @@ from importlib.metadata import Distribution, EntryPoint
 
 from zoo.errors import PluginError
 from zoo.hookspecs import PROJECT
+from zoo.registry.authors import source_folder
 from zoo.registry.configuration import disabled_names
-from zoo.registry.plugin_file import PluginFile
+from zoo.registry.plugin_file import VARIABLE, PluginFile
 
 GROUP = PROJECT
 COMMANDS_GROUP = f"{PROJECT}.commands"
@@ -89,8 +90,13 @@ class Problem:
         if self.plugin.given:
             return "Fix it and call zoo.register again."
         if self.plugin.file:
-            return f"Fix the file {self.plugin.file.path}."
+            path = self.plugin.file.path
+            shown = f"zoo plugins check {path} shows what is wrong"
+            return f"Correct the file ({shown}), or leave it out of --plugin and {VARIABLE}."
         name = self.plugin.distribution
+        if folder := source_folder(self.plugin.canonical_distribution):
+            shown = f"zoo plugins check {name} shows what is wrong"
+            return f"Correct it in {folder} ({shown}), or disable it with: zoo plugins disable {name}"
         return f"Remove it with: pip uninstall {name}, or disable it with: zoo plugins disable {name}"
 
     @property

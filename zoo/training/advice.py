@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from zoo.training.setup import Setup
 
 GAP = 0.1  # of the accuracy, between training and validation
-PATIENCE = 3  # epochs
+PATIENCE = 3  # epochs after the best one, in which the validation loss did not fall
+PICTURES = 50  # of validation: of fewer, the accuracy says too little
 ERRORS = 3  # standard errors of the validation accuracy that a gap must exceed
 
 
@@ -135,13 +136,16 @@ def _installed(setup: Setup) -> str:
 def overfitting(rows: Sequence[EpochMetrics], best: int, validation: int, options: Mapping[str, bool]) -> str:
     """Names what helps a network that knows its training pictures far better than others. Else empty.
 
+    A gap alone is not enough: a network that still learns has one, too. The best epoch must be at least `PATIENCE`
+    epochs ago, and there must be at least `PICTURES` validation pictures.
+
     Args:
         rows: of the finished epochs.
         best: the epoch that is kept, from 1.
         validation: the number of validation pictures: of few pictures, a large gap may be chance.
         options: what may help, and whether it is in use already.
     """
-    if not rows or not best:
+    if not best or len(rows) - best < PATIENCE or validation < PICTURES:
         return ""
     row = rows[-1]
     train, val = float(row["train_top1"]), float(row["val_top1"])
@@ -149,8 +153,6 @@ def overfitting(rows: Sequence[EpochMetrics], best: int, validation: int, option
     if train - val < max(GAP, ERRORS * error):
         return ""
     ways = [name for name, used in options.items() if not used]
-    if len(rows) - best < PATIENCE:  # stopping would have saved nothing
-        ways = [name for name in ways if not name.startswith("--early-stopping")]
     helps = f"What may help: {', '.join([*ways, 'more pictures'])}."
     return (
         f"Overfitting: in epoch {len(rows)}, {train:.2%} of the training pictures are right and {val:.2%} of the "
