@@ -265,6 +265,29 @@ def test_info_of_a_recipe_is_its_options():
     assert json.loads(zoo("info", "folder-resnet18", "--json"))["options"]["nesterov"] is False
 
 
+def test_info_of_an_unknown_name_of_a_provider_lists_close_ones():
+    with pytest.raises(UnknownNameError, match=r"named 'hub/on'. Did you mean hub/one"):
+        zoo("info", "hub/on")
+    with pytest.raises(UnknownNameError, match="named 'unknown:hub/on'"):
+        zoo("info", "unknown:hub/on")
+
+
+def test_the_names_of_a_provider_say_where_to_look(monkeypatch):
+    first, second = [row for row in zoo("list", "backbones").splitlines() if row.startswith("hub/")]
+    assert first.endswith("more: zoo info hub/one")
+    assert second.endswith("more: zoo info hub/two")
+    many = Provider(prefix="hub/", names=lambda: [f"net{number}" for number in range(1200)], get=lambda name: None)
+    monkeypatch.setattr(sys.modules["listing_fine"], "zoo_backbones", hookimpl(lambda: [many]))
+    host = Registry([EntryPoint("fine", "listing_fine", "zoo")])
+    monkeypatch.setattr("zoo.registry.registry", lambda: host)
+    (row,) = zoo("list", "backbones").splitlines()[1:]
+    assert row.split()[0] == "hub/…"
+    assert "unknown" in row  # its distribution
+    assert row.endswith("1,200 names; search them: zoo list backbones --search 'hub/*'")
+    assert len(zoo("list", "backbones", "--search", "hub/net11??").splitlines()) == 101
+    assert len(json.loads(zoo("list", "backbones", "--json"))["backbones"]) == 1200
+
+
 def test_info_of_what_is_not_there_thinks_of_runs_and_recipes():
     with pytest.raises(UsageError, match="No run and no file was found at runs/nope"):
         zoo("info", "runs/nope")

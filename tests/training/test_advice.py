@@ -44,17 +44,17 @@ def setup(bars, **options):
 
 
 def rows(train_top1: float, val_top1: float) -> list[dict]:
-    return [{"train_top1": 0.5, "val_top1": 0.5}, {"train_top1": train_top1, "val_top1": val_top1}]
+    """Five epochs, the last of which has these figures."""
+    return [{"train_top1": 0.5, "val_top1": 0.5}] * 4 + [{"train_top1": train_top1, "val_top1": val_top1}]
 
 
 def test_training_pictures_that_are_known_far_better_are_said():
     options = {"--augment photos": False, "--dropout 0.2": True, "--early-stopping 3": False}
     said = overfitting(rows(1.0, 0.8), 2, 500, options)
-    assert "in epoch 2, 100.00% of the training pictures are right and 80.00% of the validation pictures" in said
+    assert "in epoch 5, 100.00% of the training pictures are right and 80.00% of the validation pictures" in said
     assert "--augment photos" in said
     assert "--dropout" not in said
-    assert "--early-stopping" not in said  # the last epoch was the best
-    assert "--early-stopping 3" in overfitting([*rows(1.0, 0.8)] * 3, 1, 500, options)
+    assert "--early-stopping 3" in said
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,9 @@ def test_training_pictures_that_are_known_far_better_are_said():
     [
         ((0.9, 0.85), 500, 2),  # a small gap
         ((0.8, 0.95), 500, 2),  # augmented training pictures are harder
-        ((1.0, 0.8), 20, 2),  # of twenty pictures, chance
+        ((1.0, 0.5), 49, 2),  # too few pictures
+        ((1.0, 0.87), 60, 2),  # of sixty pictures, chance
+        ((1.0, 0.8), 500, 3),  # too soon after the best epoch: it may still learn
         ((1.0, 0.8), 500, 0),  # none is kept
     ],
 )

@@ -212,10 +212,13 @@ def _without_stages(name: str) -> UsageError:
 
 def _named(name: str) -> list[Registered[Spec]]:
     from zoo.registry import registry
+    from zoo.registry.lookup import prefixes
 
     try:
         return registry().named(name)
     except UnknownNameError as unknown:
+        if name.partition(":")[2].startswith(known := prefixes(registry().plugins())) or name.startswith(known):
+            raise unknown from None
         if "/" in name:
             raise UsageError(f"No run and no file was found at {name}.", "See `zoo list runs`.") from None
         try:

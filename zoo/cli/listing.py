@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -111,7 +112,34 @@ def _print_kind(kind: Listing, rows: Sequence[Registered[Any] | dict[str, Any]],
         print_table(*run_columns([_as_record(row) for row in rows]))
         return
     headers, cells = COLUMNS[kind]
-    print_table(headers, [[str(value) for value in cells(_as_record(row))] for row in rows])
+    print_table(headers, [[str(value) for value in cells(row)] for row in _in_brief(kind, rows, search)])
+
+
+def _in_brief(kind: Listing, rows: Sequence[Registered[Any] | dict[str, Any]], search: str) -> list[dict[str, Any]]:
+    """The rows of a table. Many names of one provider are one row, unless they were searched for.
+
+    The spec of a provider's name would have to be made for more than its name: that takes seconds for thousands.
+    """
+    groups = Counter(_group(row) for row in rows)
+    table, shown = [], set()
+    for row in rows:
+        group = _group(row)
+        record = _as_record(row)
+        if group and groups[group] > SHOWN and not search:
+            if group in shown:
+                continue
+            shown.add(group)
+            search_it = f"zoo list {kind} --search '{group}*'"
+            record |= {"name": f"{group}…", "description": f"{groups[group]:,} names; search them: {search_it}"}
+        elif group:
+            record["description"] = f"more: zoo info {record['name']}"
+        table.append(record)
+    return table
+
+
+def _group(row: Registered[Any] | dict[str, Any]) -> str:
+    """The prefix of a provider's name, empty for any other name."""
+    return "" if isinstance(row, dict) or not row.provided else f"{row.name.partition('/')[0]}/"
 
 
 def _print_brief(tables: dict[Listing, Sequence[Registered[Any] | dict[str, Any]]]) -> None:

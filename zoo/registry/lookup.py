@@ -70,6 +70,12 @@ def split(name: str) -> tuple[str | None, str]:
     return (canonical(distribution), short) if colon else (None, name)
 
 
+def prefixes(statuses: Iterable[Status]) -> tuple[str, ...]:
+    """The prefixes of all providers: `timm/`."""
+    names = (name for status in statuses for table in status.registers.values() for name in table)
+    return tuple(name.removesuffix("…") for name in names if name.endswith("…"))
+
+
 def listed(hits: Iterable[Registered[S]]) -> str:
     """Two or more names with their plugins, for a sentence."""
     *names, last = (f"{hit.name} (plugin '{hit.plugin}')" for hit in hits)
