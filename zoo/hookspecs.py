@@ -89,6 +89,8 @@ def zoo_commands(app: typer.Typer) -> None:
 def zoo_run_started(facts: RunStarted) -> None:
     """Is called when a training begins or is resumed, after its data and its plan are checked.
 
+    The run folder then has `run.json` and `recipe.toml`.
+
     Example::
 
         @hookimpl

@@ -71,6 +71,7 @@ def bad(tmp_path_factory):
     for name, body in GOOD.items():
         install(folder, name, body + LOGGER)
     install(folder, "clashes", LOGGER + COMMAND.format(name="train"), "train")
+    install(folder, "declares", LOGGER + COMMAND.format(name="there"), "there", "absent")
     install(folder, "undeclared", LOGGER + COMMAND.format(name="hidden"))
     return folder
 
@@ -132,6 +133,12 @@ def test_commands_with_another_name_or_without_a_declaration(records):
     (hidden,) = records["undeclared"]["problems"]
     assert hidden["cause"] == "The help of zoo does not show its command 'hidden'."
     assert "zoo.commands" in hidden["remedy"]
+
+
+def test_a_declared_command_that_is_not_registered(records):
+    (absent,) = records["declares"]["problems"]
+    assert absent["cause"].startswith("It declares the command 'absent' in the group zoo.commands")
+    assert "app.command('absent')" in absent["remedy"]
 
 
 def zoo(*arguments: str) -> str:

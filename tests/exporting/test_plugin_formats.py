@@ -30,6 +30,12 @@ def reference(trained):
 
 
 @pytest.fixture
+def ship(trained, reference, place):
+    """Exports the run into an empty folder."""
+    return lambda name: export(trained, name, place / "model", reference=reference)
+
+
+@pytest.fixture
 def foreign(monkeypatch):
     """Makes the built-in torchscript the format of a plugin, with some of its functions exchanged."""
     real = registry().exporter("torchscript")
@@ -60,7 +66,7 @@ def metadata(tmp_path, monkeypatch):
     return install
 
 
-def test_a_function_that_raises_is_named_with_its_authors(trained, reference, place, foreign, metadata):
+def test_a_function_that_raises_is_named_with_its_authors(ship, place, foreign, metadata):
     metadata("Project-URL: Homepage, https://example.org\nProject-URL: Bug Tracker, https://example.org/bugs\n")
     foreign(write=fail)
     with refused(
@@ -69,25 +75,25 @@ def test_a_function_that_raises_is_named_with_its_authors(trained, reference, pl
         "Report it to the authors of zoo-mine 1.2 (https://example.org/bugs), or use another format.",
         kind=ExportError,
     ) as caught:
-        export(trained, "mine", place / "model", reference=reference)
+        ship("mine")
     assert caught.value.__cause__ is BROKEN
     assert list(place.iterdir()) == []
 
 
-def test_an_editable_install_is_corrected(trained, reference, place, foreign, metadata, tmp_path):
+def test_an_editable_install_is_corrected(ship, foreign, metadata, tmp_path):
     metadata(direct_url={"url": (tmp_path / "my code").as_uri(), "dir_info": {"editable": True}})
     foreign(write=fail)
     with refused("format-failed", f"Correct the exporter 'mine' in {tmp_path / 'my code'}, or use another"):
-        export(trained, "mine", place / "model", reference=reference)
+        ship("mine")
 
 
-def test_what_a_format_says_itself_stays(trained, reference, place, foreign):
+def test_what_a_format_says_itself_stays(ship, foreign):
     def refuse(*_):
         raise ExportError("Too deep.", "Take a smaller one.", code="own") from BROKEN
 
     foreign(write=refuse)
     with refused("own", "Too deep. Take a smaller one.") as caught:
-        export(trained, "mine", place / "model", reference=reference)
+        ship("mine")
     assert caught.value.__cause__ is BROKEN
 
 
@@ -99,25 +105,25 @@ def test_what_a_format_says_itself_stays(trained, reference, place, foreign):
         (LateError("gave no answer", 3), "--time-limit"),
     ],
 )
-def test_a_file_that_diverges_names_the_authors(
-    trained, reference, place, foreign, monkeypatch, artifacts_here, error, remedy
-):
+@pytest.mark.usefixtures("artifacts_here")
+def test_a_file_that_diverges_names_the_authors(ship, foreign, monkeypatch, error, remedy):
     def diverge(*_, **__):
         raise error
 
     foreign()
     monkeypatch.setattr("zoo.parity.check", diverge)
     with refused(error.code, remedy):
-        export(trained, "mine", place / "model", reference=reference)
+        ship("mine")
 
 
-def test_a_built_in_format_keeps_its_remedy(trained, reference, place, monkeypatch, artifacts_here):
+@pytest.mark.usefixtures("artifacts_here")
+def test_a_built_in_format_keeps_its_remedy(ship, monkeypatch):
     def diverge(*_, **__):
         raise RefusedError("its logits differ")
 
     monkeypatch.setattr("zoo.parity.check", diverge)
     with refused("parity", "Try another format, or report the backbone"):
-        export(trained, "torchscript", place / "model", reference=reference)
+        ship("torchscript")
 
 
 def test_a_file_that_its_format_cannot_open_names_the_authors(tmp_path, foreign):

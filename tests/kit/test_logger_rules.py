@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from zoo.errors import MissingExtraError
 from zoo.registry import registry
 from zoo.specs import LoggerSpec
 from zoo.testing import ConformanceError, check_logger
@@ -76,6 +77,16 @@ def test_a_broken_rule_is_named(case):
         check_logger(spec, seconds=1)
     Hanging.ended.set()  # its thread would be busy in the tests that follow
     assert str(caught.value).startswith(f"These rules are broken: '{rule}'.")
+
+
+def test_what_lacks_an_extra_of_visionzoo_is_skipped_with_the_reason():
+    def create(folder):
+        raise MissingExtraError("The logger 'mine'", "mlflow")
+
+    report = check_logger(LoggerSpec(name="mine", create=create))
+    (reason,) = [result.cause for result in report.results if result.rule == "creates"]
+    assert reason.endswith("Install them with: pip install 'visionzoo[mlflow]'")
+    assert report.kept == ("valid",)
 
 
 def test_a_logger_that_cannot_go_on_is_named():

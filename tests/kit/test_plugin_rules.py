@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from zoo.errors import UnknownNameError
@@ -56,14 +58,12 @@ def installed(tmp_path, monkeypatch):
     """A function that installs a package with one module, as pip does."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def install(source):
+    def install(source, commands=""):
         (tmp_path / "zoo_other.py").write_text(source)
         metadata = tmp_path / "zoo_other-1.0.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-other\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text("[zoo]\nother = zoo_other\n")
-        import os
-
+        (metadata / "entry_points.txt").write_text(f"[zoo]\nother = zoo_other\n{commands}")
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
         registry.cache_clear()
 
@@ -116,15 +116,23 @@ def test_a_built_in_name_is_named(installed):
         check_plugin("zoo-other")
 
 
+def test_a_declared_command_that_is_not_registered_is_named(installed):
+    command = "\n@hookimpl\ndef zoo_commands(app):\n    app.command('there')(lambda: None)\n"
+    installed(plugin() + command, "[zoo.commands]\nthere = zoo_other\nabsent = zoo_other\n")
+    with pytest.raises(ConformanceError, match=r"(?s)'commands'.*the command 'absent'") as caught:
+        check_plugin("zoo-other")
+    assert "'there'" not in str(caught.value)
+
+
 def test_each_rule_is_tried_here():
-    assert {rule for _, rule in BROKEN.values()} | {"loads", "names"} == {rule.name for rule in RULES}
+    assert {rule for _, rule in BROKEN.values()} | {"loads", "names", "commands"} == {rule.name for rule in RULES}
 
 
 def test_a_sound_plugin_keeps_all_rules(installed):
     installed(plugin())
     report = check_plugin("zoo-other")
     assert {result.subject for result in report.results} == {"the plugin 'zoo-other:other'", "the logger 'plain'"}
-    assert all(result.state == "kept" for result in report.results)
+    assert [result.rule for result in report.results if result.state != "kept"] == ["commands"]  # it declares none
 
 
 def test_a_plugin_file_is_checked(tmp_path):
@@ -134,6 +142,31 @@ def test_a_plugin_file_is_checked(tmp_path):
         "the plugin 'mine.py:mine.py'",
         "the logger 'mine'",
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [(plugin("1 / 0\n"), "imports"), (plugin(name="a b"), "loads"), (plugin("ZOO_INTERFACE = '9.0'\n"), "interface")],
+)
+def test_a_faulty_plugin_file_breaks_a_rule(tmp_path, source, rule):
+    path = tmp_path / "faulty.py"
+    path.write_text(source)
+    with pytest.raises(ConformanceError) as caught:
+        check_plugin(str(path))
+    assert caught.value.report.broken[0].rule == rule
+
+
+@pytest.mark.parametrize("before", [None, "/elsewhere/other.py"])
+@pytest.mark.parametrize("name", ["mine", "a b"])
+def test_a_plugin_file_that_is_checked_stays_unknown(tmp_path, monkeypatch, before, name):
+    monkeypatch.delenv("ZOO_PLUGIN_FILES", raising=False)
+    if before:
+        monkeypatch.setenv("ZOO_PLUGIN_FILES", before)
+    path = tmp_path / "mine.py"
+    path.write_text(plugin(name=name))
+    list(plugin_results(str(path)))
+    assert os.environ.get("ZOO_PLUGIN_FILES") == before
+    assert registry().added_file("mine.py") is None
 
 
 def test_an_unknown_plugin_is_refused():

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +90,10 @@ BROKEN = {
     ),
     "unmarked": ("def zoo_datasets(): return []", "zoo_datasets is not marked with zoo.hookspecs.hookimpl"),
     "no-hooks": ("", "It implements no hook"),
-    "bad-argument": (hook("zoo_datasets", "return []", "folder"), "Argument(s) {'folder'} are declared"),
+    "bad-argument": (
+        hook("zoo_datasets", "return []", "folder"),
+        "Its hook zoo_datasets has an argument 'folder': it may have none.",
+    ),
     "duplicate": (
         backbones("backbone('twice')", "backbone('twice')"),
         "It registers the backbone 'twice' twice.",
@@ -281,6 +287,22 @@ def test_a_list_of_disabled_plugins_that_is_nested_deeply_is_refused(tmp_path, m
     place.write_text(f"disabled = {'[' * 5000}{']' * 5000}")
     with refused("damaged-configuration"):
         configuration.disabled_names()
+
+
+def test_two_changes_of_that_list_at_once_lose_no_name():
+    begun = threading.Event()
+
+    def slowly(names):
+        begun.set()
+        time.sleep(0.3)  # the other one would end meanwhile if it did not wait
+        return [*names, "one"]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(configuration.change_disabled, slowly)
+        begun.wait()
+        second = pool.submit(configuration.change_disabled, lambda names: [*names, "two"])
+        first.result(), second.result()
+    assert configuration.disabled_names() == ["one", "two"]
 
 
 def test_what_plugins_print_does_not_garble_json(tmp_path):

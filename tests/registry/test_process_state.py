@@ -1,5 +1,6 @@
 """What a plugin does to the whole process when it loads: undone, or named."""
 
+import ctypes
 import importlib.metadata
 import multiprocessing
 import os
@@ -53,6 +54,18 @@ def rude(tmp_path, monkeypatch):
         return Registry(entry for each in found for entry in each.entry_points)
 
     return make
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the C library has another name")
+def test_what_a_library_prints_through_c_goes_to_stderr(capfd):
+    library = ctypes.CDLL(None)
+    library.fflush(None)
+    library.printf(b"mine ")
+    with stdout_kept():
+        library.printf(b"of a plugin ")
+    library.printf(b"mine again")
+    library.fflush(None)
+    assert capfd.readouterr() == ("mine mine again", "of a plugin ")
 
 
 def test_signal_handlers_and_pillows_settings_stay(rude):

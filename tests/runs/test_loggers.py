@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import types
+from types import SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -208,6 +209,14 @@ def test_a_logger_that_cannot_start_is_an_error_of_its_plugin(tmp_path):
 
     with refused("logger-failed", "'wire'", "ConnectionError: no route to host", kind=PluginError):
         open_logger("wire", LoggerSpec(name="wire", create=create), tmp_path, Reporter(quiet=True))
+
+
+@pytest.mark.parametrize("lacks", ["log", "close"])
+def test_a_logger_without_a_function_is_refused_before_the_training(tmp_path, lacks):
+    whole = {"log": print, "close": print}
+    made = SimpleNamespace(**{name: each for name, each in whole.items() if name != lacks})
+    with refused("logger-incomplete", "The logger 'wire' cannot be used: what its 'create' returned has no", lacks):
+        open_logger("wire", LoggerSpec(name="wire", create=lambda _: made), tmp_path, Reporter(quiet=True))
 
 
 def test_listing_loggers_imports_neither_torch_nor_tensorboard():

@@ -196,6 +196,47 @@ def test_a_memory_that_is_damaged_counts_as_none(tmp_path, content):
     assert json.loads((tmp_path / "tracking.json").read_text()) == {"plain": "new"}
 
 
+class Gone(TrackingLogger):
+    """A tracker whose earlier runs were deleted."""
+
+    tracker = "gone"
+
+    def connect(self):
+        pass
+
+    def begin(self, known, options):
+        if known or self.away:
+            raise LookupError(f"no run {known}")
+        return "new"
+
+    def send(self, figures, step):
+        self.sent.append(step)
+
+    def end(self, status, final):
+        pass
+
+
+def test_a_tracked_run_that_is_gone_is_named_once_and_a_new_one_begins(tmp_path, capsys):
+    (tmp_path / "tracking.json").write_text(json.dumps({"gone": "old", "other": "kept"}))
+    logger = Gone(tmp_path)
+    logger.sent, logger.away = [], False
+    for epoch in (4, 5):
+        logger.log({"epoch": epoch, "val_loss": 0.5})
+    assert logger.sent == [4, 5]
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("cannot go on in its tracked run 'old'") == said.count("LookupError: no run old") == 1
+    assert json.loads((tmp_path / "tracking.json").read_text()) == {"gone": "new", "other": "kept"}
+
+
+def test_a_tracker_that_fails_altogether_keeps_its_memory(tmp_path):
+    (tmp_path / "tracking.json").write_text(json.dumps({"gone": "old"}))
+    logger = Gone(tmp_path)
+    logger.away = True
+    with pytest.raises(LookupError):
+        logger.log({"epoch": 4, "val_loss": 0.5})
+    assert json.loads((tmp_path / "tracking.json").read_text()) == {"gone": "old"}
+
+
 def test_a_training_that_fails_is_marked_and_one_without_an_epoch_leaves_nothing(tmp_path):
     ended = []
 

@@ -35,6 +35,7 @@ def note(hook, facts):
 @hookimpl
 def zoo_run_started(facts):
     note("started", facts)
+    FILE.with_suffix(".json").write_bytes((facts.run / "run.json").read_bytes())
 
 
 @hookimpl
@@ -81,6 +82,8 @@ def test_a_training_tells_its_beginning_its_epochs_and_its_end(bars, tmp_path, h
     heard = hears()
     run = zoo.train("tiny", bars, output=tmp_path / "run", epochs=2, **OPTIONS)
     started, one, two, ended = heard()
+    then = json.loads((tmp_path / "plugin" / "hears.json").read_text())
+    assert (then["status"], then["classes"]) == ("running", ["bar", "line", "slope"])
     assert started[0] == "started"
     assert started[1] | {"options": None} == {
         "run": str(tmp_path / "run"),

@@ -11,6 +11,8 @@ from zoo.errors import PluginError
 from zoo.processes.supervised import answering, supervised
 from zoo.progress import Reporter
 from zoo.registry import Plugin, Problem, Status, registry
+from zoo.registry.commands import missing_commands, not_registered
+from zoo.registry.discovery import GROUP
 from zoo.registry.run_hooks import installed, status_of
 
 Record = dict[str, Any]
@@ -128,6 +130,21 @@ def _note_clashes(records: list[Record], plugins: dict[str, Plugin]) -> None:
                 cause = f"The help of zoo does not show its command '{name}'."
                 advice = f'Its author can add to pyproject.toml: [project.entry-points."zoo.commands"] {name} = "…"'
                 record["problems"].append(_as_json(Problem(plugin, cause, advice)))
+    _note_missing(others, plugins)
+
+
+def _note_missing(records: list[Record], plugins: dict[str, Plugin]) -> None:
+    """Commands that a distribution declares and none of its plugins registers."""
+    together: dict[str, list[Record]] = {}
+    for record in records:
+        if plugins[record["key"]].group == GROUP:
+            together.setdefault(plugins[record["key"]].canonical_distribution, []).append(record)
+    for first, *others in together.values():
+        if all(record["state"] == "loaded" for record in (first, *others)):
+            registered = {name for record in (first, *others) for name in _commands(record)}
+            plugin = plugins[first["key"]]
+            for name in missing_commands(plugin, registered):
+                first["problems"].append(_as_json(Problem(plugin, *not_registered(name))))
 
 
 def _commands(record: Record) -> list[str]:

@@ -73,11 +73,11 @@ def disable(name: Name) -> None:
     """Load a plugin no longer, until it is enabled again."""
     from zoo.cli.console import stdout
     from zoo.registry import registry
-    from zoo.registry.configuration import disabled_names, place, write_disabled
+    from zoo.registry.configuration import change_disabled, disabled_names, place
     from zoo.registry.discovery import canonical
     from zoo.registry.run_hooks import installed
 
-    names = disabled_names()
+    disabled_names()  # raises where the file is damaged
     plugins = installed(registry())
     found = [plugin for plugin in plugins if canonical(name) in _names(plugin)]
     if not found:
@@ -93,7 +93,7 @@ def disable(name: Name) -> None:
         raise UsageError(
             f"'{name}' is a plugin file.", "Leave out --plugin, or the line in the recipe.", code="plugin-not-installed"
         )
-    write_disabled([*names, canonical(name)])
+    change_disabled(lambda names: [*names, canonical(name)])
     stdout().print(f"{canonical(name)} is disabled ({place()}).", markup=False)
     stdout().print(f"Enable it again with: zoo plugins enable {canonical(name)}", markup=False)
 
@@ -102,7 +102,7 @@ def disable(name: Name) -> None:
 def enable(name: Name) -> None:
     """Load a plugin again that was disabled."""
     from zoo.cli.console import stdout
-    from zoo.registry.configuration import disabled_names, write_disabled
+    from zoo.registry.configuration import change_disabled, disabled_names
     from zoo.registry.discovery import DISABLED_VARIABLE, canonical, disabled_by_variable
 
     names = {canonical(each): each for each in disabled_names()}
@@ -115,7 +115,7 @@ def enable(name: Name) -> None:
     if canonical(name) not in names:
         known = f"Disabled are: {', '.join(names)}." if names else "No plugin is disabled."
         raise UsageError(f"The plugin '{name}' is not disabled.", known, code="plugin-not-disabled")
-    write_disabled(each for key, each in names.items() if key != canonical(name))
+    change_disabled(lambda names: [each for each in names if canonical(each) != canonical(name)])
     stdout().print(f"{canonical(name)} is enabled.", markup=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,19 @@ def _declared(plugins: Iterable[Plugin]) -> list[tuple[Plugin, Commands]]:
             table: Commands = {name: CommandInfo(name, callback=_nothing, help=words) for name in plugin.commands}
             found.setdefault(plugin.canonical_distribution, (plugin, table))
     return list(found.values())
+
+
+def missing_commands(plugin: Plugin, registered: Collection[str]) -> list[str]:
+    """The commands that the distribution of a plugin declares and does not register."""
+    return [name for name in plugin.commands if name not in registered]
+
+
+def not_registered(name: str) -> tuple[str, str]:
+    """Cause and remedy for such a command."""
+    return (
+        f"It declares the command '{name}' in the group zoo.commands, and registers none of this name.",
+        f"Its author can register it in the hook zoo_commands: app.command('{name}')(function), or remove the line.",
+    )
 
 
 def _nothing() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -12,6 +13,7 @@ from zoo.errors import PluginError, reason_of
 from zoo.files import write_text
 
 FILE = "plugins.toml"
+LONGEST_SECONDS = 10.0  # until another command that writes it is done
 HEADER = "# Plugins that visionzoo does not load. Change it with: zoo plugins enable NAME, zoo plugins disable NAME\n"
 
 
@@ -47,11 +49,23 @@ def _damaged(path: Path, reason: str) -> PluginError:
     return PluginError(cause, "Correct the file or remove it.", code="damaged-configuration")
 
 
-def write_disabled(names: Iterable[str]) -> None:
-    """Writes the file, or removes it where there are no names."""
-    path, kept = place(), sorted(set(names))
-    if not kept:
-        path.unlink(missing_ok=True)
-        return
+def change_disabled(change: Callable[[list[str]], Iterable[str]]) -> None:
+    """Writes the file anew with what `change` makes of its names, or removes it where there are none.
+
+    Two commands at the same time wait for each other, where the file system has locks: none loses the other's name.
+    """
+    from filelock import FileLock
+
+    path = place()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, f"{HEADER}disabled = {json.dumps(kept)}\n")
+    lock = FileLock(path.with_name(f".{FILE}.lock"), timeout=LONGEST_SECONDS)
+    try:
+        with suppress(OSError, NotImplementedError):  # no locks there; `Timeout` is an OSError, too
+            lock.acquire()
+        kept = sorted(set(change(disabled_names())))
+        if kept:
+            write_text(path, f"{HEADER}disabled = {json.dumps(kept)}\n")
+        else:
+            path.unlink(missing_ok=True)
+    finally:
+        lock.release()

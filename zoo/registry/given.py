@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
 from zoo.registry.loading import KINDS, AnyProvider, Contents, FaultyPluginError, Kind, a_thing, isolated
+from zoo.registry.plugin_file import VARIABLE
 from zoo.registry.validation import provider_fault, spec_fault
 from zoo.specs import Provider, Spec
+
+if TYPE_CHECKING:
+    from zoo.registry.core import Registry
 
 THIS_PROCESS = "this process"
 REGISTER = "zoo.register"
@@ -50,6 +57,19 @@ def _provided(provider: AnyProvider) -> Kind[Any]:
     raise UsageError(
         cause, "Its 'names' must list a name for which 'get' returns a BackboneSpec or DatasetSpec.", code="faulty-spec"
     )
+
+
+@contextmanager
+def for_now(host: Registry) -> Iterator[None]:
+    """Forgets at the end what is registered inside, and tells the next child processes nothing of it."""
+    known, told = vars(host).copy(), os.environ.get(VARIABLE)
+    try:
+        yield
+    finally:
+        vars(host).update(known)
+        os.environ.pop(VARIABLE, None)
+        if told is not None:
+            os.environ[VARIABLE] = told
 
 
 def with_item(contents: Contents, kind: Kind[Any], item: Spec | AnyProvider) -> Contents:

@@ -1,14 +1,29 @@
-"""Which hooks belong to which group of entry points."""
+"""Which hooks belong to which group of entry points, and which arguments they have."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection
 from importlib.metadata import EntryPoint
 
+from zoo import hookspecs
 from zoo.registry.discovery import GROUP, RUN_GROUP, Plugin
 
 # What trainings and exports call, and not the registry
 RUN_HOOKS = ("zoo_run_started", "zoo_epoch_ended", "zoo_run_ended", "zoo_exported")
+
+
+def argument_fault(module: object) -> str | None:
+    """A sentence about the first hook of a module with an argument that it cannot have, or None."""
+    for name, spec in vars(hookspecs).items():
+        function = getattr(module, name, None)
+        if name.startswith("zoo_") and callable(function):
+            allowed = list(inspect.signature(spec).parameters)
+            wrong = [each for each in inspect.signature(function).parameters if each not in allowed]
+            if wrong:
+                may = f"the only one that it may have is '{allowed[0]}'" if allowed else "it may have none"
+                return f"Its hook {name} has an argument '{wrong[0]}': {may}."
+    return None
 
 
 def group_fault(plugin: Plugin, entry: EntryPoint, hooks: Collection[str]) -> str | None:

@@ -16,7 +16,7 @@ from zoo.errors import nearest, raised
 from zoo.processes.state import ProcessEndError, process_kept
 from zoo.registry.commands import command_name
 from zoo.registry.discovery import Plugin
-from zoo.registry.hook_groups import RUN_HOOKS, group_fault
+from zoo.registry.hook_groups import RUN_HOOKS, argument_fault, group_fault
 from zoo.registry.interface import NEEDED, deprecations, interface_fault
 from zoo.registry.patience import PATIENCE
 from zoo.registry.plugin_file import PluginFile, import_file
@@ -139,28 +139,22 @@ class Loader:
         seconds = time.perf_counter() - started
         _refuse_interface(module)
         heavy = tuple(name for name in HEAVY if name in sys.modules and name not in known)
-        with isolated("Registering its hooks"):
-            self.manager.register(module, plugin.key)
-            hooks = self._implemented(module)
+        hooks = self._registered(plugin, module)
         if fault := group_fault(plugin, entry, hooks):
             raise FaultyPluginError(fault)
         return Contents(module, hooks, seconds=seconds, heavy=heavy)
 
     def adopt(self, plugin: Plugin, module: object) -> Contents:
         """Makes the hooks of a module callable that another loader has imported. Raises `FaultyPluginError`."""
-        with isolated("Registering its hooks"):
-            self.manager.register(module, plugin.key)
-            return Contents(module, self._implemented(module))
+        return Contents(module, self._registered(plugin, module))
 
     def _load_file(self, plugin: Plugin, file: PluginFile) -> Contents:
         with isolated("Importing it"):
             module = import_file(file)
         _refuse_interface(module)
-        with isolated("Registering its hooks"):
-            if self.manager.has_plugin(plugin.key):
-                self.manager.unregister(name=plugin.key)
-            self.manager.register(module, plugin.key)
-            hooks = self._implemented(module)
+        if self.manager.has_plugin(plugin.key):
+            self.manager.unregister(name=plugin.key)
+        hooks = self._registered(plugin, module)
         if COMMANDS in hooks:
             raise FaultyPluginError(f"Its hook {COMMANDS} has no effect: only an installed plugin can add commands.")
         return Contents(module, hooks)
@@ -186,6 +180,16 @@ class Loader:
                 fault = spec_fault(contents.unchecked.pop())
             if fault:
                 raise FaultyPluginError(fault)
+
+    def _registered(self, plugin: Plugin, module: object) -> set[str]:
+        """Takes the hooks of a module. Returns their names."""
+        with isolated("Registering its hooks"):
+            try:
+                self.manager.register(module, plugin.key)
+            except pluggy.PluginValidationError as error:
+                fault = argument_fault(module)
+                raise FaultyPluginError(fault) if fault else error from None
+            return self._implemented(module)
 
     def _implemented(self, module: object) -> set[str]:
         callers = self.manager.get_hookcallers(module) or []

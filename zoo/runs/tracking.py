@@ -20,8 +20,9 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import MissingExtraError
+from zoo.errors import MissingExtraError, raised
 from zoo.files import write_text
+from zoo.progress import Reporter
 from zoo.specs import EpochMetrics
 
 MEMORY = "tracking.json"
@@ -66,11 +67,25 @@ class TrackingLogger(ABC):
         if not self._begun:
             known = _read(self.folder / MEMORY, json.loads)
             options = _read(self.folder / "recipe.toml", tomllib.loads)
-            begun = self.begin(known.get(self.tracker), options)
+            begun = self._begin(known.get(self.tracker), options)
             self._begun = True
             write_text(self.folder / MEMORY, json.dumps({**known, self.tracker: begun}))
         figures = {name: float(value) for name, value in row.items() if not isinstance(value, str) and name != "epoch"}
         self.send(figures, int(row["epoch"]))
+
+    def _begin(self, known: str | None, options: Mapping[str, Any]) -> str:
+        """As `begin`, with a new tracked run in place of one that is gone."""
+        if not known:
+            return self.begin(None, options)
+        try:
+            return self.begin(known, options)
+        except Exception as error:  # each tracker has classes of its own
+            begun = self.begin(None, options)  # raises where the tracker itself fails
+            Reporter().warn(
+                f"The logger '{self.tracker}' cannot go on in its tracked run '{known}', so it begins a new one with "
+                f"the next epoch: {raised(error)}."
+            )
+            return begun
 
     def close(self) -> None:
         if self._begun:

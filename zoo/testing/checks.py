@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.errors import PluginError
 from zoo.registry import Registered, registry
+from zoo.registry.given import for_now
 from zoo.specs import BackboneSpec, DatasetRequest, DatasetSpec, ExporterSpec, LoggerSpec, Spec
 from zoo.testing.plugins import find_plugins, report_plugin
 from zoo.testing.rules import Report, Result
@@ -85,11 +86,12 @@ def plugin_results(
     name: str, *, formats: Iterable[str] | None = None, weights: bool = False, root: Path | str = "data"
 ) -> Iterator[Result]:
     """The results of `check_plugin`, each part's when it was looked at."""
-    for plugin in find_plugins(name):
-        report, entries = report_plugin(plugin)
-        yield from report.results
-        for entry in entries:
-            yield from _entry_report(entry, formats, weights=weights, root=Path(root)).results
+    with for_now(registry()):  # a plugin file stays unknown to the rest of the process
+        for plugin in find_plugins(name):
+            report, entries = report_plugin(plugin)
+            yield from report.results
+            for entry in entries:
+                yield from _entry_report(entry, formats, weights=weights, root=Path(root)).results
 
 
 def _entry_report(entry: Registered[Any], formats: Iterable[str] | None, *, weights: bool, root: Path) -> Report:

@@ -10,8 +10,10 @@ from typing import Any
 from zoo.cli.plugin_survey import SLOW_SECONDS
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry import Registered, Status, registry
+from zoo.registry.commands import missing_commands, not_registered
 from zoo.registry.core import Registry
 from zoo.registry.discovery import RUN_GROUP, Plugin, canonical
+from zoo.registry.plugin_file import find_file
 from zoo.registry.run_hooks import installed, status_of
 from zoo.testing.importing import SECONDS, Imported, imported
 from zoo.testing.rules import Report, Rule, SkippedRuleError, broken, follow
@@ -112,6 +114,16 @@ def _names(case: PluginCase) -> None:
             )
 
 
+def _registers_commands(case: PluginCase) -> None:
+    if not case.plugin.commands:
+        raise SkippedRuleError("It declares no command in the group zoo.commands.")
+    host = registry()
+    siblings = [each for each in host.installed() if each.canonical_distribution == case.plugin.canonical_distribution]
+    registered = {name for each in siblings for name in host.status(each).registers.get("commands", [])}
+    for name in missing_commands(case.plugin, registered):
+        raise broken(*not_registered(name))
+
+
 def _all(host: Registry) -> list[Registered[Any]]:
     return [*host.backbones(), *host.datasets(), *host.exporters(), *host.loggers()]
 
@@ -139,13 +151,22 @@ RULES: tuple[Rule[PluginCase], ...] = (
     ),
     Rule(name="loads", says="Its hooks return valid specs.", check=_loads, after=("imports", "interface")),
     Rule(name="names", says="None of its names is that of a built-in.", check=_names, after=("loads",)),
+    Rule(
+        name="commands",
+        says="Each command that its distribution declares in the group `zoo.commands` is registered.",
+        check=_registers_commands,
+        after=("loads",),
+    ),
 )
 
 
 def find_plugins(name: str) -> list[Plugin]:
     """The plugins of a distribution, an entry point or a plugin file with this name. Raises `UnknownNameError`."""
     if name.endswith(".py"):
-        name = registry().add_file(name).name
+        try:
+            name = registry().add_file(name).name
+        except PluginError:  # the rules say what is wrong with it
+            return [Plugin.of_file(find_file(name))]
     plugins = installed(registry())
     found = [
         plugin

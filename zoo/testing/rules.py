@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from zoo.errors import ZooError, raised
+from zoo.errors import MissingExtraError, ZooError, raised
 
 State = Literal["kept", "broken", "skipped"]
 T = TypeVar("T")
@@ -149,6 +149,8 @@ def _looked_at(rule: Rule[T], case: T) -> tuple[State, str, str]:
         rule.check(case)
     except SkippedRuleError as reason:
         return "skipped", str(reason), ""
+    except MissingExtraError as missing:  # of visionzoo, not a fault of the plugin
+        return "skipped", str(missing), ""
     except ZooError as error:
         return "broken", error.cause, error.remedy
     except (Exception, SystemExit) as error:  # other people's code

@@ -111,13 +111,21 @@ class LoggerListener(Listener):
 def open_logger(name: str, spec: LoggerSpec, folder: Path, reporter: Reporter) -> LoggerListener:
     """Starts a logger. Raises `PluginError` where it cannot start, or the error that it has for the user."""
     try:
-        return LoggerListener(name, spec.create(folder), reporter)
+        made = spec.create(folder)
+        lacks = [each for each in ("log", "close") if not callable(getattr(made, each, None))]
     except (ZooError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise PluginError(
             f"The logger '{name}' cannot start: {_said(error)}.", "Leave it out of --loggers.", code="logger-failed"
         ) from error
+    if lacks:
+        raise PluginError(
+            f"The logger '{name}' cannot be used: what its 'create' returned has no function '{lacks[0]}'.",
+            "Leave it out of --loggers. Its author can give it log(row) and close().",
+            code="logger-incomplete",
+        )
+    return LoggerListener(name, made, reporter)
 
 
 @contextmanager

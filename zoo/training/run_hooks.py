@@ -30,13 +30,17 @@ class HookListener(Listener):
             )
             self.hooks.call("zoo_epoch_ended", facts)
 
+    def started(self, run: Run, *, resumed: bool) -> None:
+        """Calls the hooks at the beginning of a training, once the run folder has run.json."""
+        if self.hooks:
+            self.hooks.call("zoo_run_started", self._started(run, resumed=resumed))
+
     @contextmanager
-    def told(self, run: Run, *, resumed: bool) -> Iterator[None]:
-        """Calls the hooks at the beginning and at the end of the context."""
+    def end_told(self, run: Run) -> Iterator[None]:
+        """Calls the hooks at the end of the context."""
         if not self.hooks:
             yield
             return
-        self.hooks.call("zoo_run_started", self._started(run, resumed=resumed))
         try:
             yield
         except BaseException as error:

@@ -186,8 +186,9 @@ def _train(job: _Job, history: History) -> Run:
         run.info.status, run.info.weights_sha256 = "running", ""  # this training will write other weights
     else:
         run = Run(job.folder, recipe, describe(setup, world))
-    told = job.hooks.told(run, resumed=bool(recorded)) if job.hooks else nullcontext()
-    with told, _status_of(run, world):
+    with job.hooks.end_told(run) if job.hooks else nullcontext(), _status_of(run, world):
+        if job.hooks:
+            job.hooks.started(run, resumed=bool(recorded))
         return _fit_and_evaluate(job, run, setup, history, budget)
 
 
