@@ -21,7 +21,7 @@ PUBLIC = {
     module: re.findall(r"`(\w+)`", names)
     for module, names in ROW.findall((ROOT / "docs/python.md").read_text(encoding="utf-8"))
 } | {"zoo": zoo.__all__}
-WHOLE = ("zoo.specs", "zoo.hookspecs", "zoo.errors", "zoo.data")  # of which every name is public
+WHOLE = ("zoo.specs", "zoo.hookspecs", "zoo.errors", "zoo.data", "zoo.testing")  # of which every name is public
 SIBLINGS = [path for folder in ("plugins", "exporters", "demo") for path in (ROOT / folder).rglob("*.py")]
 
 

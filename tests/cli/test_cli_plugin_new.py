@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -33,19 +34,26 @@ def zoo(*arguments: str) -> str:
     return result.stdout
 
 
+def option(part: str) -> str:
+    return f"--{part.replace('_', '-')}"
+
+
 def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
-    "parts", [(), *itertools.combinations(PARTS, 1), tuple(PARTS), ("dataset", "command")], ids=str
+    "parts",
+    [(), *itertools.combinations(PARTS, 1), tuple(PARTS), ("dataset", "command"), ("backbone", "provider")],
+    ids=str,
 )
 def test_a_package_is_complete_and_clean(tmp_path, monkeypatch, parts):
     monkeypatch.chdir(tmp_path)
-    assert "pip install -e 'My-Zoo.two[dev]'" in zoo("My-Zoo.two", *(f"--{part}" for part in parts))
+    assert "pip install -e 'My-Zoo.two[dev]'" in zoo("My-Zoo.two", *map(option, parts))
     folder = tmp_path / "My-Zoo.two"
     parts = parts or ("backbone", "dataset")
-    modules = {f"src/my_zoo_two/{name}" for name in ("__init__.py", "plugin.py", "py.typed")}
+    own = ("__init__.py", "py.typed") if parts == ("run_hook",) else ("__init__.py", "plugin.py", "py.typed")
+    modules = {f"src/my_zoo_two/{name}" for name in own}
     code = {file for part in parts for file in (f"src/my_zoo_two/{part}.py", f"tests/test_{part}.py")}
     assert files(folder) == FILES | modules | code
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
@@ -94,7 +102,9 @@ def site(tmp_path, monkeypatch):
         metadata = folder / "src" / f"{module}-0.1.0.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-        (metadata / "entry_points.txt").write_text(f"[zoo]\n{module} = {module}.plugin\n")
+        declared = tomllib.loads((folder / "pyproject.toml").read_text())["project"]["entry-points"]
+        sections = [f"[{group}]\n{key} = {value}\n" for group, each in declared.items() for key, value in each.items()]
+        (metadata / "entry_points.txt").write_text("".join(sections))
         with_site(monkeypatch, folder / "src")
         return name
 
@@ -136,10 +146,11 @@ def test_a_broken_package_has_its_rule_named(case, site, monkeypatch):
     assert broken[0].remedy
 
 
-@pytest.mark.parametrize("part", ["backbone", "dataset", "logger"])
+@pytest.mark.parametrize("part", ["backbone", "provider", "dataset", "logger", "run_hook"])
 def test_an_unchanged_package_keeps_the_rules(part, site):
-    results = list(plugin_results(site(part, "plugin.py", TOP, TOP), formats=()))
-    assert len(results) > 10
+    results = list(plugin_results(site(part, f"{part}.py", TOP, TOP), formats=()))
+    assert len(results) > 10 or part == "run_hook"
+    assert "loads" in [result.rule for result in results if result.state == "kept"]
     assert [result for result in results if result.state == "broken"] == []
 
 
@@ -167,7 +178,7 @@ def test_in_a_fresh_environment(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    run("zoo", "plugins", "new", "my-zoo", *(f"--{part}" for part in PARTS))
+    run("zoo", "plugins", "new", "my-zoo", *map(option, PARTS))
     run("pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "-e", "my-zoo")
     assert "0 broken" in run("zoo", "plugins", "check", "my-zoo", "--formats", "onnx,my_zoo_zip")
     run("pytest", "-q", "my-zoo")

@@ -34,6 +34,7 @@ def zoo_epoch_ended(facts):
     heard.append(facts)
     {}
 """
+INSTALLED = discovery._installed
 EPOCH = facts.EpochEnded(
     run=Path("/runs/one"), name="one", epoch=1, row={"epoch": 1, "val_loss": math.nan, "more": [1, 2]}, better=True
 )
@@ -95,11 +96,10 @@ def site(tmp_path, monkeypatch):
     folder = tmp_path / "hooks"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    found = discovery._installed
 
     def here(group, wanted):
         """Other plugins with run hooks may be installed beside these."""
-        return [each for each in found(group, wanted) if group != RUN_GROUP or each[0]._path.parent == folder]
+        return [each for each in INSTALLED(group, wanted) if group != RUN_GROUP or each[0]._path.parent == folder]
 
     monkeypatch.setattr(discovery, "_installed", here)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
@@ -233,7 +233,8 @@ def test_the_kit_looks_at_them(site):
         check_plugin("wrong")
 
 
-def test_the_command_lists_them_and_why_one_fails(site):
+def test_the_command_lists_them_and_why_one_fails(site, monkeypatch):
+    monkeypatch.setattr(discovery, "_installed", INSTALLED)  # as the process that lists them has it
     site.install("one", HEARS)
     site.install("wrong", "raise SystemExit(1)")
     shown = CliRunner().invoke(app, ["plugins"]).stdout

@@ -140,7 +140,8 @@ def test_a_hook_that_fails_ends_no_training(bars, tmp_path, hears, fails, capsys
     assert run.info.status == "finished"
     assert [hook for hook, _ in heard()] == ["started", "epoch"]
     said = capsys.readouterr().err
-    assert said.count("Plugin 'hears.py'") == said.count("Its run hooks are not called any more.") == 1
+    (mine,) = [line for line in said.splitlines() if "Plugin 'hears.py'" in line]  # others may be installed
+    assert mine.endswith("Its run hooks are not called any more.")
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
