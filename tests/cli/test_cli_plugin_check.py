@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from zoo.cli import app
+from zoo.cli import app, plugin_check
 from zoo.registry import registry
 from zoo.registry.discovery import discover
 
@@ -65,6 +66,23 @@ def checked(*arguments: str) -> tuple[int, list[dict]]:
 
 def broken(report: dict) -> dict[str, str]:
     return {each["rule"]: each["cause"] for each in report["results"] if each["state"] == "broken"}
+
+
+def test_each_line_is_there_as_soon_as_it_is_found(site, tmp_path, monkeypatch):
+    """Also in a pipe or a file, which Python writes in blocks of 8 KiB."""
+    install(site, "sound", SOUND)
+    file, seen = tmp_path / "said", []
+
+    def results(*_):
+        for rule in ("imports", "interface"):
+            yield {"subject": "the plugin", "rule": rule, "state": "kept", "cause": "", "remedy": ""}
+            seen.append(file.read_text().split()[-1])
+
+    monkeypatch.setattr(plugin_check, "results_of", results)
+    with file.open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        plugin_check.check("sound", formats="")
+    assert seen == ["imports", "interface"]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import subprocess
 import sys
 import sysconfig
 import tomllib
+import warnings
 from functools import partial
 from pathlib import Path
 
 import pytest
+from _pytest.config import parse_warning_filter
 from typer.testing import CliRunner
 
 from zoo.cli import app
@@ -84,6 +87,21 @@ def test_a_folder_that_exists_stays_as_it_is(tmp_path):
     with refused("folder-exists", "my-zoo"):
         write_package(tmp_path, "my-zoo", ["logger"])
     assert files(tmp_path) == set()
+
+
+def test_its_tests_may_export_torchscript_and_its_own_warnings_stay_errors(tmp_path):
+    import torch
+
+    settings = tomllib.loads((write_package(tmp_path, "my-zoo", ["backbone"]) / "pyproject.toml").read_text())
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        for each in settings["tool"]["pytest"]["ini_options"]["filterwarnings"]:
+            warnings.filterwarnings(*parse_warning_filter(each, escape=False))
+        traced = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+        torch.jit.save(traced, io.BytesIO())
+        for kind in (FutureWarning, DeprecationWarning):
+            with pytest.raises(kind):
+                warnings.warn("`torch.jit.mine` is deprecated.", kind, stacklevel=1)
 
 
 @pytest.fixture
