@@ -115,8 +115,6 @@ def _names(case: PluginCase) -> None:
 
 
 def _registers_commands(case: PluginCase) -> None:
-    if not case.plugin.commands:
-        raise SkippedRuleError("It declares no command in the group zoo.commands.")
     host = registry()
     siblings = [each for each in host.installed() if each.canonical_distribution == case.plugin.canonical_distribution]
     registered = {name for each in siblings for name in host.status(each).registers.get("commands", [])}
