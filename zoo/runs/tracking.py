@@ -82,8 +82,8 @@ class TrackingLogger(ABC):
         except Exception as error:  # each tracker has classes of its own
             begun = self.begin(None, options)  # raises where the tracker itself fails
             Reporter().warn(
-                f"The logger '{self.tracker}' cannot go on in its tracked run '{known}', so it begins a new one with "
-                f"the next epoch: {raised(error)}."
+                f"The logger '{self.tracker}' cannot go on in its tracked run '{known}', so it begins a new one: "
+                f"{raised(error)}."
             )
             return begun
 
