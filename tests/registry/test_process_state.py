@@ -59,11 +59,12 @@ def rude(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="the C library has another name")
 def test_what_a_library_prints_through_c_goes_to_stderr(capfd):
     library = ctypes.CDLL(None)
-    library.fflush(None)
-    library.printf(b"mine ")
+    library.fdopen.restype = ctypes.c_void_p
+    file = ctypes.c_void_p(library.fdopen(1, b"w"))  # C's own stdout has no buffer where PYTHONUNBUFFERED is set
+    library.fputs(b"mine ", file)
     with stdout_kept():
-        library.printf(b"of a plugin ")
-    library.printf(b"mine again")
+        library.fputs(b"of a plugin ", file)
+    library.fputs(b"mine again", file)
     library.fflush(None)
     assert capfd.readouterr() == ("mine mine again", "of a plugin ")
 
