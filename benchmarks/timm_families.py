@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 from collections import Counter
 from importlib.metadata import version
@@ -33,6 +34,7 @@ LARGE = 100  # million parameters
 SECONDS = 1800  # of one network
 LONGEST = 200  # characters of a cause
 CLASSES = 5
+INSTALLED = re.compile(r"\S*/site-packages/")
 
 
 def smallest_of_each() -> dict[str, dict[str, Any]]:
@@ -67,7 +69,10 @@ def look_at(name: str, formats: list[str]) -> dict[str, Any]:
     assert backbone is not None
     report = report_backbone(backbone, formats, weights=False)
     size = backbone.min_image_size if backbone.fixed_image_size else max(64, backbone.min_image_size)
-    found = {each.rule: [each.state, f"{each.cause} {each.remedy}".strip(), each.seconds] for each in report.results}
+    found = {
+        each.rule: [each.state, INSTALLED.sub("", f"{each.cause} {each.remedy}".strip()), each.seconds]
+        for each in report.results
+    }
     return {"image_size": size, "fixed": backbone.fixed_image_size, "rules": found}
 
 

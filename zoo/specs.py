@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zoo.data.types import Dataset
 
 # Of this module and `zoo.hookspecs`. The first number rises when a plugin must change, the second when it may do more.
-INTERFACE = "1.0"
+INTERFACE = "1.1"
 # Fields that the next interface will not have, as `Spec.field`, and what to use instead, as a sentence.
 DEPRECATED: dict[str, str] = {}
 
@@ -217,6 +217,15 @@ class EnterableRuntime(Runtime, Protocol):
         ...
 
 
+@runtime_checkable
+class MappedRuntime(Runtime, Protocol):
+    """A `Runtime` of a file that was written with `WriteOptions.heatmap`."""
+
+    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The logits, and float32 `[N, K, h, w]`: how much each place of a picture adds to each logit."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
     """How an artifact runs.
@@ -263,6 +272,7 @@ class WriteOptions:
         external_data: whether the weights go into a separate file, `NAME.data` beside `NAME`.
         parity: how closely the file will be compared. An exporter may leave a slow `Written.divergence` to `full`.
         calibration: given where the precision is `int8`.
+        heatmap: whether the file also gives class activation maps, see `MappedRuntime`.
     """
 
     input: Input = "pixels"
@@ -271,6 +281,7 @@ class WriteOptions:
     external_data: bool = False
     parity: Depth = "quick"
     calibration: Calibration | None = None
+    heatmap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +289,8 @@ class Written:
     """What an exporter reports about the file that it wrote.
 
     Attributes:
-        facts: JSON values for the card: opset, layers left in float, `external_data` where it is true, …
+        facts: JSON values for the card: opset, layers left in float, `external_data` and `heatmap` where
+            they are true, …
         divergence: takes the file and pictures, in the shape that the file takes. Returns a sentence that names the
             first place in the file whose value differs from the classifier's, or None. It finds differences that
             are too small to show in the logits.
@@ -308,7 +320,7 @@ class ExporterSpec:
         load: takes a path and options. Returns a `Runtime`.
         inputs, precisions: the values that `write` supports. With input `tensor` the file holds the network alone, and
             its `Runtime` takes float32 `[N, 3, S, S]`. `load` is not told which: the file itself must say.
-        options: which of `opset` and `external_data` `write` supports.
+        options: which of `opset`, `external_data` and `heatmap` `write` supports.
         check: takes supported options. Raises `UsageError` before any work if `write` cannot combine them.
         tolerance: the largest difference of logits that parity allows in fp32, relative to their spread.
         description: a few words for listings.

@@ -202,7 +202,8 @@ def names_in_file(program: ExportedProgram) -> dict[fx.Node, str]:
     outputs = program.graph.output_node().args[0]
     assert isinstance(outputs, tuple)
     # In front of them stand buffers that a BatchNorm in training mode would change.
-    return names | dict(zip(outputs[-2:], ("logits", "probabilities"), strict=True))
+    own = outputs[-len(program.graph_signature.user_outputs) :]
+    return names | dict(zip(own, ("logits", "probabilities", "heatmap"), strict=False))
 
 
 def close(own: Tensor, got: Tensor, precise: Tensor | None = None, *, approximate: bool = False) -> bool:

@@ -48,7 +48,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     if options.precision == "int8" and options.calibration is None:
         cause = "The network cannot be quantised without pictures."
         raise ExportError(cause, "Export it with --precision fp16.", code="int8-without-pictures")
-    shipped = program(classifier, options.input, half=options.precision == "fp16")
+    shipped = program(classifier, options)
     in_plain_operators(shipped)
     if sum(p.nbytes for p in shipped.state_dict().values()) > MAX_MODEL_BYTES and not options.external_data:
         raise ExportError(
@@ -67,6 +67,8 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
     name_transposed(exported)
     _save(exported.model, path, external_data=options.external_data)
     facts: dict[str, Any] = {"opset": opset, "external_data": options.external_data}
+    if options.heatmap:
+        facts["heatmap"] = True
     if options.calibration is not None:
         from zoo_exporters.quantise import quantise
 
@@ -82,6 +84,9 @@ def check(options: WriteOptions) -> None:
         raise UsageError(f"ONNX opset {opset} is not supported.", _choice(options), code="opset-unsupported")
     if options.precision == "int8" and options.external_data:
         raise UsageError("An int8 model is always one file.", "Remove --external-data.", code="int8-one-file")
+    if options.precision == "int8" and options.heatmap:
+        remedy = "Remove --heatmap: zoo predict --heatmap works with every file."
+        raise UsageError("An int8 file has no heat map of its own.", remedy, code="int8-heatmap")
 
 
 def _choice(options: WriteOptions) -> str:
@@ -107,7 +112,7 @@ def _exported(shipped: Program, opset: int) -> Any:
                 dynamo=True,
                 opset_version=max(opset, OPSET),
                 input_names=["image"],
-                output_names=["logits", "probabilities"],
+                output_names=shipped.outputs,
                 dynamic_shapes=(dict(enumerate(names)),),
                 verbose=False,
             )

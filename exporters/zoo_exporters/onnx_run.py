@@ -83,7 +83,7 @@ def runtime() -> Any:
 
 
 class _Session:
-    """A `zoo.specs.EnterableRuntime`."""
+    """A `zoo.specs.EnterableRuntime` and `MappedRuntime`."""
 
     def __init__(self, session: Any, path: Path, opened: Callable[[bytes], Any]) -> None:
         self._session = session
@@ -96,6 +96,11 @@ class _Session:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         logits: np.ndarray = self._session.run(["logits"], {"image": images}, self._run_options(images))[0]
         return logits
+
+    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `zoo.specs.MappedRuntime`."""
+        logits, maps = self._session.run(["logits", "heatmap"], {"image": images}, self._run_options(images))
+        return logits, maps
 
     def from_resized(self, values: np.ndarray) -> np.ndarray | None:
         """See `zoo.specs.EnterableRuntime`. The first call opens a second session, with the weights once more."""

@@ -22,7 +22,7 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         load=onnx.load,
         inputs=("pixels", "tensor"),
         precisions=("fp32", "fp16", "int8"),
-        options=("opset", "external_data"),
+        options=("opset", "external_data", "heatmap"),
         check=onnx.check,
         description="ONNX, one file, for onnxruntime on servers, desktops, phones and in browsers",
     )
@@ -35,6 +35,7 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         content_hash=torchscript.ARCHIVE.content_hash,
         load=torchscript.load,
         inputs=("pixels", "tensor"),
+        options=("heatmap",),
         description="TorchScript, for PyTorch from Python or C++ (deprecated by PyTorch, Python up to 3.13)",
     )
     yield ExporterSpec(
@@ -46,5 +47,6 @@ def zoo_exporters() -> Iterable[ExporterSpec]:
         content_hash=pt2.ARCHIVE.content_hash,
         load=pt2.load,
         inputs=("pixels", "tensor"),
+        options=("heatmap",),
         description="A torch.export program, for PyTorch 2 and compilers of such programs",
     )

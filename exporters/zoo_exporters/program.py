@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ArtifactError
-from zoo.specs import Input, LoadOptions
+from zoo.models.class_maps import ClassMaps
+from zoo.specs import LoadOptions, WriteOptions
 from zoo.transforms.preprocess import Preprocess
 
 
@@ -28,26 +29,40 @@ class Program(nn.Module):
         network: float32 `[N, 3, S, S]` in, logits `[N, K]` out.
         tensor_size: S if the input is a tensor, else None.
         half: whether the network computes in half precision. Inputs and outputs keep their types.
+        maps: of the network, if the program also returns class activation maps.
     """
 
     def __init__(
-        self, preprocess: nn.Module, network: nn.Module, tensor_size: int | None, *, half: bool = False
+        self,
+        preprocess: nn.Module,
+        network: nn.Module,
+        tensor_size: int | None,
+        *,
+        half: bool = False,
+        maps: ClassMaps | None = None,
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
         self.network = network.half() if half else network
         self.tensor_size = tensor_size
         self.half_network = half
+        self.maps = maps
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def outputs(self) -> list[str]:
+        """Their names in files."""
+        return ["logits", "probabilities"] + ["heatmap"] * (self.maps is not None)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Takes uint8 `[N, H, W, 3]` of any size, or float32 `[N, 3, S, S]`.
 
         Returns:
-            Logits and probabilities, float32 `[N, K]` each.
+            Logits and probabilities, float32 `[N, K]` each, and perhaps maps, float32 `[N, K, h, w]`.
         """
         pixels = self.preprocess(image)
         logits = self.network(pixels.half()).float() if self.half_network else self.network(pixels)
-        return logits, torch.softmax(logits, 1)
+        found = logits, torch.softmax(logits, 1)
+        return found if self.maps is None else (*found, self.maps())
 
     def example(self) -> Tensor:
         """An input for tracing. No side is 0 or 1, because torch.export would treat it as a constant."""
@@ -56,15 +71,24 @@ class Program(nn.Module):
         return torch.zeros((2, 3, self.tensor_size, self.tensor_size))
 
 
-def program(classifier: nn.Module, takes: Input, *, half: bool = False) -> Program:
-    """A copy of a `zoo.models.classifier.Classifier` for export: fp32 or half, on the CPU, in eval mode."""
+def program(classifier: nn.Module, options: WriteOptions) -> Program:
+    """A copy of a `zoo.models.classifier.Classifier` for export: fp32 or half, on the CPU, in eval mode.
+
+    Raises `ExportError` if it has no class activation maps and `options.heatmap` asks for them.
+    """
     own = copy.deepcopy(classifier).cpu().float().eval().requires_grad_(False)
     preprocess, network = own.get_submodule("preprocess"), own.get_submodule("network")
-    if takes == "pixels":
-        return Program(preprocess, network, None, half=half).eval()
     size = preprocess.size
     assert isinstance(size, int)
-    return Program(nn.Identity(), network, size, half=half).eval()
+    maps = (
+        ClassMaps(network, torch.rand((2, 3, size, size), generator=torch.Generator().manual_seed(0)))
+        if options.heatmap
+        else None
+    )
+    half = options.precision == "fp16"
+    if options.input == "pixels":
+        return Program(preprocess, network, None, half=half, maps=maps).eval()
+    return Program(nn.Identity(), network, size, half=half, maps=maps).eval()
 
 
 class _Gathered(Preprocess):
@@ -136,10 +160,10 @@ def difference(classifier: nn.Module, tensors: Mapping[str, Any]) -> str | None:
 
 
 class TorchRuntime:
-    """A `zoo.specs.EnterableRuntime` of a program that PyTorch runs.
+    """A `zoo.specs.EnterableRuntime` and `MappedRuntime` of a program that PyTorch runs.
 
     Args:
-        module: it returns logits first.
+        module: it returns logits first, and maps, if it has some, third.
         entrance: makes a function from float32 `[N, 3, S, S]` in 0..255 to logits, or None if the program has no such
             part. It is called once, for the first large picture.
     """
@@ -158,6 +182,10 @@ class TorchRuntime:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._run(lambda pixels: self._module(pixels)[0], images)
+
+    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `zoo.specs.MappedRuntime`."""
+        return self(images), self._run(lambda pixels: self._module(pixels)[2], images)
 
     def from_resized(self, values: np.ndarray) -> np.ndarray | None:
         """See `zoo.specs.EnterableRuntime`."""

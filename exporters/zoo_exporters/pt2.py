@@ -32,7 +32,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         from zoo_exporters.program import any_size, program, quiet
     except ImportError:
         raise MissingExtraError("Writing pt2 files", "train") from None
-    shipped = program(classifier, options.input)
+    shipped = program(classifier, options)
     free = dict.fromkeys(range(3) if options.input == "pixels" else range(1), torch.export.Dim.DYNAMIC)
     with ARCHIVE.written():
         with quiet(), any_size(shipped):
@@ -41,7 +41,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
             torch.export.save(exported, buffer)
         repack(buffer, path, _kept)
         _check(path)
-    return Written(divergence=partial(_divergence, classifier))
+    return Written(facts={"heatmap": True} if options.heatmap else {}, divergence=partial(_divergence, classifier))
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:

@@ -44,18 +44,20 @@ _SYMBOL = re.compile(r"[su][0-9]+", re.ASCII)
 _FUNCTION = re.compile("Symbol|Integer|Add|Mul|Min|Max|FloorDiv|Mod|PythonMod|CleanDiv|Eq|Ne|Lt|Le|Gt|Ge|Not|And|Or")
 # Functions, objects of classes, and what changes a program's state.
 _REFUSED = re.compile("as_(graph|custom_obj|operator)|custom_obj|token|loss_output|gradient_to_.*|.*_mutation")
-# How one tensor goes in and two come out: `torch.utils._pytree.treespec_dumps`.
+# How one tensor goes in, and two or three come out: `torch.utils._pytree.treespec_dumps`.
 _LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
-_TREES = {
-    "in_spec": {
-        "type": "builtins.tuple",
-        "context": "null",
-        "children_spec": [
-            {"type": "builtins.tuple", "context": "null", "children_spec": [_LEAF]},
-            {"type": "builtins.dict", "context": "[]", "children_spec": []},
-        ],
-    },
-    "out_spec": {"type": "builtins.tuple", "context": "null", "children_spec": [_LEAF, _LEAF]},
+_TREES: dict[str, list[Any]] = {
+    "in_spec": [
+        {
+            "type": "builtins.tuple",
+            "context": "null",
+            "children_spec": [
+                {"type": "builtins.tuple", "context": "null", "children_spec": [_LEAF]},
+                {"type": "builtins.dict", "context": "[]", "children_spec": []},
+            ],
+        }
+    ],
+    "out_spec": [{"type": "builtins.tuple", "context": "null", "children_spec": [_LEAF] * count} for count in (2, 3)],
 }
 
 
@@ -101,7 +103,7 @@ def _parsed(text: bytes) -> Any:
 
 def _is_tree(value: Any, key: str) -> bool:
     try:
-        return bool(json.loads(value)[1] == _TREES[key])
+        return json.loads(value)[1] in _TREES[key]
     except (TypeError, ValueError, LookupError, RecursionError):
         return False
 

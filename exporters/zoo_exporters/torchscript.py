@@ -42,7 +42,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         from zoo_exporters.program import program, quiet
     except ImportError:
         raise MissingExtraError("Writing TorchScript files", "train") from None
-    shipped = program(classifier, options.input)
+    shipped = program(classifier, options)
     jit: Any = torch.jit  # it has no types
     with ARCHIVE.written():
         with quiet(), torch.no_grad():
@@ -54,7 +54,7 @@ def write(classifier: nn.Module, path: Path, options: WriteOptions) -> Written:
         # Leave out the maker's source lines and their paths.
         repack(buffer, path, lambda name, value: None if name.endswith(".debug_pkl") else value)
         _check(path)
-    return Written(divergence=partial(_divergence, classifier))
+    return Written(facts={"heatmap": True} if options.heatmap else {}, divergence=partial(_divergence, classifier))
 
 
 def load(path: Path, options: LoadOptions) -> Runtime:

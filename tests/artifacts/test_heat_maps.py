@@ -22,12 +22,12 @@ SPECS = [
 
 def predictor(network, spec, classes=("other", "red", "blue")):
     """Around a function from float32 `[N, 3, S, S]` to logits."""
-    card = SimpleNamespace(preprocess=spec, precision="fp32", classes=classes)
+    card = SimpleNamespace(preprocess=spec, precision="fp32", classes=classes, exported={})
     return Predictor(card, Preprocessed(network, spec))
 
 
 def reds(values):
-    """Finds class `red` by a red pixel above the mean, class `blue` likewise."""
+    """Finds class `red` by red pixels above the mean, and class `blue` by blue ones."""
     red, blue = values[:, 0].clip(0).mean((1, 2)), values[:, 2].clip(0).mean((1, 2))
     return np.stack([np.full(len(values), 0.1), 10 * red, 10 * blue], 1).astype(np.float32)
 

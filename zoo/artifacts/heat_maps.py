@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from zoo.artifacts.pictures import Picture, numbered_pictures, raise_with_index
-from zoo.errors import UsageError, nearest
+from zoo.errors import ArtifactError, UsageError, nearest, raised
+from zoo.specs import MappedRuntime
 from zoo.transforms.view import framed, model_view
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ class HeatMap:
         values: float32 `[h, w]`, of equal cells of `view`, in units of the logits. A cell above 0 speaks for the class,
             below 0 against it.
         view: what the network sees of the picture, uint8 `[S, S, 3]`.
-        method: how it was made. `occlusion`: how far the log-odds of the class drop when the cell is covered.
+        method: how it was made. `occlusion`: how far the log-odds of the class drop when the cell is covered. `maps`:
+            how much more the cell adds to the logit of the class than to the others on average.
     """
 
     label: str
     values: np.ndarray
     view: np.ndarray
-    method: Literal["occlusion"]
+    method: Literal["occlusion", "maps"]
 
 
 def heat_map(
@@ -57,7 +59,7 @@ def heat_map(
         progress: called with the number of answers and how many there will be. What it raises ends the work.
 
     Raises:
-        UsageError: there is no such class.
+        UsageError: the file does not have this class.
         UnreadablePictureError: the picture cannot be decoded.
         ArtifactError: the runtime fails.
     """
@@ -65,11 +67,27 @@ def heat_map(
     if label is not None and label not in classes:
         near = nearest(label, classes, most=1)
         remedy = f"Did you mean '{near[0]}'?" if near else "`zoo info FILE` lists the classes."
-        raise UsageError(f"There is no class '{label}'.", remedy, code="unknown-class")
+        raise UsageError(f"This file has no class '{label}'.", remedy, code="unknown-class")
     ((_, pixels),) = numbered_pictures([picture], spec.pixel_range, raise_with_index)
     view = model_view(pixels, spec)
     chosen = int(predictor.logits(framed(view[None], spec)).argmax()) if label is None else classes.index(label)
+    if predictor.card.exported.get("heatmap") is True and isinstance(predictor.runtime, MappedRuntime):
+        maps = _maps(predictor.runtime, framed(view[None], spec), len(classes))
+        return HeatMap(classes[chosen], maps[chosen] - maps.mean(0), view, "maps")
     return HeatMap(classes[chosen], _occlusion(predictor, view, chosen, progress), view, "occlusion")
+
+
+def _maps(runtime: MappedRuntime, picture: np.ndarray, classes: int) -> np.ndarray:
+    """The class activation maps of one picture, float32 `[K, h, w]`. The file and its card are untrusted."""
+    try:
+        maps = np.asarray(runtime.with_maps(picture)[1])
+    except Exception as error:  # runtimes raise classes of their own
+        cause = f"The artifact's own heat map fails: {raised(error)}."
+        raise ArtifactError(cause, "Export it again.", code="runtime-failed") from None
+    if maps.ndim != 4 or maps.shape[:2] != (1, classes) or maps.dtype.kind != "f" or not np.isfinite(maps).all():  # noqa: PLR2004
+        cause = f"The artifact's own heat maps are not finite numbers of shape [1, {classes}, h, w]."
+        raise ArtifactError(cause, "Export it again.", code="heatmap-shape")
+    return np.asarray(maps[0], np.float32)
 
 
 def _occlusion(predictor: Predictor, view: np.ndarray, chosen: int, progress: _Progress | None) -> np.ndarray:

@@ -43,6 +43,9 @@ def export(
     external_data: Annotated[
         bool, typer.Option("--external-data", help="Write the weights to a separate file; needed above 2 GB.")
     ] = False,
+    heatmap: Annotated[
+        bool, typer.Option("--heatmap", help="Let the file compute heat maps too: what each class depends on.")
+    ] = False,
     parity: Annotated[
         Depth, typer.Option(help="quick: compare for about half a minute. full: on every test picture.")
     ] = "quick",
@@ -89,6 +92,7 @@ def export(
         "precision": precision,
         "opset": opset,
         "external_data": external_data,
+        "heatmap": heatmap,
         "parity": parity,
         "calibration_pictures": calibration_pictures,
         "calibration_method": calibration_method,

@@ -39,6 +39,7 @@ RULES: dict[str, Rule] = {
     "precision": _one_of(Precision),
     "opset": ("a whole number", lambda value: value is None or _whole(value)),
     "external_data": ("True or False", lambda value: isinstance(value, bool)),
+    "heatmap": ("True or False", lambda value: isinstance(value, bool)),
     "parity": _one_of(Depth),
     "calibration_pictures": ("a whole number from 1", lambda value: value is None or (_whole(value) and value > 0)),
     "calibration_method": _one_of(CalibrationMethod, optional=True),
@@ -47,6 +48,8 @@ RULES: dict[str, Rule] = {
         lambda value: value is None or (_number(value) and 0 <= value <= 100),  # noqa: PLR2004
     ),
 }
+
+_WRITTEN = ("input", "precision", "opset", "external_data", "heatmap", "parity")
 
 
 def named(exporter: Any, output: Path | str | None) -> tuple[Any, Path | str | None]:
@@ -97,7 +100,7 @@ def checked(exporter: Any, **asked: Any) -> tuple[ExporterSpec, WriteOptions]:
     if asked["precision"] == "fp32" and asked["accuracy_budget"] is not None:
         cause = "--accuracy-budget does not apply to fp32, which loses no accuracy."
         raise UsageError(cause, "Remove it, or choose another --precision.", code="fp32-budget")
-    options = WriteOptions(**{name: asked[name] for name in ("input", "precision", "opset", "external_data", "parity")})
+    options = WriteOptions(**{name: asked[name] for name in _WRITTEN})
     _check_format(spec, options)
     return spec, options
 
@@ -115,8 +118,9 @@ def _check_format(spec: ExporterSpec, options: WriteOptions) -> None:
             f"Choose another --precision: {', '.join(spec.precisions)}. See also `zoo list exporters`.",
             code="precision-unsupported",
         )
-    for name, given in (("opset", options.opset is not None), ("external_data", options.external_data)):
-        if given and name not in spec.options:
+    given = {"opset": options.opset is not None, "external_data": options.external_data, "heatmap": options.heatmap}
+    for name, wanted in given.items():
+        if wanted and name not in spec.options:
             cause = f"Format {spec.name} does not support {flag(name)}."
             raise UsageError(cause, f"Remove {flag(name)}.", code="option-unsupported")
     spec.check(options)

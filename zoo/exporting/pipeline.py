@@ -78,6 +78,7 @@ def export(
     precision: Precision = "fp32",
     opset: int | None = None,
     external_data: bool = False,
+    heatmap: bool = False,
     parity: Depth = "quick",
     calibration_pictures: int | None = None,
     calibration_method: CalibrationMethod | None = None,
@@ -101,6 +102,7 @@ def export(
         precision: of the network inside; the types of inputs and outputs do not change.
         opset: version of the format's operators.
         external_data: write the weights into a separate file beside the artifact, for more than 2 GB.
+        heatmap: the file also computes heat maps of every class; see `zoo.models.class_maps`.
         parity: `quick` compares for about half a minute, `full` on every picture of the split.
         calibration_pictures, calibration_method: of int8; see `zoo.exporting.int8_calibration.calibration`.
         accuracy_budget: points of accuracy that fp16 and int8 may lose; by default 1.
@@ -126,6 +128,7 @@ def export(
         precision=precision,
         opset=opset,
         external_data=external_data,
+        heatmap=heatmap,
         parity=parity,
         calibration_pictures=calibration_pictures,
         calibration_method=calibration_method,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo.parity.cases import ROWS, Case, fitted
-from zoo.parity.compare import CheckResult, Outputs, figures, findings, finite
+from zoo.parity.compare import CheckResult, Outputs, figures, findings, finite, maps_agree
 from zoo.parity.diagnosis import batches_taken, diagnose
 from zoo.parity.differences import counts
 from zoo.parity.process import Answers, fresh_process
@@ -69,6 +69,7 @@ def check(
         started_here = fresh_process(path, reference.classifier.spec, options.input, device, time_limit=time_limit)
         with nullcontext(artifact) if artifact else started_here as running:
             outputs = _ask(reference, running, bounds, progress)
+            maps = _maps(reference, running) if options.heatmap else None
     except LateError:
         raise
     except RefusedError as error:
@@ -78,6 +79,8 @@ def check(
     found = [finite(outputs)]
     if not found[0].reason:
         found += findings(reference, outputs, bounds, budget)
+    if maps is not None:
+        found.append(maps_agree(*maps, bounds))
     if written.divergence:
         found.append(_inside(reference, path, options, written.divergence))
     _refuse(reference, outputs, found, options.precision)
@@ -116,6 +119,14 @@ def _ask(reference: Reference, artifact: Answers, bounds: Allowed, progress: Pro
         # A runtime that rewrites may drop what is random.
         outputs.again += [(artifact(images, opened="plain"), outputs.unoptimised[n]) for n, images in enumerate(first)]
     return outputs
+
+
+def _maps(reference: Reference, artifact: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """The class activation maps of the first pictures: the artifact's and the classifier's."""
+    from zoo.models.class_maps import class_maps
+
+    pixels = reference.cases[0].pixels(reference.split)
+    return artifact.maps(pixels), class_maps(reference.classifier, pixels)
 
 
 def _answer(reference: Reference, number: int, artifact: Answers, pictures: np.ndarray | list[str]) -> np.ndarray:

@@ -189,6 +189,23 @@ def _against_itself(reference: Reference, outputs: Outputs, allowed: Allowed) ->
     )
 
 
+def maps_agree(found: np.ndarray, wanted: np.ndarray, allowed: Allowed) -> CheckResult:
+    """Compares class activation maps, `[n, K, h, w]`, relative to their spread."""
+    bound = allowed.largest if allowed.largest is not None else allowed.itself
+    if found.shape != wanted.shape:
+        worst, reason = float("inf"), f"its heat maps have shape {list(found.shape)} instead of {list(wanted.shape)}"
+    else:
+        worst = float(np.abs(found - wanted).max() / wanted.std())
+        reason = f"its heat maps differ by up to {worst:.3g} of their spread (allowed: {bound:g})"
+    return CheckResult(
+        name="heat maps",
+        covered=f"{wanted[..., 0, 0].size:,} maps of {wanted.shape[2]} x {wanted.shape[3]} places",
+        worst=min(worst, 1e9),
+        allowed=bound,
+        reason="" if worst <= bound else reason,
+    )
+
+
 def accuracy_kept(accuracy: dict[str, Any], budget: float) -> CheckResult:
     """Compares the lost accuracy with `budget` in points; takes what `accuracies` returns."""
     lost = 100 * (accuracy["classifier"] - accuracy["artifact"])

@@ -36,6 +36,10 @@ class Answers(Protocol):
 
     def __call__(self, images: np.ndarray | list[str], *, opened: Opening = "optimised") -> np.ndarray: ...
 
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Float32 `[n, K, h, w]`, of a `MappedRuntime`."""
+        ...
+
 
 class EndedError(Exception):
     """The process of an artifact has ended.
@@ -169,10 +173,16 @@ class _Refusing:
         self._child, self.process = child, child.process
 
     def __call__(self, images: np.ndarray | list[str], *, opened: Opening = "optimised") -> np.ndarray:
+        if isinstance(images, list):
+            return self._asked({"files": images}, images, opened)
+        return self._asked({}, images, opened)
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        return self._asked({"maps": True}, images, "optimised")
+
+    def _asked(self, head: dict[str, Any], images: np.ndarray | list[str], opened: Opening) -> np.ndarray:
         try:
-            if isinstance(images, list):
-                return self._child.ask({"files": images}, opened=opened)
-            return self._child.ask({}, images, opened=opened)
+            return self._child.ask(head, b"" if isinstance(images, list) else images, opened=opened)
         except ArtifactError as error:
             raise RefusedError(str(error), code=error.code) from None
         except AnswerError as error:

@@ -22,7 +22,7 @@ from zoo.images.values import Range
 from zoo.processes.children import guard, limit_memory
 from zoo.processes.messages import read_array, receive, send
 from zoo.registry import registry
-from zoo.specs import LoadOptions, PreprocessSpec, Runtime
+from zoo.specs import LoadOptions, MappedRuntime, PreprocessSpec, Runtime
 
 
 def _runtime(path: Path, how: dict[str, Any], opening: str) -> Runtime:
@@ -67,11 +67,16 @@ def _serve(path: Path, how: dict[str, Any], questions: IO[bytes], answers: IO[by
         assert runtime is not None
         try:
             pixels = np.stack([read(Path(file)) for file in head["files"]]) if given is None else given
-            logits = runtime(pixels).astype("<f4")
+            answer = _maps(runtime, pixels) if "maps" in head else runtime(pixels)
         except Exception as error:  # runtimes raise classes of their own
             send(answers, {"error": _reason(error)})
         else:
-            send(answers, {}, logits)
+            send(answers, {}, answer.astype("<f4"))
+
+
+def _maps(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
+    assert isinstance(runtime, MappedRuntime), "the runtime has no with_maps"
+    return runtime.with_maps(pixels)[1]
 
 
 def _reason(error: Exception) -> str:

@@ -21,17 +21,21 @@ IMAGE_SIZE = 24  # pixels
 SHAPES = ((1, 1, 1), (1, 17, 301), (3, 24, 24), (2, 301, 17), (1, 5, 4))  # pictures, rows, columns
 
 
-def example_classifier() -> Classifier:
-    """A small trained network with convolution, BatchNorm and a crop, always the same."""
+def example_classifier(places: int = 3) -> Classifier:
+    """A small trained network with convolution, BatchNorm and a crop, always the same.
+
+    Args:
+        places: along each side of its last feature maps. With 1, it has class activation maps.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = nn.Sequential(
             nn.Conv2d(3, 8, 3, stride=2),
             nn.BatchNorm2d(8),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(3),
+            nn.AdaptiveAvgPool2d(places),
             nn.Flatten(),
-            nn.Linear(72, len(CLASSES)),
+            nn.Linear(8 * places**2, len(CLASSES)),
         )
         spec = PreprocessSpec(image_size=IMAGE_SIZE, crop_fraction=0.875)
         classifier = Classifier(network, CLASSES, spec, check=False)

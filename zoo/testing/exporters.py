@@ -16,10 +16,11 @@ import torch
 
 from zoo.errors import ArtifactError, PluginError, UsageError, ZooError, raised
 from zoo.exporting.options import as_written
+from zoo.models.class_maps import class_maps
 from zoo.models.classifier import Classifier
 from zoo.registry.validation import spec_fault
-from zoo.specs import ExporterSpec, WriteOptions
-from zoo.testing.exporter_case import CLASSES, ExporterCase, compare, fed_to
+from zoo.specs import ExporterSpec, MappedRuntime, WriteOptions
+from zoo.testing.exporter_case import CLASSES, ExporterCase, compare, example_classifier, fed_to
 from zoo.testing.networks import sample_pictures
 from zoo.testing.rules import Report, Rule, SkippedRuleError, broken, follow
 
@@ -27,6 +28,7 @@ CARD = json.dumps({"text": 'ä "quoted" \u2028 <b>', "numbers": [1, 2.5, None]})
 LONG_CARD = json.dumps({"text": "x" * 100_000})
 TOLERANCES = {"fp32": None, "fp16": 5e-2, "int8": None}  # of the spread; None: the exporter's own
 THREADS, CALLS = 4, 12
+OPTIONS = ("opset", "external_data", "heatmap")
 
 
 def _valid(case: ExporterCase) -> None:
@@ -138,13 +140,33 @@ def _refuses_damage(case: ExporterCase) -> None:
 
 
 def _declares(case: ExporterCase) -> None:
-    unsupported = {"opset": 18, "external_data": True}
     for name in case.spec.options:
-        if name not in unsupported:
-            known = ", ".join(unsupported)
-            raise broken(f"It declares the option '{name}'.", f"Options are some of {known}.")
-    if "external_data" not in case.spec.options:
-        raise SkippedRuleError("It declares no external data.")
+        if name not in OPTIONS:
+            raise broken(f"It declares the option '{name}'.", f"Options are some of {', '.join(OPTIONS)}.")
+    if not {"external_data", "heatmap"} & set(case.spec.options):
+        raise SkippedRuleError("It declares no external data and no heat maps.")
+    if "heatmap" in case.spec.options:
+        _gives_maps(case)
+    if "external_data" in case.spec.options:
+        _splits_off_data(case)
+
+
+def _gives_maps(case: ExporterCase) -> None:
+    classifier = example_classifier(places=1)
+    path = case.folder / f"maps{case.spec.suffix}"
+    case.spec.write(classifier, path, WriteOptions(input=case.spec.inputs[0], heatmap=True))
+    runtime = case.load(path)
+    images = np.stack([sample_pictures(1)[0]] * 2)
+    if not isinstance(runtime, MappedRuntime):
+        raise broken("The runtime of a file with heat maps has no 'with_maps'.", "See zoo.specs.MappedRuntime.")
+    maps = runtime.with_maps(fed_to(case, images))[1]
+    wanted = class_maps(classifier, images)
+    if maps.shape != wanted.shape or not np.abs(maps - wanted).max() <= 1e-3 * wanted.std():
+        remedy = "Return zoo.models.class_maps.ClassMaps of the network as they are."
+        raise broken("The heat maps of a file are not those of its classifier.", remedy)
+
+
+def _splits_off_data(case: ExporterCase) -> None:
     folder = case.folder / "external"
     folder.mkdir()
     path = folder / f"model{case.spec.suffix}"

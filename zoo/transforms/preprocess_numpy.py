@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from zoo.specs import PreprocessSpec, Runtime
+from zoo.specs import MappedRuntime, PreprocessSpec, Runtime
 
 # ITU-R BT.601, the luma that Pillow's mode "L" computes.
 LUMA = (0.299, 0.587, 0.114)
@@ -37,7 +37,7 @@ _ELONGATED = 16  # wider than this many times the height: tiles go along the col
 
 
 class Preprocessed:
-    """An `EnterableRuntime` that takes pixels, around a runtime that takes tensors."""
+    """An `EnterableRuntime` and `MappedRuntime` that takes pixels, around a runtime that takes tensors."""
 
     def __init__(self, runtime: Runtime, spec: PreprocessSpec) -> None:
         self._runtime = runtime
@@ -49,6 +49,11 @@ class Preprocessed:
     def from_resized(self, values: np.ndarray) -> np.ndarray:
         """See `zoo.specs.EnterableRuntime`."""
         return self._runtime(normalise(values, self._spec))
+
+    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `zoo.specs.MappedRuntime`. Only for a runtime that is one."""
+        assert isinstance(self._runtime, MappedRuntime)
+        return self._runtime.with_maps(preprocess(images, self._spec))
 
 
 def preprocess(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
