@@ -1,7 +1,7 @@
 """MLflow, Weights & Biases and trackio: what a tracked run holds, read back from its store on disk.
 
-Each tracker works in a process of its own: they start threads and processes, and read their settings when imported.
-None of them reaches for the network.
+They work in a process of their own: they start threads and processes, and read their settings when imported. None of
+them reaches for the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRAINS = """
 import json, socket, sys
 from pathlib import Path
 
-tracker, bars, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+bars, folder, trackers = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 connect = socket.socket.connect
 
 
@@ -34,7 +34,7 @@ def at_home(self, address):
 
 socket.socket.connect = at_home
 
-if tracker == "mlflow":
+if "mlflow" in trackers:
     from mlflow.tracking import MlflowClient
 
     MlflowClient().search_experiments()  # makes the tables, which takes seconds
@@ -44,13 +44,15 @@ from zoo.registry import registry
 from zoo.testing import check_logger
 
 options = {"image_size": 16, "batch_size": 16, "augment": "none", "device": "cpu"}
-zoo.train("tiny", bars, output=folder, loggers=f"csv, {tracker}", epochs=2, **options)
+zoo.train("tiny", bars, output=folder, loggers=", ".join(["csv", *trackers]), epochs=2, **options)
 run = zoo.resume(folder, epochs=3)
 rows = [{name: float(value) for name, value in row.items() if name != "phase"} for row in run.rows()]
 final = {f"test_{name}": float(value) for name, value in run.info.metrics.items()}
-facts = {"rows": rows, "final": final, "options": run.recipe.options()}
-facts["memory"] = json.loads((folder / "tracking.json").read_text())[tracker]
-check_logger(registry().logger(tracker).spec)
+memory = json.loads((folder / "tracking.json").read_text())
+shared = {"rows": rows, "final": final, "options": run.recipe.options()}
+answers = {tracker: {**shared, "memory": memory[tracker]} for tracker in trackers}
+for tracker in trackers:
+    check_logger(registry().logger(tracker).spec)
 """
 READS = {
     "mlflow": """
@@ -125,13 +127,15 @@ for each in logs:
 }
 
 
-@pytest.mark.parametrize("tracker", LOGGERS)
-def test_a_tracker_holds_options_epochs_and_final_figures_of_a_training_that_goes_on(bars, tmp_path, tracker):
-    if not find_spec(tracker):
-        pytest.skip(f"needs visionzoo[{tracker}]")
+@pytest.fixture(scope="module")
+def tracked(bars, tmp_path_factory):
+    """What each installed tracker holds of one training and its continuation."""
+    tmp_path = tmp_path_factory.mktemp("tracked")
+    installed = [tracker for tracker in LOGGERS if find_spec(tracker)]
     script = tmp_path / "script.py"
-    answer = f"\nPath({str(tmp_path / 'answer.json')!r}).write_text(json.dumps(facts))\n"
-    script.write_text(TRAINS + READS[tracker] + answer)
+    reads = "".join(f"facts = answers[{tracker!r}]\n{READS[tracker]}" for tracker in installed)
+    answer = f"\nPath({str(tmp_path / 'answer.json')!r}).write_text(json.dumps(answers))\n"
+    script.write_text(TRAINS + reads + answer)
     variables = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -141,7 +145,7 @@ def test_a_tracker_holds_options_epochs_and_final_figures_of_a_training_that_goe
         "HF_HUB_OFFLINE": "1",
     }
     done = subprocess.run(
-        [sys.executable, script, tracker, bars, tmp_path / "tracked"],
+        [sys.executable, script, bars, tmp_path / "tracked", *installed],
         env={**os.environ, **variables},
         cwd=tmp_path,
         capture_output=True,
@@ -151,11 +155,18 @@ def test_a_tracker_holds_options_epochs_and_final_figures_of_a_training_that_goe
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""  # where results are printed
-    facts = json.loads((tmp_path / "answer.json").read_text())
+    return json.loads((tmp_path / "answer.json").read_text())
+
+
+@pytest.mark.parametrize("tracker", LOGGERS)
+def test_a_tracker_holds_options_epochs_and_final_figures_of_a_training_that_goes_on(tracked, tracker):
+    if tracker not in tracked:
+        pytest.skip(f"needs visionzoo[{tracker}]")
+    facts = tracked[tracker]
     assert (facts["name"], facts["identity"]) == ("tracked", facts["memory"])
     assert [row["epoch"] for row in facts["rows"]] == [1, 2, 3]
-    for row, tracked in zip(facts["rows"], facts["history"], strict=True):
-        shared = {name: value for name, value in tracked.items() if name in row}
+    for row, held in zip(facts["rows"], facts["history"], strict=True):
+        shared = {name: value for name, value in held.items() if name in row}
         assert shared == pytest.approx(row)
     assert facts["last"] == pytest.approx(facts["final"])
     epochs = "3" if tracker == "trackio" else "2"  # the others keep the options that a run begins with
