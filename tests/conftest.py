@@ -8,7 +8,6 @@ import subprocess
 import sys
 from functools import cached_property, partial
 from pathlib import Path
-from types import SimpleNamespace
 
 # Threads of tiny networks wait for each other longer than they compute: with one, a test takes two thirds
 # of the processor's time. With more, waiting in a loop took five minutes of one test on a busy machine. Both are read
@@ -134,14 +133,12 @@ def artifacts_here():
 
 
 @pytest.fixture(scope="module")
-def narrow_vgg():
-    """Torchvision builds VGGs with a small classifier."""
-    from torch import nn
-
-    from .networks import Narrow
+def narrow_networks():
+    """`networks.narrow`."""
+    from .networks import narrow
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchvision.models.vgg.nn", SimpleNamespace(**vars(nn) | {"Linear": Narrow}))
+        narrow(patch)
         yield
 
 

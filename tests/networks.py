@@ -1,5 +1,7 @@
 """Networks from elsewhere: three stages, joined in ways that stand in the way of being cut."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -12,6 +14,18 @@ class Narrow(nn.Linear):
 
     def __init__(self, inputs, outputs):
         super().__init__(*(64 if size == 4096 else size for size in (inputs, outputs)))
+
+
+def narrow(patch):
+    """Torchvision builds its VGGs and transformers with few channels, as long as `patch` holds."""
+    from torchvision.models import swin_transformer, vision_transformer
+
+    vit, swin = vision_transformer._vision_transformer, swin_transformer._swin_transformer
+    patch.setattr("torchvision.models.vgg.nn", SimpleNamespace(**vars(nn) | {"Linear": Narrow}))
+    patch.setattr(
+        vision_transformer, "_vision_transformer", lambda **given: vit(**given | {"hidden_dim": 96, "mlp_dim": 192})
+    )
+    patch.setattr(swin_transformer, "_swin_transformer", lambda **given: swin(**given | {"embed_dim": 24}))
 
 
 STAGES = tuple(Stage(name, (name,)) for name in ("stem", "body", "head"))

@@ -60,7 +60,7 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=KEPT_BATCHNORMS)
-def case(request, narrow_vgg):
+def case(request, narrow_networks):
     with torch.random.fork_rng():
         return Case(request.param)
 

@@ -23,7 +23,7 @@ from zoo.transforms.augment import describe, make_policy
 from ..conftest import write_folder
 from ..plugins import test_torchvision_datasets as published
 
-pytestmark = pytest.mark.usefixtures("no_plots", "narrow_vgg")
+pytestmark = pytest.mark.usefixtures("no_plots", "narrow_networks", "shallow_resnets")
 
 RESNET = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
 # What a recipe trains on here, and the stages that may move.
@@ -45,6 +45,17 @@ RECIPES = {
     "fashion-resnet50-head": ("fashion-mnist", RESNET[-1:]),
     "fashion-resnet50-head-fast": ("fashion-mnist", RESNET[-1:]),
 }
+
+
+@pytest.fixture(scope="module")
+def shallow_resnets():
+    """Torchvision builds each stage of a ResNet with one block: the stages are what the recipes name."""
+    from torchvision.models import resnet
+
+    real = resnet._resnet
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet, "_resnet", lambda block, layers, *rest, **given: real(block, [1] * 4, *rest, **given))
+        yield
 
 
 def write_lists(folder):
