@@ -126,8 +126,14 @@ def both_ways(path: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarra
     return found, predictor.runtime(pictures), watched
 
 
+# Each precision with two of four ways to resize, each way in fp32.
+SLOW = [("whole", "fp16"), ("half", "fp16"), ("whole", "int8"), ("half", "int8")]
 CASES = [
-    *[("onnx", spec, {"precision": precision}) for spec in SPECS for precision in TOLERANCES],
+    *[
+        pytest.param("onnx", spec, {"precision": precision}, marks=[pytest.mark.slow] * ((spec, precision) in SLOW))
+        for spec in SPECS
+        for precision in TOLERANCES
+    ],
     ("onnx", "crop", {"opset": 25}),
     ("onnx", "crop", {"input": "tensor"}),
     *[("onnx", spec, {}) for spec in RESAMPLED],

@@ -94,10 +94,10 @@ def test_exchanged_weights_are_refused(trained, place, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trained.path, other)
     exchange(other, recorded=True, _2_bias=0.0)
-    export(other, "onnx", place / "same.onnx")  # the same bytes
+    export(other, "onnx", place / "same.onnx", input="tensor")  # the same bytes
     exchange(other, recorded=True, _2_bias=1.0)
     with refused("weights-exchanged", other / "best.safetensors", "zoo adopt tiny", kind=ArtifactError):
-        export(other, "onnx", place / "other.onnx")
+        export(other, "onnx", place / "other.onnx", input="tensor")
     assert [path.name for path in place.iterdir()] == ["same.onnx"]
 
 
@@ -182,12 +182,13 @@ def test_the_command_names_what_int8_costs(trained, place):
 
 @pytest.mark.usefixtures("artifacts_here")
 def test_weights_beside_the_file(trained, reference, place):
-    artifact = export(trained, "onnx", place / "model", external_data=True, reference=reference)
+    options = {"external_data": True, "input": "tensor", "reference": reference}
+    artifact = export(trained, "onnx", place / "model", **options)
     data = place / "model.onnx.data"
     assert sorted(place.iterdir()) == [artifact.path, data]
     load(artifact.path)
     with refused("output-exists", artifact.path, kind=UsageError):
-        export(trained, "onnx", place / "model", external_data=True, reference=reference)
+        export(trained, "onnx", place / "model", **options)
     data.write_bytes(data.read_bytes()[:-1] + b"x")
     with refused("hash-changed", artifact.path, kind=ArtifactError):
         load(artifact.path)
@@ -195,7 +196,7 @@ def test_weights_beside_the_file(trained, reference, place):
 
 @pytest.mark.usefixtures("artifacts_here")
 def test_a_run_may_be_named_by_its_folder(trained, reference, place):
-    assert export(trained.path, "onnx", place / "model", reference=reference).card.backbone == "tiny"
+    assert export(trained.path, place / "model.pt", reference=reference).card.backbone == "tiny"
 
 
 def test_unknown_formats_are_named(trained):

@@ -185,8 +185,19 @@ def test_a_limit_is_a_number_of_seconds(endless, trained, seconds):
 
 
 @linux
-@pytest.mark.parametrize("how", ENDS)
-@pytest.mark.parametrize("command", ["predict", "predict many", "predict opening", "evaluate"])
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("predict", signal.SIGINT),
+        ("predict many", signal.SIGTERM),
+        ("predict opening", signal.SIGINT),
+        ("evaluate", signal.SIGTERM),
+        pytest.param("predict", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("predict many", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("predict opening", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("evaluate", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_the_first_signal_ends_a_call_that_never_ends(endless, bars, tmp_path, command, how):
     name, _, kind = command.partition(" ")
     model = write_slow_to_open(tmp_path / "model.onnx") if kind == "opening" else endless
@@ -237,8 +248,17 @@ def _commands(endless: Path, trained, place: Path) -> dict[str, tuple[object, ..
 
 
 @linux
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("command", ["verify", "bench", "export"])
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("verify", signal.SIGKILL),
+        ("bench", signal.SIGTERM),
+        ("export", signal.SIGKILL),
+        pytest.param("verify", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("bench", signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("export", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_no_process_is_left(endless, trained, place, command, how):
     process = start(*_commands(endless, trained, place)[command])
     (child,) = wait_for(lambda: [pid for pid in members(process.pid) if pid != process.pid])

@@ -289,13 +289,12 @@ def killed_and_resumed(bars, uninterrupted, tmp_path, seed):
     return same(whole, Run(output))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_killed_training_goes_on_to_the_same_end(bars, uninterrupted, tmp_path, seed):
-    assert killed_and_resumed(bars, uninterrupted, tmp_path, seed)
+def test_a_killed_training_goes_on_to_the_same_end(bars, uninterrupted, tmp_path):
+    assert killed_and_resumed(bars, uninterrupted, tmp_path, seed=0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 22))
+@pytest.mark.parametrize("seed", range(1, 21))
 def test_twenty_killed_trainings_go_on_to_the_same_end(bars, uninterrupted, tmp_path, seed):
     assert killed_and_resumed(bars, uninterrupted, tmp_path, seed)
 
