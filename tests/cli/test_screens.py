@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from zoo.cli import app
 
 from ..conftest import write_folder
 
@@ -58,13 +61,13 @@ def place(tmp_path) -> Path:
     return tmp_path
 
 
-def test_the_page_shows_what_a_pipe_gets(place):
+@pytest.mark.usefixtures("no_plots")
+def test_the_page_shows_what_a_pipe_gets(place, monkeypatch):
+    monkeypatch.chdir(place)
     arguments, screen = documented()
-    done = subprocess.run(
-        [sys.executable, "-m", "zoo", *arguments],
-        cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
-    )  # fmt: skip
-    assert normalised(done.stdout) == normalised(screen)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0
+    assert normalised(done.output) == normalised(screen)
     tables = [line for line in screen.splitlines() if line.startswith((" ", "*"))]
     assert max(map(len, tables)) <= 80
 

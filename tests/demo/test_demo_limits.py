@@ -278,19 +278,22 @@ def test_a_model_that_takes_all_memory_gets_a_part_of_it(tmp_path):
         Service(tmp_path / "model.onnx", "cpu", 30.0)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_of_a_demo_that_ends(tmp_path, end):
+def test_no_process_is_left_of_a_demo_that_is_killed(tmp_path):
     with demo(hanging(tmp_path / "model.onnx", 13), tmp_path) as site:
         with site.client() as client:
             path = upload(client, picture(13))
             client.post("gradio_api/call/predict", json={"data": [{"path": path}, "colours (onnx)"]})
-        pids = site.pids()
-        assert len(pids) == 2
-        time.sleep(1)  # the model is in its loop
-        site.process.send_signal(end)
-        assert wait_until(lambda: not any(map(alive, pids[1:])), 10)
-        site.process.wait(15)
-        assert end == signal.SIGKILL or not list((tmp_path / "tmp").iterdir())
+        end(site, signal.SIGKILL)
+
+
+def end(site, how) -> None:
+    """Ends a demo whose model is in its loop, or will be in a second: the model's process ends too."""
+    pids = site.pids()
+    assert len(pids) == 2
+    time.sleep(1)
+    site.process.send_signal(how)
+    assert wait_until(lambda: not any(map(alive, pids[1:])), 10)
+    site.process.wait(15)
 
 
 def alive(pid: int) -> bool:
@@ -323,17 +326,24 @@ def ask_often(site, requests: int, clients: int) -> list[str]:
         return [result for results in pool.map(visit, range(clients)) for result in results]
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A demo for several tests."""
+    folder = tmp_path_factory.mktemp("shared")
+    with demo(onnx_artifact(folder / "model.onnx"), folder) as site:
+        yield site
+
+
 @pytest.mark.parametrize(
     ("requests", "clients"), [(100, 20), pytest.param(1000, 50, marks=pytest.mark.slow)], ids=["few", "many"]
 )
-def test_a_class_gets_answers(tmp_path, requests, clients):
-    with demo(onnx_artifact(tmp_path / "model.onnx"), tmp_path) as site:
-        found = ask_often(site, requests, clients)
-        assert set(found) == {"answered"}
-        assert site.lines() == [] or max(map(len, site.lines())) < 250
+def test_a_class_gets_answers(shared, requests, clients):
+    found = ask_often(shared, requests, clients)
+    assert set(found) == {"answered"}
+    assert shared.lines() == [] or max(map(len, shared.lines())) < 250
 
 
-def test_a_demo_that_is_busy_says_when_to_come_back(tmp_path):
+def test_a_demo_that_is_busy_says_when_to_come_back_and_leaves_nothing_when_it_ends(tmp_path):
     with demo(hanging(tmp_path / "model.onnx", 13), tmp_path) as site, site.client() as client:
         body = {"data": [{"path": upload(client, picture(13))}, "colours (onnx)"]}
         answers = [client.post("gradio_api/call/predict", json=body) for _ in range(limits.MAX_WAITING + 3)]
@@ -343,21 +353,27 @@ def test_a_demo_that_is_busy_says_when_to_come_back(tmp_path):
             r"The demo is busy: \d+ pictures wait .* Try again in \d+ seconds\.", answers[-1].json()["detail"]
         )
         assert 1 <= int(answers[-1].headers["retry-after"]) <= limits.MAX_WAIT_SECONDS
+        end(site, signal.SIGTERM)
+        assert not list((tmp_path / "tmp").iterdir())
 
 
-def test_an_interrupted_upload_leaves_nothing(tmp_path):
-    with demo(onnx_artifact(tmp_path / "model.onnx"), tmp_path) as site:
-        port = int(site.url.rstrip("/").rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            head = (
-                "POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000000\r\n"
-                "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-                '--b\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'
-            )
-            connection.sendall(head.encode() + bytes(1_000_000))
-            assert wait_until(lambda: list(site.uploads.glob("*/picture.png")), 10)
-        assert wait_until(lambda: not list(site.uploads.glob("*/picture*")), 10)
-        assert site.lines() == []
+def test_an_interrupted_upload_leaves_nothing(shared):
+    def stored() -> set[Path]:
+        return set(shared.uploads.glob("*/picture*")) - before
+
+    before = set(shared.uploads.glob("*/picture*"))
+    lines = shared.lines()
+    port = int(shared.url.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        head = (
+            "POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000000\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+            '--b\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'
+        )
+        connection.sendall(head.encode() + bytes(1_000_000))
+        assert wait_until(stored, 10)
+    assert wait_until(lambda: not stored(), 10)
+    assert shared.lines() == lines
 
 
 @pytest.mark.slow
