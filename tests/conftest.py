@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -18,6 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 
 from zoo.testing.fixtures import draw, write_folder  # noqa: F401  (tests take them from here)
+
+# Trainings and exports make millions of objects that live for a while. With the usual 700, the collector takes a tenth
+# of the processor's time.
+gc.set_threshold(50_000, 10, 10)
 
 PLUGIN = """
 from zoo.hookspecs import hookimpl
