@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo.errors import ArtifactError
 from zoo.models.class_maps import ClassMaps
@@ -114,6 +115,24 @@ def any_size(shipped: Program) -> Iterator[None]:
         shipped.preprocess.__class__ = _Gathered
     with _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         yield
+
+
+class FlatAttention(TorchFunctionMode):
+    """While a network is traced, its attention over windows gets one dimension of batches: torch.onnx takes no more.
+
+    Networks such as NesT and Twins attend in `[N, windows, heads, tokens, channels]`.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        dimensions = 4
+        attends = func is nn.functional.scaled_dot_product_attention and len(args) == 3  # noqa: PLR2004
+        if not attends or kwargs.get("attn_mask") is not None or args[0].ndim <= dimensions:
+            return func(*args, **kwargs)
+        query, key, value = (part.flatten(0, -dimensions) for part in args)
+        return func(query, key, value, **kwargs).unflatten(0, args[0].shape[:-3])
 
 
 @contextmanager
