@@ -37,6 +37,8 @@ def suite_of(path: str) -> str | None:
         return path if Path(path).name.startswith("test_") else str(Path(*parts[:2])) if len(parts) > 2 else None
     if parts[0] == "zoo" and len(parts) > 2:
         return f"tests/{parts[1]}"
+    if parts[:2] == ("demo", "zoo_serve"):
+        return "tests/serve"
     return FOLDERS.get(parts[0])
 
 

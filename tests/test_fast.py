@@ -38,6 +38,7 @@ sys.exit(pytest.main(["-q", "--rootdir", sys.argv[1], "-c", "/dev/null", sys.arg
         ("zoo/transforms/augment/policy.py", "tests/transforms"),
         ("exporters/zoo_exporters/onnx.py", "tests/exporters"),
         ("demo/zoo_demo/app.py", "tests/demo"),
+        ("demo/zoo_serve/app.py", "tests/serve"),
         ("tests/data/test_splits.py", "tests/data/test_splits.py"),
         ("tests/attacks/uploads_png.py", "tests/attacks"),
         ("tests/conftest.py", None),

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-NAMES = {"zoo", "zoo_torchvision", "zoo_exporters", "zoo_demo"}
+NAMES = {"zoo", "zoo_torchvision", "zoo_exporters", "zoo_demo", "zoo_serve"}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("visionzoo-*.whl"))
 
 
-def test_it_exposes_four_names_and_no_other(wheel):
+def test_it_exposes_five_names_and_no_other(wheel):
     with zipfile.ZipFile(wheel) as archive:
         files = archive.namelist()
     tops = {name.split("/")[0] for name in files}
@@ -37,7 +37,8 @@ def test_it_exposes_four_names_and_no_other(wheel):
 def test_it_holds_what_the_packages_hold(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if name.split("/")[0] in NAMES}
-    homes = {"zoo": "", "zoo_torchvision": "plugins", "zoo_exporters": "exporters", "zoo_demo": "demo"}
+    homes = {"zoo": "", "zoo_torchvision": "plugins", "zoo_exporters": "exporters"}
+    homes |= {"zoo_demo": "demo", "zoo_serve": "demo"}
     for name, home in homes.items():
         base = ROOT / home
         for path in (base / name).rglob("*"):
@@ -52,14 +53,16 @@ def test_the_sample_is_small():
 
 def test_no_extra_for_serving_asks_for_torch():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    light = extras["dependencies"] + extras["optional-dependencies"]["onnx"] + extras["optional-dependencies"]["demo"]
+    optional = extras["optional-dependencies"]
+    light = extras["dependencies"] + optional["onnx"] + optional["demo"] + optional["serve"]
     assert not [line for line in light if "torch" in line]
+    assert not [line for line in optional["serve"] if "gradio" in line or "fastapi" in line]
 
 
 def test_the_lower_bounds_are_those_that_make_test_lowest_installs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["onnx"], *extras["train"], *extras["demo"]]
+    wanted = [*project["dependencies"], *extras["onnx"], *extras["train"], *extras["demo"], *extras["serve"]]
     lines = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").replace("_", "-").split()
     pinned = dict(line.split("==") for line in lines)
     for line in wanted:

@@ -6,7 +6,6 @@ version. Only what is listed here is served.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -17,8 +16,12 @@ from starlette.responses import JSONResponse, Response
 from zoo.errors import UsageError
 from zoo.progress import Reporter
 from zoo_demo.calls import ID, Call, read_call
-from zoo_demo.hosts import Hosts
-from zoo_demo.limits import BODY_RATE, BODY_SECONDS, GRACE_SECONDS, MAX_CALL_BYTES, MAX_STREAMS, MAX_UPLOAD_BYTES
+from zoo_demo.limits import MAX_CALL_BYTES, MAX_STREAMS
+from zoo_serve.bodies import Body
+from zoo_serve.hosts import Hosts
+from zoo_serve.limits import MAX_UPLOAD_BYTES
+from zoo_serve.refusals import RequestError
+from zoo_serve.senders import check_sender, headers_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -101,7 +104,10 @@ class Guard:
             await send(message)
 
         try:
-            await self._pass_on(scope, _Body(receive), noting)
+            await self._pass_on(scope, Body(receive, MAX_CALL_BYTES), noting)
+        except RequestError as error:
+            if not begun:
+                await refusal(Refused(error.status, str(error), error.retry_s))(scope, receive, send)
         except Refused as refused:
             if not begun:
                 await refusal(refused)(scope, receive, send)
@@ -113,8 +119,8 @@ class Guard:
                 broken = Refused(FAILED, "The demo failed on this request. Reload the page and try again.")
                 await refusal(broken)(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, body: _Body, send: Send) -> None:
-        self._check_sender(_headers(scope))
+    async def _pass_on(self, scope: Scope, body: Body, send: Send) -> None:
+        check_sender(self._hosts, headers_of(scope))
         path, method = scope["path"], scope["method"]
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _DROPPED.fullmatch(name)]
         if not _QUERIES.fullmatch(path):
@@ -138,7 +144,7 @@ class Guard:
         else:
             raise Refused(404, "This address does not exist. Open the page, or see its API.")
 
-    async def _stream(self, scope: Scope, body: _Body, send: Send) -> None:
+    async def _stream(self, scope: Scope, body: Body, send: Send) -> None:
         if self._streams >= MAX_STREAMS:
             raise Refused(503, "The demo has too many visitors now. Try again in 5 seconds.", 5)
         self._streams += 1
@@ -154,71 +160,6 @@ class Guard:
             raise Refused(404, f"This function does not exist. The functions are: {', '.join(sorted(self._names))}.")
         return self._names[name]
 
-    def _check_sender(self, headers: Mapping[str, list[str]]) -> None:
-        hosts = headers.get("host", [])
-        for name in [*hosts, *headers.get("x-forwarded-host", [])]:
-            if not self._hosts.answers(name.partition(",")[0].strip()):
-                raise Refused(403, _unknown_name(name))
-        if len(hosts) != 1:
-            raise Refused(400, "The request does not name its host.")
-        for origin in headers.get("origin", []):
-            if not self._hosts.trusts(origin, hosts[0]):
-                raise Refused(403, _unknown_name(origin))
-
-
-class _Body:
-    """The body of a request, with a limit of bytes and seconds."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._begun = asyncio.get_running_loop().time()
-        self._replaced: bytes | None = None
-        self._complete = False
-        self._size = 0
-        self.limit = MAX_CALL_BYTES
-
-    async def receive(self) -> Message:
-        if self._replaced is not None:
-            given, self._replaced = self._replaced, None
-            return {"type": "http.request", "body": given, "more_body": False}
-        return await self._next()
-
-    async def nothing(self) -> Message:
-        """For a request without a body: waits for its end."""
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                return message
-            if not message.get("more_body"):
-                return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def whole(self) -> bytes:
-        parts = bytearray()
-        while True:
-            message = await self._next()
-            if message["type"] != "http.request":
-                raise ConnectionError
-            parts += message.get("body", b"")
-            if not message.get("more_body"):
-                return bytes(parts)
-
-    def replace(self, body: bytes) -> None:
-        self._replaced = body
-
-    async def _next(self) -> Message:
-        if self._complete:  # the next message says that the visitor has left
-            return await self._receive()
-        deadline = self._begun + min(BODY_SECONDS, GRACE_SECONDS + self._size / BODY_RATE)
-        try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, deadline - asyncio.get_running_loop().time()))
-        except TimeoutError:
-            raise Refused(408, "The request took too long to arrive. Try again with a faster connection.") from None
-        self._complete = not message.get("more_body")
-        self._size += len(message.get("body", b""))
-        if self._size > self.limit:
-            raise Refused(413, f"The request has more than {self.limit / 1e6:.2g} MB. Send less data.")
-        return message
-
 
 def _read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Call:
     try:
@@ -227,28 +168,13 @@ def _read_call(body: bytes, inputs: Mapping[int, int], number: int | None) -> Ca
         raise Refused(400, str(error)) from None
 
 
-def _rewrite(scope: Scope, body: _Body, text: bytes) -> None:
+def _rewrite(scope: Scope, body: Body, text: bytes) -> None:
     """Gives a request another body, and its time of arrival."""
     body.replace(text)
     changed = {b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"}
     kept = [(name, value) for name, value in scope["headers"] if name not in changed]
     own = {"content-type": "application/json", "content-length": str(len(text)), ARRIVED: str(time.monotonic())}
     scope["headers"] = [*kept, *((name.encode(), value.encode()) for name, value in own.items())]
-
-
-def _headers(scope: Scope) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
-    return found
-
-
-def _unknown_name(name: str) -> str:
-    shown = "".join(character if character.isascii() and character.isprintable() else "?" for character in name)[:100]
-    return (
-        f"The demo does not accept the name '{shown}'. "
-        "If it is the demo's own address, start it with --allow-host and that name."
-    )
 
 
 def refusal(refused: Refused) -> Response:

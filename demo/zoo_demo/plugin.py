@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from zoo.cli.options import ArtifactDevice
-from zoo.errors import UsageError
 from zoo.hookspecs import hookimpl
 from zoo_demo.limits import PICTURE_SECONDS
 
@@ -52,18 +51,11 @@ def demo(
     Upload pictures or, for digits and letters, draw them.
     """
     from zoo.progress import Reporter
-    from zoo_demo.hosts import is_loopback, is_pattern
     from zoo_demo.models import loaded, newest_artifact
     from zoo_demo.server import free_port, running, wait_for_interrupt
+    from zoo_serve.hosts import check_patterns, is_loopback
 
-    names = allow_host or []
-    for name in names:
-        if not is_pattern(name):
-            raise UsageError(
-                f"'{name}' is not a host name.",
-                "Give a name or an address without http:// and port, for example --allow-host demo.example.org",
-                code="host-name",
-            )
+    names = check_patterns(allow_host or [])
     reporter, paths = Reporter(), artifacts or [newest_artifact()]
     if not artifacts:
         reporter.say(f"Showing {paths[0]}, the newest exported model.")

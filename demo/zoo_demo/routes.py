@@ -10,21 +10,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from zoo.errors import DataError, UsageError, ZooError
 from zoo_demo.guard import API, Refused, refusal
-from zoo_demo.limits import BODY_SECONDS, MAX_UPLOAD_BYTES, MAX_UPLOADING
+from zoo_demo.limits import MAX_UPLOADING
 from zoo_demo.uploads import FullError, Uploads, too_large
-
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
+from zoo_serve.forms import read_form
+from zoo_serve.limits import BODY_SECONDS, MAX_UPLOAD_BYTES
 
 # Types that a browser shows without running anything; other files are downloads.
 _SHOWN = {
@@ -37,7 +34,6 @@ _SHOWN = {
     ".avif": "image/avif",
 }
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
-_MAX_HEADER_BYTES = 4096
 _PROGRESS_SECONDS = 0.1  # between two checks of an upload
 _UNKNOWN_TURNS = 30  # checks for an upload that may still begin
 _Arrived = dict[str, tuple[str, int]]  # of each upload that a page watches: its name, and the bytes so far
@@ -92,23 +88,17 @@ def _as_refused(error: ZooError | Refused) -> Refused:
 
 async def _received(request: Request, uploads: Uploads, upload_id: str, arrived: _Arrived) -> Path:
     """Writes the one file of a form. Raises `FullError`, `DataError`, `UsageError`."""
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
-        remedy = "Send it as multipart/form-data, in a field `files`."
-        raise UsageError("An upload must be a form with one file.", remedy, code="upload-without-form")
     sink = _Sink(uploads)
-    try:
-        parser = MultipartParser(boundary, sink.callbacks())
+
+    async def chunks() -> AsyncIterator[bytes]:
         async for chunk in request.stream():
-            parser.write(chunk)
+            yield chunk
             if upload_id:
                 arrived[upload_id] = (sink.name, sink.num_bytes)
-        parser.finalize()
+
+    try:
+        await read_form(request.headers.get("content-type", ""), chunks(), sink)
         return sink.finished()
-    except FormParserError:
-        sink.discard()
-        raise _damaged() from None
     except BaseException:
         sink.discard()
         raise
@@ -119,88 +109,41 @@ class _Sink:
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
-        self._header = b""
-        self._value = b""
-        self._disposition = b""
         self._file: IO[bytes] | None = None
         self._path: Path | None = None
-        self._whole = False
         self.name = ""
         self.num_bytes = 0
 
-    def callbacks(self) -> MultipartCallbacks:
-        return {
-            "on_part_begin": self._part,
-            "on_header_field": self._field,
-            "on_header_value": self._text,
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._begin,
-            "on_part_data": self._data,
-            "on_part_end": self._part_end,
-            "on_end": self._end,
-        }
-
     def finished(self) -> Path:
-        if not self._whole or self._path is None:
-            cause = "The form has no file, or the file is incomplete."
-            raise UsageError(cause, "Send it again, in a field `files`.", code="form-without-file")
+        if self._path is None:
+            raise UsageError("The form has no file.", "Send one, in a field `files`.", code="form-without-file")
         return self._path
 
     def discard(self) -> None:
-        self._part_end()
+        self.end()
         if self._path:
             self._uploads.discard(self._path)
 
-    def _part(self) -> None:
-        self._disposition = b""
-
-    def _field(self, data: bytes, start: int, end: int) -> None:
-        self._header = self._bounded(self._header + data[start:end])
-
-    def _text(self, data: bytes, start: int, end: int) -> None:
-        self._value = self._bounded(self._value + data[start:end])
-
-    def _header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header = self._value = b""
-
-    def _begin(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        if b"filename" not in options:
-            return  # ignore other fields
+    def begin(self, name: str) -> None:
         if self._path:
             raise UsageError("The form has several files.", "Send one at a time.", code="form-with-files")
-        self.name = options[b"filename"].decode("utf-8", "replace")
-        self._path = self._uploads.new(self.name)
+        self.name = name
+        self._path = self._uploads.new(name)
         self._file = self._path.open("xb")
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if not self._file:
-            return
+    def data(self, chunk: bytes) -> None:
+        assert self._file
         assert self._path
-        self.num_bytes += end - start
+        self.num_bytes += len(chunk)
         if self.num_bytes > MAX_UPLOAD_BYTES:
             raise too_large()
         self._uploads.grown(self._path, self.num_bytes)
-        self._file.write(data[start:end])
+        self._file.write(chunk)
 
-    def _part_end(self) -> None:
+    def end(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
-
-    def _end(self) -> None:
-        self._whole = True
-
-    def _bounded(self, text: bytes) -> bytes:
-        if len(text) > _MAX_HEADER_BYTES:
-            raise _damaged()
-        return text
-
-
-def _damaged() -> UsageError:
-    return UsageError("The form is damaged.", "Send the file again.", code="damaged-form")
 
 
 async def _progress(arrived: _Arrived, upload_id: str) -> AsyncIterator[str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo.errors import MissingExtraError, UsageError, reason_of
-from zoo_demo.hosts import Hosts
+from zoo.errors import MissingExtraError, UsageError
 from zoo_demo.models import Model
 from zoo_demo.uploads import Uploads
+from zoo_serve.hosts import Hosts
+from zoo_serve.ports import address_of, is_free
 
 FIRST_PORT = 7860
 PORTS = 100
@@ -25,7 +24,7 @@ def free_port(host: str, port: int | None) -> int:
     """`port` if it is free, or if it is None, the first free port from 7860. Raises `UsageError`."""
     candidates = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
     for candidate in candidates:
-        if _is_free(host, candidate):
+        if is_free(host, candidate):
             return candidate
     if port is None:
         raise UsageError(
@@ -44,7 +43,7 @@ def running(
 
     Args:
         port: None for the first free one from 7860.
-        allowed_hosts: more host names of the page; see `zoo_demo.hosts.Hosts`.
+        allowed_hosts: more host names of the page; see `zoo_serve.hosts.Hosts`.
 
     Yields:
         The page's address.
@@ -64,8 +63,7 @@ def running(
         port = free_port(host, port)
         uploads = Uploads(Path(folder))
         with site.serving(models, uploads, Hosts(host, tuple(allowed_hosts)), port):
-            shown = f"[{host}]" if ":" in host else "localhost" if host == "0.0.0.0" else host  # noqa: S104
-            yield f"http://{shown}:{port}/"
+            yield address_of(host, port)
 
 
 def wait_for_interrupt() -> None:
@@ -75,21 +73,3 @@ def wait_for_interrupt() -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if os.name == "posix":  # on Windows this option would allow two servers on one port
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return False
-        raise UsageError(
-            f"The demo cannot listen on {host}, port {port}: {reason_of(error)}.",
-            "Choose another --host.",
-            code="host-unavailable",
-        ) from None
-    return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
 import os
 import threading
@@ -15,25 +13,18 @@ from pathlib import Path
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from zoo.errors import ZooError
 from zoo_demo import app
 from zoo_demo.guard import Guard, Refused
-from zoo_demo.hosts import Hosts
-from zoo_demo.limits import (
-    MAX_CONNECTIONS,
-    MAX_OF_SESSION,
-    MAX_SESSIONS,
-    MAX_UPLOAD_BYTES,
-    MAX_WAIT_SECONDS,
-    MAX_WAITING,
-    SILENT_SECONDS,
-)
+from zoo_demo.limits import MAX_OF_SESSION, MAX_SESSIONS, MAX_WAIT_SECONDS
 from zoo_demo.models import Model
 from zoo_demo.routes import add_routes
 from zoo_demo.sessions import Sessions
 from zoo_demo.uploads import Uploads
+from zoo_serve.connections import ImpatientProtocol, one_line_each
+from zoo_serve.hosts import Hosts
+from zoo_serve.limits import MAX_CONNECTIONS, MAX_UPLOAD_BYTES, MAX_WAITING
 
 START_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
@@ -43,13 +34,13 @@ HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8
 @contextmanager
 def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) -> Iterator[None]:
     """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
-    _one_line_each()
+    one_line_each(("uvicorn", "uvicorn.error", "asyncio", "gradio", "httpx"))
     page = app.build(models, uploads)
     config = uvicorn.Config(
         _application(page, models, uploads, hosts),
         hosts.bound,
         port,
-        http=_ImpatientProtocol,
+        http=ImpatientProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -119,28 +110,6 @@ def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hos
     return Guard(parent, hosts, inputs, names, admit)
 
 
-class _ImpatientProtocol(H11Protocol):
-    """Closes connections that send no request or only a part of one."""
-
-    _seen: object = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.loop.call_later(SILENT_SECONDS, self._look)
-
-    def _look(self) -> None:
-        if self.transport.is_closing():
-            return
-        # After an answer, uvicorn sets a timer. It cancels the timer at the first byte of the next request.
-        cycle: RequestResponseCycle | None = self.cycle
-        unfinished = cycle is None or (cycle.response_complete and self.timeout_keep_alive_task is None)
-        if cycle is self._seen and unfinished:
-            self.transport.close()
-            return
-        self._seen = cycle
-        self.loop.call_later(SILENT_SECONDS, self._look)
-
-
 class _Sweeper:
     """Removes uploads that are too old while the page is served."""
 
@@ -159,18 +128,3 @@ class _Sweeper:
     def _run(self) -> None:
         while not self._ended.wait(SWEEP_SECONDS):
             self._uploads.sweep()
-
-
-class _OneLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return f"{record.name}: {(record.getMessage().splitlines() or [''])[0]:.200}"
-
-
-def _one_line_each() -> None:
-    """Libraries log untrusted requests as single lines in the terminal, without tracebacks."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine())
-    handler.setLevel(logging.ERROR)
-    for name in ("uvicorn", "uvicorn.error", "asyncio", "gradio", "httpx"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False

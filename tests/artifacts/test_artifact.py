@@ -42,6 +42,26 @@ def test_logits_keep_the_order_and_agree_with_the_classifier(predictor, trained)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * expected.std())
 
 
+@pytest.mark.parametrize(
+    ("asked", "threads", "spinning"),
+    [
+        ({}, None, True),
+        ({"threads": 3}, 3, False),
+        ({"workers": 2}, 4, False),
+        ({"workers": 2, "threads": 1}, 1, False),
+    ],
+)
+def test_a_runtime_gets_the_threads_that_it_is_given(model, monkeypatch, asked, threads, spinning):
+    given = []
+    monkeypatch.setattr("zoo.artifacts.predictor.count_cores", lambda: 8)
+    monkeypatch.setattr(
+        "zoo.artifacts.predictor.open_artifact", lambda _, options: given.append(options) or (None,) * 2
+    )
+    monkeypatch.setattr("zoo.artifacts.predictor.Predictor", lambda *_: None)
+    load(model, **asked)
+    assert (given[0].threads, given[0].spinning) == (threads, spinning)
+
+
 def test_the_card_tells_the_run(predictor, trained):
     card = predictor.card
     assert predictor.classes == trained.classes == ("bar", "line", "slope")

@@ -71,7 +71,7 @@ def test_a_picture_whose_name_is_too_long_cannot_be_read():
         read_picture(f"{LONG}.jpg")
 
 
-@pytest.mark.parametrize("command", ["verify", "predict", "bench", "demo", "evaluate"])
+@pytest.mark.parametrize("command", ["verify", "predict", "bench", "demo", "serve", "evaluate"])
 def test_a_device_that_is_none_is_a_wrong_command(failed, model, command):
     code, said = failed(command, model, *["."] * (command == "predict"), "--device", "tpu")
     assert code == 2
@@ -80,7 +80,7 @@ def test_a_device_that_is_none_is_a_wrong_command(failed, model, command):
     assert "cuda" in said
 
 
-@pytest.mark.parametrize("command", ["verify", "predict", "bench", "info", "demo", "evaluate"])
+@pytest.mark.parametrize("command", ["verify", "predict", "bench", "info", "demo", "serve", "evaluate"])
 def test_a_file_that_is_not_there_is_a_wrong_command_and_a_damaged_one_a_failed_job(failed, tmp_path, command):
     (tmp_path / "damaged.onnx").write_bytes(b"\x08\x07")
     (tmp_path / "folder.onnx").mkdir()

@@ -15,7 +15,8 @@ import gradio as gr
 
 from zoo_demo import app, guard, limits, sessions
 from zoo_demo.guard import ARRIVED, Guard, Refused
-from zoo_demo.hosts import Hosts
+from zoo_serve import bodies
+from zoo_serve.hosts import Hosts
 from zoo_demo.sessions import Sessions
 
 HOST = (b"host", b"127.0.0.1:7860")
@@ -80,7 +81,7 @@ def test_a_call_is_written_anew():
 
 
 def test_a_slow_request_is_given_up(monkeypatch):
-    monkeypatch.setattr(guard, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "GRACE_SECONDS", 0.1)
     status, answer = asyncio.run(
         ask(guarded(echo), scope("POST", "/gradio_api/call/predict"), *[b" "] * 10, waits=0.05)
     )

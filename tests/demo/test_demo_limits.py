@@ -18,7 +18,7 @@ pytest.importorskip("gradio", reason="the demo extra is not installed")
 
 from zoo.errors import ArtifactError, DataError
 from zoo_demo import limits
-from zoo_demo.hosts import Hosts, host_name, is_loopback, is_pattern
+from zoo_serve.hosts import Hosts, host_name, is_loopback, is_pattern
 from zoo_demo.service import Service
 from zoo_demo.uploads import FullError, Uploads
 

@@ -24,7 +24,7 @@ from ..cards import any_card
 
 PAGE = Path(__file__).parents[2] / "docs" / "loaders.md"
 WEB = Path(__file__).parents[1] / "web"
-OURS = ("zoo", "zoo_exporters", "zoo_torchvision", "zoo_demo")
+OURS = ("zoo", "zoo_exporters", "zoo_torchvision", "zoo_demo", "zoo_serve")
 SIZES = [(24, 24), (37, 53), (1, 1), (1, 700), (300, 2), (301, 200)]
 BATCH = 3
 

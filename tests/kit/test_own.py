@@ -40,9 +40,9 @@ def test_a_dataset_keeps_the_rules(entry, tmp_path):
     assert ("repeats" if entry.name == "mnist" else "missing") in report.kept
 
 
-@pytest.mark.parametrize("name", ["torchvision", "exporters", "demo", "loggers"])
+@pytest.mark.parametrize("name", ["torchvision", "exporters", "demo", "serve", "loggers"])
 def test_a_plugin_of_the_package_keeps_the_rules(name):
     (plugin,) = [each for each in registry().installed() if each.builtin and each.name == name]
     report, entries = report_plugin(plugin)
     assert report.raise_if_broken().kept
-    assert bool(entries) == (name != "demo")
+    assert bool(entries) == (name not in ("demo", "serve"))

@@ -229,13 +229,15 @@ def _num_bytes(batch: _Batch) -> int:
     return batch[1].nbytes
 
 
-def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predictor:
+def load(path: Path | str, device: str = "cpu", *, workers: int = 1, threads: int | None = None) -> Predictor:
     """Opens an artifact and checks its content against the hash in its card.
 
     Args:
         device: `cpu` or `cuda`.
         workers: how many batches run at once on a CPU, each on its share of the cores. More workers are faster for many
             pictures and slower for one.
+        threads: of the runtime, for one batch on a CPU. Given a number, they do not keep cores busy while they wait:
+            for a server. By default they share the cores.
 
     Raises:
         ArtifactError: the file is damaged or was not written by `zoo export`, or the device is missing.
@@ -243,8 +245,9 @@ def load(path: Path | str, device: str = "cpu", *, workers: int = 1) -> Predicto
         MissingExtraError: its runtime is not installed.
     """
     # Threads that spin while they wait would take cores from those that decode.
-    alone = workers == 1
-    options = LoadOptions(device=device, threads=None if alone else max(1, count_cores() // workers), spinning=alone)
+    alone = workers == 1 and threads is None
+    shared = None if alone else threads or max(1, count_cores() // workers)
+    options = LoadOptions(device=device, threads=shared, spinning=alone)
     return Predictor(*aside(open_artifact, Path(path), options), workers)
 
 

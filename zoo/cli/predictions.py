@@ -53,13 +53,9 @@ class JsonWriter(Writer):
         self._between = "["
 
     def add(self, file: Path, prediction: Prediction) -> None:
-        row = {
-            "file": str(file),
-            "label": prediction.label,
-            "probability": prediction.probability,
-            "top": [{"label": label, "probability": share} for label, share in prediction.top],
-        }
-        typer.echo(f"{self._between}\n  {json_line(row)}", nl=False)
+        from zoo.artifacts.rows import json_row
+
+        typer.echo(f"{self._between}\n  {json_line(json_row(str(file), prediction))}", nl=False)
         self._between = ","
 
     def close(self) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from zoo.errors import UsageError
+
 _NETLOC = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,255}))(:[0-9]{1,5})?")
 _PATTERN = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -27,6 +29,18 @@ def is_loopback(name: str) -> bool:
 def is_pattern(text: str) -> bool:
     """Whether `--allow-host` takes it: a name, an address, `*.name` for all its subdomains, or `*` for all."""
     return _address(text) is not None or _PATTERN.fullmatch(text) is not None
+
+
+def check_patterns(names: Sequence[str]) -> Sequence[str]:
+    """The values of `--allow-host`. Raises `UsageError` if one is not a pattern."""
+    for name in names:
+        if not is_pattern(name):
+            raise UsageError(
+                f"'{name}' is not a host name.",
+                "Give a name or an address without http:// and port, for example --allow-host demo.example.org",
+                code="host-name",
+            )
+    return names
 
 
 @dataclass(frozen=True, slots=True)
