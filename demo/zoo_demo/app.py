@@ -19,9 +19,9 @@ from zoo_demo.card_html import describe
 from zoo_demo.guard import ARRIVED
 from zoo_demo.limits import MAX_WAIT_SECONDS, MAX_WAITING
 from zoo_demo.models import Model
-from zoo_demo.service import Answer, Kind
+from zoo_demo.service import TOP_CLASSES, Answer, Kind
 from zoo_demo.uploads import Uploads
-from zoo_demo.worker import PIXELATED_BELOW, TOP_CLASSES
+from zoo_demo.worker import PIXELATED_BELOW
 
 HERE = Path(__file__).parent
 STYLE = HERE / "style.css"

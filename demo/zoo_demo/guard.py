@@ -30,6 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 API = "/gradio_api"
+PROGRAMS = "/api"
 FAILED = 500
 UNREAD = (408, 413)  # the rest of the request is not read
 _MULTIPART_BYTES = 2**16  # around the file in an upload
@@ -75,6 +76,7 @@ class Guard:
         inputs: how many values each callable function takes.
         names: the numbers of functions with their own address.
         admit: called with a visitor's session before a picture is accepted; raises `Refused` if the demo is busy.
+        api: the service for programs, below `/api`. It checks its requests itself.
     """
 
     def __init__(
@@ -84,7 +86,10 @@ class Guard:
         inputs: Mapping[int, int],
         names: Mapping[str, int],
         admit: Callable[[str], None],
+        *,
+        api: App | None = None,
     ) -> None:
+        self._api = api
         self._app, self._hosts, self._inputs, self._names, self._admit = app, hosts, inputs, names, admit
         self._streams = 0
 
@@ -93,6 +98,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
+            return
+        if self._api and scope["path"].startswith(f"{PROGRAMS}/"):
+            await self._api({**scope, "path": scope["path"].removeprefix(PROGRAMS)}, receive, send)
             return
         begun = False
 

@@ -16,7 +16,7 @@ from zoo.registry import registry
 from zoo.report.html import clean
 from zoo.runs.run import RUNS, list_runs
 from zoo_demo.limits import PICTURE_SECONDS
-from zoo_demo.service import Answer, Kind, Service
+from zoo_demo.service import TOP_CLASSES, Answer, Kind, Service
 
 
 class Answering(Protocol):
@@ -25,7 +25,7 @@ class Answering(Protocol):
     @property
     def expected_seconds(self) -> float: ...
 
-    def ask(self, kind: Kind, body: bytes) -> Answer: ...
+    def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zoo.errors import ArtifactError, DataError
+from zoo.errors import ArtifactError, DataError, ZooError
 from zoo.processes.children import Child
 from zoo.processes.messages import exactly, receive, send
 
@@ -18,6 +18,7 @@ Kind = Literal["file", "strokes"]
 LOADING, FIRST = 10, 2  # limits for these, in time limits of a picture
 GROWTH = 1.15  # memory that a model may keep, relative to its new process
 QUIET_SECONDS = 5.0
+TOP_CLASSES = 5  # that the page shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,12 @@ class Service:
         begun = self._begun
         return self._seconds if begun is None else max(self._seconds, time.monotonic() - begun)
 
-    def ask(self, kind: Kind, body: bytes) -> Answer:
+    def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer:
         """Decodes and classifies one picture.
 
         Args:
             kind: whether `body` is a picture's file or a drawing's strokes as JSON.
+            top_k: how many classes to list.
 
         Raises:
             DataError: the picture cannot be read.
@@ -82,7 +84,7 @@ class Service:
             try:
                 with self._within(child, self._limit):
                     with suppress(OSError):  # it has ended; the answer tells
-                        send(child.stdin, {"kind": kind, "bytes": len(body)}, body)
+                        send(child.stdin, {"kind": kind, "top_k": top_k, "bytes": len(body)}, body)
                     found = receive(child.stdout)
                     view = exactly(child.stdout, found.get("bytes", 0))
             finally:
@@ -91,7 +93,7 @@ class Service:
             if found["resident_bytes"] > GROWTH * self._resident:
                 self._renew_later()
         if "error" in found:
-            raise DataError(*found["error"])
+            raise _told(DataError, found["error"])
         top = [(str(label), float(probability)) for label, probability in found["top"]]
         return Answer(top, found["width"], found["height"], found["side"], found["latency_ms"], view)
 
@@ -129,7 +131,7 @@ class Service:
                 found = receive(child.stdout)
             if "error" in found:
                 self._end()
-                raise ArtifactError(*found["error"])
+                raise _told(ArtifactError, found["error"])
         self._resident = found["resident_bytes"]
         return child
 
@@ -152,3 +154,9 @@ class Service:
                 "Try another picture, or check the file with zoo verify.",
                 code="model-ended",
             ) from None
+
+
+def _told(kind: type[ZooError], error: list[str]) -> ZooError:
+    """The error that the process tells."""
+    cause, remedy, code = error
+    return kind(cause, remedy, code=code)

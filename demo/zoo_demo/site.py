@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -16,15 +17,20 @@ from fastapi import FastAPI
 
 from zoo.errors import ZooError
 from zoo_demo import app
-from zoo_demo.guard import Guard, Refused
+from zoo_demo.guard import PROGRAMS, Guard, Refused
 from zoo_demo.limits import MAX_OF_SESSION, MAX_SESSIONS, MAX_WAIT_SECONDS
 from zoo_demo.models import Model
 from zoo_demo.routes import add_routes
 from zoo_demo.sessions import Sessions
+from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
+from zoo_serve.admission import Admission
+from zoo_serve.app import application
 from zoo_serve.connections import ImpatientProtocol, one_line_each
 from zoo_serve.hosts import Hosts
-from zoo_serve.limits import MAX_CONNECTIONS, MAX_UPLOAD_BYTES, MAX_WAITING
+from zoo_serve.limits import MAX_CONNECTIONS, MAX_UPLOAD_BYTES, MAX_WAITING, Limits
+from zoo_serve.models import names_for
+from zoo_serve.state import State
 
 START_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
@@ -35,9 +41,11 @@ HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8
 def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) -> Iterator[None]:
     """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
     one_line_each(("uvicorn", "uvicorn.error", "asyncio", "gradio", "httpx"))
+    turns = [Turns(name, model) for name, model in zip(names_for(m.card for m in models), models, strict=True)]
+    models = [replace(model, service=turn) for model, turn in zip(models, turns, strict=True)]
     page = app.build(models, uploads)
     config = uvicorn.Config(
-        _application(page, models, uploads, hosts),
+        _application(page, models, turns, uploads, hosts),
         hosts.bound,
         port,
         http=ImpatientProtocol,
@@ -67,9 +75,14 @@ def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) 
         sweeper.stop()
         server.should_exit = True
         thread.join(timeout=10)
+        for turn in turns:
+            turn.close()
 
 
-def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hosts: Hosts) -> Guard:
+def _application(
+    page: gr.Blocks, models: Sequence[Model], turns: Sequence[Turns], uploads: Uploads, hosts: Hosts
+) -> Guard:
+    root_path = os.environ.get("GRADIO_ROOT_PATH", "")
     parent = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_routes(parent, uploads)
     page.state_session_capacity = MAX_SESSIONS
@@ -77,7 +90,7 @@ def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hos
         parent,
         page,
         "/",
-        root_path=os.environ.get("GRADIO_ROOT_PATH", ""),
+        root_path=root_path,
         show_error=False,
         max_file_size=MAX_UPLOAD_BYTES,
         enable_monitoring=False,
@@ -90,6 +103,10 @@ def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hos
         css_paths=app.STYLE,
         head=HEAD,
     )
+    # Gradio's queue is the page's part of the one queue: `Turns` takes from both.
+    admission = Admission(MAX_WAITING, MAX_WAIT_SECONDS, elsewhere=lambda: len(page._queue))
+    state = State(Limits(seconds=MAX_WAIT_SECONDS), turns, admission)
+    api = application(state, hosts, root_path=f"{root_path.rstrip('/')}{PROGRAMS}")
     sessions = Sessions(page._queue)
     functions = {number: function for number, function in page.fns.items() if function.fn is not None}
     names = {
@@ -98,7 +115,7 @@ def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hos
     inputs = {number: len(function.inputs) for number, function in functions.items()}
 
     def admit(session: str) -> None:
-        waiting = len(page._queue)
+        waiting = admission.waiting
         seconds = waiting * max(model.service.expected_seconds for model in models)
         room = sessions.make_room() and sessions.count(session) < MAX_OF_SESSION
         if not room or waiting >= MAX_WAITING or seconds > MAX_WAIT_SECONDS:
@@ -107,7 +124,7 @@ def _application(page: gr.Blocks, models: Sequence[Model], uploads: Uploads, hos
                 503, f"The demo is busy: {waiting} pictures wait for the model. Try again in {retry} seconds.", retry
             )
 
-    return Guard(parent, hosts, inputs, names, admit)
+    return Guard(parent, hosts, inputs, names, admit, api=api)
 
 
 class _Sweeper:

@@ -25,21 +25,21 @@ from zoo.processes.messages import exactly, receive, send
 from zoo.transforms.view import model_view
 from zoo_demo.drawing import digit_from_strokes, parse_strokes
 from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES
+from zoo_demo.service import TOP_CLASSES
 
-TOP_CLASSES = 5
 SHOWN_SIDE = 224
 PIXELATED_BELOW = 112
 WEIGHTS = 8  # memory for a model, in sizes of its file: runtimes copy, pack and fold weights
 
 
-def answer(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+def answer(predictor: Predictor, kind: str, body: bytes, top_k: int = TOP_CLASSES) -> tuple[dict[str, Any], bytes]:
     """The model's answer to one picture, and its view as a file. Raises `ZooError`."""
     if kind == "strokes":
         picture = digit_from_strokes(parse_strokes(body.decode()))
     else:
         picture = read_picture(body, max_pixels=MAX_PIXELS, pixel_range=predictor.card.preprocess.pixel_range)
     start = time.perf_counter()
-    (prediction,) = predictor.predict([picture], TOP_CLASSES)
+    (prediction,) = predictor.predict([picture], top_k)
     latency_ms = 1000 * (time.perf_counter() - start)
     view = model_view(picture, predictor.card.preprocess)
     height, width = picture.shape[:2]
@@ -69,11 +69,12 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
         head = receive(sys.stdin.buffer)
         body = exactly(sys.stdin.buffer, head["bytes"])
         try:
-            said, view = answer(predictor, head["kind"], body)
+            said, view = answer(predictor, head["kind"], body, head["top_k"])
         except ZooError as error:
-            said, view = {"error": [error.cause, error.remedy]}, b""
+            said, view = {"error": [error.cause, error.remedy, error.code]}, b""
         except Exception as error:  # an unexpected error ends this answer, not the demo
-            said, view = {"error": [f"The model failed: {type(error).__name__}.", "Try another picture."]}, b""
+            cause = f"The model failed: {type(error).__name__}."
+            said, view = {"error": [cause, "Try another picture.", "model-failed"]}, b""
         send(answers, said | {"bytes": len(view), "resident_bytes": resident_bytes()}, view)
 
 
@@ -87,7 +88,7 @@ def _main() -> None:
             limit_memory(MODEL_BYTES + WEIGHTS * path.stat().st_size)
         _serve(path, device, answers)
     except ZooError as error:
-        send(answers, {"error": [error.cause, error.remedy]})
+        send(answers, {"error": [error.cause, error.remedy, error.code]})
     except (EOFError, KeyboardInterrupt):  # the demo has ended
         pass
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from zoo_serve.refusals import late
+from zoo_serve.refusals import ending, late
 
 END_SECONDS = 2.0  # for the run that is on when the service ends
 
@@ -96,8 +96,10 @@ class Batcher(Generic[JobT]):
         """Ends the thread after its current run, for which it waits a little."""
         with self._changed:
             self._closed = True
-            self._waiting.clear()
+            left, self._waiting = self._waiting, deque()
             self._changed.notify()
+        for job in left:
+            job.fail(ending())
         self._thread.join(END_SECONDS)
 
     def _take(self) -> list[JobT]:

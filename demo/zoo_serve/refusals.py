@@ -61,6 +61,18 @@ def late(seconds: float) -> RequestError:
     )
 
 
+def ending() -> RequestError:
+    """The error of a request that comes, or still waits, when the service ends."""
+    return RequestError(
+        503,
+        "The service is ending.",
+        "Send the request again in 5 seconds, to its successor.",
+        code="draining",
+        retry_s=5,
+        headers={"Connection": "close"},
+    )
+
+
 def status_of(error: ZooError) -> int:
     """The status of HTTP for an error."""
     if isinstance(error, RequestError):

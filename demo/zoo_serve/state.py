@@ -12,7 +12,7 @@ from zoo_serve.admission import Admission
 from zoo_serve.limits import Limits
 from zoo_serve.metrics import Metrics
 from zoo_serve.models import Model
-from zoo_serve.refusals import RequestError
+from zoo_serve.refusals import RequestError, ending
 
 Phase = Literal["starting", "ready", "draining"]
 STUCK = 4  # a run this many times longer than a request may take is one that does not end
@@ -53,14 +53,7 @@ class State:
                 503, "The service is starting.", "Send the request again in 2 seconds.", code="starting", retry_s=2
             )
         if self.phase == "draining":
-            raise RequestError(
-                503,
-                "The service is ending.",
-                "Send the request again in 5 seconds, to its successor.",
-                code="draining",
-                retry_s=5,
-                headers={"Connection": "close"},
-            )
+            raise ending()
 
     @contextmanager
     def taken(self) -> Iterator[None]:

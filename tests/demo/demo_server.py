@@ -43,13 +43,13 @@ class Fake:
     def __init__(self, predictor: Predictor, log: str) -> None:
         self.predictor, self.log = predictor, log
 
-    def ask(self, kind, body):
+    def ask(self, kind, body, top_k=5):
         from zoo_demo.service import Answer
         from zoo_demo.worker import answer
 
         with open(self.log, "a") as file:  # noqa: PTH123
             print(hashlib.sha256(body).hexdigest(), file=file)
-        said, view = answer(self.predictor, kind, body)
+        said, view = answer(self.predictor, kind, body, top_k)
         return Answer(**said, view=view)
 
 

@@ -15,9 +15,9 @@ import gradio as gr
 
 from zoo_demo import app, guard, limits, sessions
 from zoo_demo.guard import ARRIVED, Guard, Refused
+from zoo_demo.sessions import Sessions
 from zoo_serve import bodies
 from zoo_serve.hosts import Hosts
-from zoo_demo.sessions import Sessions
 
 HOST = (b"host", b"127.0.0.1:7860")
 

@@ -18,9 +18,9 @@ pytest.importorskip("gradio", reason="the demo extra is not installed")
 
 from zoo.errors import ArtifactError, DataError
 from zoo_demo import limits
-from zoo_serve.hosts import Hosts, host_name, is_loopback, is_pattern
 from zoo_demo.service import Service
 from zoo_demo.uploads import FullError, Uploads
+from zoo_serve.hosts import Hosts, host_name, is_loopback, is_pattern
 
 from ..attacks.site import demo, upload, wait_until
 from ..demo.test_demo import card, files, onnx_artifact, saved
