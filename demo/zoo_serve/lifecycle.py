@@ -62,7 +62,8 @@ class Lifecycle:
                 predictor.predict([np.zeros((side, side, 3), np.uint8)])
             names = names_for(predictor.card for predictor in predictors)
             for name, predictor in zip(names, predictors, strict=True):
-                self._models.append(BatchedModel(name, predictor, self._decoder, self._state.metrics.batch))
+                observe = self._state.metrics.batch
+                self._models.append(BatchedModel(name, predictor, self._decoder, settings.limits.batch, observe))
         except ZooError as error:
             self._loop.call_soon_threadsafe(self._failed, error)
         else:

@@ -22,6 +22,7 @@ MAX_STORED_BYTES = 512 * 2**20  # of all uploads together
 
 MAX_FILES = 64  # of one request
 MAX_FORM_BYTES = 4 * MAX_UPLOAD_BYTES  # of one request with several files
+BATCH_SIZE = 32  # pictures in one run of a model
 MAX_DECODED_PIXELS = 64_000_000  # of all pictures that are decoded and wait: 192 MB
 MAX_PARAMETER = 200  # characters
 
@@ -35,9 +36,11 @@ class Limits:
         waiting: pictures that wait or run, of all requests together.
         file_bytes: of one picture's file.
         pixels: of one picture.
+        batch: pictures in one run of a model.
     """
 
     seconds: float = PICTURE_SECONDS
     waiting: int = MAX_WAITING
     file_bytes: int = MAX_UPLOAD_BYTES
     pixels: int = MAX_PIXELS
+    batch: int = BATCH_SIZE

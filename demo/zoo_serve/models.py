@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,6 @@ from zoo.errors import TooLittleMemoryError, ZooError
 from zoo_serve.decoder import Decoder, PictureJob
 from zoo_serve.jobs import Batcher
 
-BATCH_SIZE = 32
 MAX_BATCH_PIXELS = 4_000_000  # a runtime computes in float32, with up to 15 bytes for each pixel of the batch
 
 
@@ -41,13 +41,16 @@ class BatchedModel:
     """An artifact in this process: threads decode the pictures, one thread runs the model.
 
     Args:
+        batch: most pictures in a run.
         observe: called with the number of pictures of each run.
     """
 
-    def __init__(self, name: str, predictor: Predictor, decoder: Decoder, observe: Callable[[int], None]) -> None:
+    def __init__(
+        self, name: str, predictor: Predictor, decoder: Decoder, batch: int, observe: Callable[[int], None]
+    ) -> None:
         self.name, self.card = name, predictor.card
         self._predictor, self._decoder, self._observe = predictor, decoder, observe
-        self._batcher = Batcher(self._run, _most)
+        self._batcher = Batcher(self._run, partial(_most, batch))
 
     @property
     def expected_seconds(self) -> float:
@@ -98,9 +101,10 @@ class BatchedModel:
                 jobs[index].future.set_result(Prediction(found.label, found.probability, top))
 
 
-def _most(job: PictureJob) -> int:
+def _most(batch: int, job: PictureJob) -> int:
+    """How many pictures of the size of this one share a run."""
     height, width, _ = job.picture.shape if job.picture is not None else (1, 1, 3)
-    return max(1, min(BATCH_SIZE, MAX_BATCH_PIXELS // int(height * width)))
+    return max(1, min(batch, MAX_BATCH_PIXELS // int(height * width)))
 
 
 def names_for(cards: Iterable[Card]) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 from zoo.cli.options import ArtifactDevice
 from zoo.errors import MissingExtraError
 from zoo.hookspecs import hookimpl
-from zoo_serve.limits import MAX_UPLOAD_BYTES, MAX_WAITING, PICTURE_SECONDS, Limits
+from zoo_serve.limits import BATCH_SIZE, MAX_UPLOAD_BYTES, MAX_WAITING, PICTURE_SECONDS, Limits
 
 
 @hookimpl
@@ -53,6 +53,7 @@ def serve(
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds from a request to its answer.")] = PICTURE_SECONDS,
     queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait or run at once.")] = MAX_WAITING,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Most pictures in one run of a model.")] = BATCH_SIZE,
     max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest file of a picture.")] = MAX_UPLOAD_BYTES
     / 1e6,
     device: ArtifactDevice = "cpu",
@@ -85,7 +86,7 @@ def serve(
         workers=workers,
         threads=threads or max(1, core_share() // workers),
         token=token_from(token_file, ask_token),
-        limits=Limits(seconds=time_limit, waiting=queue, file_bytes=round(max_megabytes * 1e6)),
+        limits=Limits(seconds=time_limit, waiting=queue, batch=batch, file_bytes=round(max_megabytes * 1e6)),
     )
     reporter = Reporter()
     if not is_loopback(host) and settings.token is None:

@@ -152,6 +152,8 @@ async def _answers(
         if not together.done():
             together.cancel()
             await asyncio.wait({together})
+            if not together.cancelled():
+                together.exception()  # or asyncio reports it as one that nobody looked at
 
 
 def _answer(found: Prediction | BaseException) -> Prediction | ZooError:

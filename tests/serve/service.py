@@ -115,7 +115,9 @@ def served(
         return runtime(images)
 
     state, decoder = State(limits), Decoder(2, limits.pixels)
-    models = [BatchedModel(name, Predictor(card(), noted), decoder, state.metrics.batch) for name in names]
+    models = [
+        BatchedModel(name, Predictor(card(), noted), decoder, limits.batch, state.metrics.batch) for name in names
+    ]
     state.begin(models)
     try:
         yield Served(application(state, Hosts("127.0.0.1"), token=token, root_path=root_path), state, runs)

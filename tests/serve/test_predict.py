@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
@@ -175,7 +176,7 @@ def test_a_request_that_waited_too_long_is_not_run():
     assert running.runs == [(1, 3, 3, 3), (1, 9, 9, 3)]
 
 
-def test_a_sender_that_left_costs_no_run():
+def test_a_sender_that_left_costs_no_run(caplog):
     gate = Gate()
 
     async def run(running):
@@ -196,6 +197,8 @@ def test_a_sender_that_left_costs_no_run():
         asyncio.run(run(running))
         assert running.predict(png("lime", (9, 9))).status == 200
     assert running.runs == [(1, 3, 3, 3), (1, 9, 9, 3)]
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_a_picture_that_the_model_fails_on_does_not_take_others_with_it():
