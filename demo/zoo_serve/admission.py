@@ -40,7 +40,7 @@ class Admission:
         return self._waiting + self.elsewhere()
 
     def check(self, pictures: int, expected_seconds: float) -> None:
-        """Raises `RequestError` if there is no room for so many more.
+        """Raises `RequestError` if so many more have no room.
 
         Args:
             expected_seconds: for one picture.
@@ -61,7 +61,7 @@ class Admission:
         return Held(self)
 
     def hold(self, num_bytes: int) -> None:
-        """Counts bytes; a negative number gives them back. Raises `RequestError` if there is no room for them."""
+        """Counts bytes; a negative number gives them back. Raises `RequestError` if they have no room."""
         with self._lock:
             if num_bytes > 0 and self._bytes + num_bytes > self._most_bytes:
                 raise full(self.waiting, 1.0)
@@ -86,13 +86,13 @@ class Held:
         self._bytes = 0
 
     def grow(self, num_bytes: int) -> None:
-        """Counts more bytes. Raises `RequestError` if there is no room for them."""
+        """Counts more bytes. Raises `RequestError` if they have no room."""
         self._admission.hold(num_bytes)
         self._bytes += num_bytes
 
 
 def full(waiting: int, seconds: float) -> RequestError:
-    """The error of a request for which there is no room.
+    """The error of a request that finds no room.
 
     Args:
         seconds: until there may be.

@@ -39,7 +39,7 @@ REQUESTS = {
     "an-address": ("POST", "/predict", b"http://127.0.0.1:8000/metrics", {}),
     "a-path": ("POST", "/predict", b"/etc/passwd", {}),
     "length-lies-high": ("POST", "/predict", png(), {"content_length": "9" * 30}),
-    "length-is-no-number": ("POST", "/predict", b"", {"content_length": "x"}),
+    "length-is-text": ("POST", "/predict", b"", {"content_length": "x"}),
     "length-has-other-digits": ("POST", "/predict", b"", {"content_length": "\u00b2"}),
     "model-is-markup": ("POST", f"/predict?model={NASTY}", png(), {}),
     "model-is-a-path": ("POST", "/predict?model=../../etc/passwd", png(), {}),
