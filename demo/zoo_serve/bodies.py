@@ -65,7 +65,8 @@ class Body:
             return await self._receive()
         deadline = self._begun + min(BODY_SECONDS, GRACE_SECONDS + self._size / BODY_RATE)
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, deadline - asyncio.get_running_loop().time()))
+            async with asyncio.timeout_at(deadline):  # not `wait_for`, which makes a task of each message
+                message = await self._receive()
         except TimeoutError:
             raise RequestError(
                 408,
