@@ -16,6 +16,8 @@ from PIL import Image
 
 pytest.importorskip("uvicorn", reason="the serve extra is not installed")
 
+from zoo_serve.lifecycle import MIN_DRAIN_SECONDS
+
 from ..demo.test_demo import onnx_artifact
 from .process import serving
 from .service import png
@@ -121,6 +123,26 @@ def test_what_is_not_http_gets_json_and_slow_senders_hold_nobody_up(artifact):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         site.process.send_signal(signal.SIGTERM)
+        assert site.process.wait(30) == 0
+
+
+def test_an_upload_that_has_begun_is_taken_and_readiness_is_told_until_its_answer(artifact):
+    picture = png()
+    head = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(picture)
+    with serving(artifact) as site, socket.create_connection(("127.0.0.1", site.port), timeout=30) as slow:
+        slow.sendall(head + picture[:20])
+        while site.figures()["zoo_requests_in_flight"] != 1:
+            time.sleep(0.02)
+        site.process.send_signal(signal.SIGTERM)
+        ends = time.monotonic() + 3 * MIN_DRAIN_SECONDS
+        while time.monotonic() < ends:
+            last = site.ask("GET", "/health/ready")
+            time.sleep(0.05)
+        assert last[0] == 503
+        assert b'"draining"' in last[1]
+        assert site.ask("POST", "/predict", picture)[0] == 503
+        slow.sendall(picture[20:])
+        assert b" 200 " in slow.recv(2**16).splitlines()[0]
         assert site.process.wait(30) == 0
 
 
