@@ -168,7 +168,12 @@ class Predictor:
             return
         with Threads(self.workers) as pool:
             yield from as_they_come(
-                pool, self._answer_in_memory, batches, ahead=2 * self.workers, weigh=_num_bytes, most=BATCHES_BUDGET
+                pool,
+                self._answer_in_memory,
+                batches,
+                ahead=2 * self.workers,
+                weigh=lambda batch: batch[1].nbytes,
+                most=BATCHES_BUDGET,
             )
 
     def _answer_in_memory(self, batch: _Batch) -> list[_Answer]:
@@ -199,17 +204,12 @@ class Predictor:
                 code="runtime-failed",
             ) from None
         if logits.shape != (len(pixels), len(self.classes)):
-            raise ArtifactError(
-                f"The artifact's logits have shape {list(logits.shape)} instead of {[len(pixels), len(self.classes)]}.",
-                "Export it again.",
-                code="logits-shape",
-            )
+            wanted = [len(pixels), len(self.classes)]
+            cause = f"The artifact's logits have shape {list(logits.shape)} instead of {wanted}."
+            raise ArtifactError(cause, "Export it again.", code="logits-shape")
         if logits.dtype.kind != "f" or not np.isfinite(logits).all():
-            raise ArtifactError(
-                "The artifact's logits are not finite floating-point numbers.",
-                "Export it again with --precision fp32.",
-                code="logits-not-finite",
-            )
+            cause = "The artifact's logits are not finite floating-point numbers."
+            raise ArtifactError(cause, "Export it again with --precision fp32.", code="logits-not-finite")
         return indices, logits
 
     def predictions(self, logits: np.ndarray, top_k: int = 5) -> list[Prediction]:
@@ -223,10 +223,6 @@ class Predictor:
             for row, best in zip(probabilities, order, strict=True)
         ]
         return [Prediction(*top[0], top) for top in tops]
-
-
-def _num_bytes(batch: _Batch) -> int:
-    return batch[1].nbytes
 
 
 def load(path: Path | str, device: str = "cpu", *, workers: int = 1, threads: int | None = None) -> Predictor:
