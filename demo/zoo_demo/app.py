@@ -15,10 +15,10 @@ from zoo.artifacts.card import Card
 from zoo.errors import ZooError
 from zoo.progress import Reporter
 from zoo.report.html import clean
-from zoo_demo.card_html import describe
+from zoo_demo.card_html import describe, unavailable
 from zoo_demo.guard import ARRIVED
 from zoo_demo.limits import MAX_WAIT_SECONDS, MAX_WAITING
-from zoo_demo.models import Model
+from zoo_demo.models import LeftOut, Model
 from zoo_demo.service import TOP_CLASSES, Answer, Kind
 from zoo_demo.uploads import Uploads
 from zoo_demo.worker import PIXELATED_BELOW
@@ -35,7 +35,7 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 
 
-def build(models: Sequence[Model], uploads: Uploads) -> gr.Blocks:
+def build(models: Sequence[Model], uploads: Uploads, left_out: Sequence[LeftOut] = ()) -> gr.Blocks:
     """The page for loaded models. `/predict` takes a picture, `/draw` the strokes of the pad."""
     first = models[0].card
     any_drawable = any(model.card.dataset.drawable for model in models)
@@ -44,6 +44,8 @@ def build(models: Sequence[Model], uploads: Uploads) -> gr.Blocks:
         facts = gr.HTML(describe(first), elem_id="facts", js_on_load=None)
         titles = [model.title for model in models]
         choice = gr.Dropdown(titles, value=titles[0], label="Model", visible=len(models) > 1)
+        if left_out:
+            gr.HTML(unavailable(left_out), elem_id="left-out", js_on_load=None)
         with gr.Row():
             with gr.Column(), gr.Tabs(selected=_tab(first)) as tabs:
                 drawing = gr.Tab("Draw", id="draw", visible=any_drawable, interactive=first.dataset.drawable)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zoo.artifacts.card import Card
 from zoo.report import html as markup
+
+if TYPE_CHECKING:
+    from zoo_demo.models import LeftOut
 
 SHOWN_CLASSES = 12
 SHOWN_CHARACTERS = 120
@@ -28,6 +33,13 @@ def describe(card: Card) -> str:
         f"<h1>{_text(card.name)}</h1><p>An image classifier for {len(card.classes):,} classes: {shown}{more}.</p>"
         f"<details><summary>{_accuracy(card)}; {_agreement(card)}</summary><dl>{table}</dl>{notes}</details>"
     )
+
+
+def unavailable(left_out: Sequence[LeftOut]) -> str:
+    """The files that the page cannot show, and why, as HTML."""
+    rows = "".join(f"<li>{_text(Path(each.file).name)}: {_text(each.reason, 500)}</li>" for each in left_out)
+    files = f"{len(left_out)} file{'s' * (len(left_out) > 1)}"
+    return f"<details><summary>{files} not shown</summary><ul>{rows}</ul></details>"
 
 
 def _accuracy(card: Card) -> str:

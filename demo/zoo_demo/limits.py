@@ -18,6 +18,7 @@ __all__ = [
     "MAX_ANSWERS",
     "MAX_CALL_BYTES",
     "MAX_DRAWING_CHARACTERS",
+    "MAX_MODELS",
     "MAX_OF_SESSION",
     "MAX_PIXELS",
     "MAX_POINTS",
@@ -34,6 +35,7 @@ __all__ = [
     "SPARED_SECONDS",
 ]
 
+MAX_MODELS = 16  # of folders: each has a process
 MODEL_BYTES = 3 * 2**30  # of memory for the process of a model, without its weights
 MAX_DRAWING_CHARACTERS = 2**18
 MAX_POINTS = 20_000  # of a drawing; so many take half a second

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import read_card
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 from zoo.registry import registry
 from zoo.report.html import clean
 from zoo.runs.run import RUNS, list_runs
-from zoo_demo.limits import PICTURE_SECONDS
+from zoo_demo.limits import MAX_MODELS, PICTURE_SECONDS
 from zoo_demo.service import TOP_CLASSES, Answer, Kind, Service
 
 
@@ -37,6 +37,23 @@ class Model:
     service: Answering
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that the page cannot show, and why, as a sentence of cause and one of remedy."""
+
+    file: str
+    reason: str
+
+
+def artifacts_in(folder: Path) -> list[Path]:
+    """The exported files in a folder and its sub-folders, the newest first. Raises `UsageError` if there is none."""
+    found = [path for path in folder.rglob("*") if _is_artifact(path) and not path.name.startswith(".")]
+    if not found:
+        cause = f"Folder '{folder}' has no exported model."
+        raise UsageError(cause, "Make one with `zoo export --onnx`, or give a file.", code="no-exported-model")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
 def newest_artifact(runs: Path = RUNS) -> Path:
     """The artifact of the newest run that has one. Raises `UsageError` if none has.
 
@@ -54,22 +71,58 @@ def newest_artifact(runs: Path = RUNS) -> Path:
 
 
 @contextmanager
-def loaded(paths: Sequence[Path], device: str = "cpu", time_limit: float = PICTURE_SECONDS) -> Iterator[list[Model]]:
+def loaded(
+    paths: Sequence[Path],
+    device: str = "cpu",
+    time_limit: float = PICTURE_SECONDS,
+    *,
+    left_out: list[LeftOut] | None = None,
+) -> Iterator[list[Model]]:
     """Loads artifacts, each in its own process, which ends with the context.
 
     Args:
+        paths: files, and folders of files. Of folders, at most `MAX_MODELS` are loaded.
         time_limit: seconds for one picture.
+        left_out: takes the files that do not load, if others do.
 
     Raises:
-        ArtifactError, UsageError: as `zoo.load`, or a file does not answer in time.
+        ArtifactError, UsageError, MissingExtraError: as `zoo.load`, or a file does not answer in time.
     """
     models: list[Model] = []
+    refused: list[LeftOut] = []
+    errors: list[ZooError] = []
     with ExitStack() as stack:
-        for path in paths:
-            card = read_card(path)
-            service = stack.enter_context(closing(Service(path, device, time_limit)))
-            models.append(Model(_title(card, {model.title for model in models}), card, service))
+        for path, in_folder in _files(paths):
+            if in_folder and len(models) == MAX_MODELS:
+                refused.append(LeftOut(str(path), f"The page shows {MAX_MODELS} files of a folder. Name this one."))
+                continue
+            try:
+                card = read_card(path)
+                service = stack.enter_context(closing(Service(path, device, time_limit)))
+            except ZooError as error:
+                if in_folder and error.code == "missing-card":  # of another program
+                    continue
+                errors.append(error)
+                refused.append(LeftOut(str(path), str(error)))
+            else:
+                models.append(Model(_title(card, {model.title for model in models}), card, service))
+        if errors and (left_out is None or not models):
+            raise errors[0]
+        if not models:
+            cause = "None of the files was written by zoo export."
+            raise UsageError(cause, "Make one with `zoo export --onnx`.", code="no-exported-model")
+        if left_out is not None:
+            left_out += refused
         yield models
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Each file, and whether it was found in a folder."""
+    for path in paths:
+        if path.is_dir():
+            yield from ((file, True) for file in artifacts_in(path))
+        else:
+            yield path, False
 
 
 def _title(card: Card, taken: Set[str]) -> str:

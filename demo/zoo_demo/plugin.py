@@ -21,8 +21,9 @@ def demo(
     artifacts: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="ARTIFACT",
-            help="Files from `zoo export`; several give a menu. Default: the file of the newest run.",
+            metavar="ARTIFACT_OR_FOLDER",
+            help="Files from `zoo export`, or folders of them; several give a menu. Default: the file of the newest "
+            "run.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +52,7 @@ def demo(
     Upload pictures or, for digits and letters, draw them.
     """
     from zoo.progress import Reporter
-    from zoo_demo.models import loaded, newest_artifact
+    from zoo_demo.models import LeftOut, loaded, newest_artifact
     from zoo_demo.server import free_port, running, wait_for_interrupt
     from zoo_serve.hosts import check_patterns, is_loopback
 
@@ -60,7 +61,13 @@ def demo(
     if not artifacts:
         reporter.say(f"Showing {paths[0]}, the newest exported model.")
     free_port(host, port)  # before the models load
-    with loaded(paths, device, time_limit) as models, running(models, host, port, allowed_hosts=names) as url:
+    left_out: list[LeftOut] = []
+    with (
+        loaded(paths, device, time_limit, left_out=left_out) as models,
+        running(models, host, port, allowed_hosts=names, left_out=left_out) as url,
+    ):
+        for each in left_out:
+            reporter.warn(f"'{each.file}' is left out: {each.reason}")
         if not is_loopback(host):
             reporter.warn("Everyone who can reach this machine over the network can use the demo.")
         typer.echo(f"The demo is at {url} (Ctrl-C ends it).")

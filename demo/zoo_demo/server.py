@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.errors import MissingExtraError, UsageError
-from zoo_demo.models import Model
+from zoo_demo.models import LeftOut, Model
 from zoo_demo.uploads import Uploads
 from zoo_serve.hosts import Hosts
 from zoo_serve.ports import address_of, is_free
@@ -37,13 +37,19 @@ def free_port(host: str, port: int | None) -> int:
 
 @contextmanager
 def running(
-    models: Sequence[Model], host: str, port: int | None = None, *, allowed_hosts: Sequence[str] = ()
+    models: Sequence[Model],
+    host: str,
+    port: int | None = None,
+    *,
+    allowed_hosts: Sequence[str] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> Iterator[str]:
     """Serves the page until the context ends. The folder of uploads is removed then.
 
     Args:
         port: None for the first free one from 7860.
         allowed_hosts: more host names of the page; see `zoo_serve.hosts.Hosts`.
+        left_out: files that the page names, with the reason why it does not show them.
 
     Yields:
         The page's address.
@@ -62,7 +68,7 @@ def running(
         # Late: Gradio takes seconds to import, and another server may take the port meanwhile.
         port = free_port(host, port)
         uploads = Uploads(Path(folder))
-        with site.serving(models, uploads, Hosts(host, tuple(allowed_hosts)), port):
+        with site.serving(models, uploads, Hosts(host, tuple(allowed_hosts)), port, left_out):
             yield address_of(host, port)
 
 

@@ -19,7 +19,7 @@ from zoo.errors import ZooError
 from zoo_demo import app
 from zoo_demo.guard import PROGRAMS, Guard, Refused
 from zoo_demo.limits import MAX_OF_SESSION, MAX_SESSIONS, MAX_WAIT_SECONDS
-from zoo_demo.models import Model
+from zoo_demo.models import LeftOut, Model
 from zoo_demo.routes import add_routes
 from zoo_demo.sessions import Sessions
 from zoo_demo.turns import Turns
@@ -38,12 +38,14 @@ HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8
 
 
 @contextmanager
-def serving(models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int) -> Iterator[None]:
+def serving(
+    models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int, left_out: Sequence[LeftOut] = ()
+) -> Iterator[None]:
     """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
     one_line_each(("uvicorn", "uvicorn.error", "asyncio", "gradio", "httpx"))
     turns = [Turns(name, model) for name, model in zip(names_for(m.card for m in models), models, strict=True)]
     models = [replace(model, service=turn) for model, turn in zip(models, turns, strict=True)]
-    page = app.build(models, uploads)
+    page = app.build(models, uploads, left_out)
     config = uvicorn.Config(
         _application(page, models, turns, uploads, hosts),
         hosts.bound,

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,13 @@ from typer.testing import CliRunner
 
 from zoo.artifacts.card import DatasetCard
 from zoo.artifacts.predictor import Predictor
-from zoo.errors import DataError, UnreadablePictureError, UsageError
+from zoo.errors import DataError, UnreadablePictureError, UsageError, ZooError
 from zoo.images import read_picture
 from zoo.specs import PreprocessSpec
 from zoo.transforms.view import model_view
-from zoo_demo.card_html import describe
+from zoo_demo.card_html import describe, unavailable
 from zoo_demo.limits import MAX_UPLOAD_BYTES
-from zoo_demo.models import loaded, newest_artifact
+from zoo_demo.models import LeftOut, artifacts_in, loaded, newest_artifact
 from zoo_demo.server import free_port
 from zoo_demo.uploads import too_large
 
@@ -309,6 +310,46 @@ def test_models_of_one_name_are_told_apart(tmp_path):
     path = onnx_artifact(tmp_path / "model.onnx")
     with loaded([path] * 3) as models:
         assert [model.title for model in models] == ["colours (onnx)", "colours (onnx), 2", "colours (onnx), 3"]
+
+
+def test_a_folder_shows_its_artifacts_and_names_the_others(tmp_path, monkeypatch):
+    from zoo_demo import models as module
+
+    folder = tmp_path / "exports"
+    (folder / "old").mkdir(parents=True)
+    old = onnx_artifact(folder / "old" / "old.onnx")
+    new = onnx_artifact(folder / "new.onnx")
+    os.utime(old, (1e9, 1e9))
+    damaged = folder / "damaged.onnx"
+    damaged.write_bytes(new.read_bytes()[:-1])
+    os.utime(damaged, (1.5e9, 1.5e9))
+    foreign = folder / "foreign.pt"
+    with zipfile.ZipFile(foreign, "w") as archive:
+        archive.writestr("weights/data.pkl", b"")
+    (folder / "notes.txt").touch()
+    assert artifacts_in(folder) == [*sorted([new, foreign], key=lambda path: -path.stat().st_mtime), damaged, old]
+    foreign.unlink()
+    left_out: list[LeftOut] = []
+    with loaded([folder], left_out=left_out) as models:
+        assert len(models) == 2
+    (one,) = left_out
+    assert one.file == str(damaged) and one.reason
+    shown = unavailable([LeftOut("/x/<b>.onnx", "It needs <i>more</i>. Install it."), one])
+    assert "&lt;b&gt;.onnx: It needs &lt;i&gt;more" in shown and "2 files not shown" in shown and "<b>" not in shown
+    for taken in (None, []):
+        with pytest.raises(ZooError), loaded([damaged], left_out=taken):
+            pass
+    monkeypatch.setattr(module, "MAX_MODELS", 1)
+    left_out = []
+    with loaded([folder], left_out=left_out) as models:
+        assert len(models) == 1
+    assert [each.file for each in left_out] == [str(damaged), str(old)]
+
+
+def test_a_folder_without_artifacts_has_a_remedy(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with refused("no-exported-model", str(tmp_path), "zoo export", kind=UsageError), loaded([tmp_path]):
+        pass
 
 
 def test_zoo_demo_serves_an_onnx_file_without_torch_and_ends_with_ctrl_c(tmp_path):
