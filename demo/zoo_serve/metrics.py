@@ -29,13 +29,14 @@ class Metrics:
         self._lock = threading.Lock()
         self._requests: dict[tuple[str, int], int] = {}
         self._latency, self._batches = _Histogram(_SECONDS), _Histogram(_PICTURES)
-        self.in_flight = 0
+        self.in_flight = self.answered = 0  # of /predict
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Counts a request; 499 is the status of one whose sender left before the answer."""
         with self._lock:
             self._requests[route, status] = self._requests.get((route, status), 0) + 1
             if route == "/predict":
+                self.answered += 1
                 self._latency.add(seconds)
 
     def batch(self, pictures: int) -> None:

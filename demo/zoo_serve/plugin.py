@@ -48,7 +48,9 @@ def serve(
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, show_default=False, help="Threads of each model, and for decoding. Default: the cores of a worker."
+            min=1,
+            show_default=False,
+            help="Threads of each model. Default: the cores of a worker but one, which decodes.",
         ),
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds from a request to its answer.")] = PICTURE_SECONDS,
@@ -76,6 +78,7 @@ def serve(
         raise MissingExtraError("The HTTP service", "serve") from None
     for path in artifacts:  # before anything listens
         read_card(path)
+    cores = max(1, core_share() // workers)
     settings = Settings(
         artifacts=tuple(str(path.absolute()) for path in artifacts),
         device=device,
@@ -84,7 +87,8 @@ def serve(
         allowed_hosts=tuple(check_patterns(allow_host or [])),
         root_path=check_root_path(root_path),
         workers=workers,
-        threads=threads or max(1, core_share() // workers),
+        threads=threads or max(1, cores - 1),
+        decoders=cores,
         token=token_from(token_file, ask_token),
         limits=Limits(seconds=time_limit, waiting=queue, batch=batch, file_bytes=round(max_megabytes * 1e6)),
     )

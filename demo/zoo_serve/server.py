@@ -26,6 +26,8 @@ from zoo_serve.state import State
 
 BACKLOG = 1024  # connections that the system holds for the service
 # Beyond `MAX_CONNECTIONS` uvicorn answers by itself, without JSON.
+# For a connection between two requests: longer than a client waits that was told to come again.
+KEEP_SECONDS = 30
 END_SECONDS = 5  # for connections, after all requests were answered
 
 
@@ -140,6 +142,7 @@ def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
         server_header=False,
         limit_concurrency=MAX_CONNECTIONS,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_SECONDS,
         timeout_graceful_shutdown=END_SECONDS,
         **more,
     )

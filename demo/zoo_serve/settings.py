@@ -21,7 +21,8 @@ class Settings:
     """The options of `zoo serve`.
 
     Attributes:
-        threads: for decoding, and for each model.
+        threads: of each model.
+        decoders: threads that decode pictures.
         allowed_hosts: see `zoo_serve.hosts.Hosts`.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     root_path: str = ""
     workers: int = 1
     threads: int = 1
+    decoders: int = 1
     token: str | None = None
     limits: Limits = field(default_factory=Limits)
 

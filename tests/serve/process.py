@@ -36,15 +36,17 @@ class Site:
         finally:
             connection.close()
 
-    def raw(self, data: bytes, *, half_closed: bool = False, timeout: float = 60) -> bytes:
-        """What comes back for these bytes until the service closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
+    def raw(self, data: bytes, *, half_closed: bool = False, until: bytes | None = None) -> bytes:
+        """What comes back for these bytes until the service closes the connection, or has sent `until`."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(data)
             if half_closed:
                 connection.shutdown(socket.SHUT_WR)
             found = b""
             while part := connection.recv(2**16):
                 found += part
+                if until and until in found:
+                    break
             return found
 
     def figures(self) -> dict[str, float]:

@@ -112,7 +112,7 @@ def test_what_is_not_http_gets_json_and_slow_senders_hold_nobody_up(artifact):
             assert b" 400 " in answer.splitlines()[0]
             assert b'"not-http"' in answer
         # More bytes than were announced are no picture; fewer never are a request.
-        assert b'"truncated-picture"' in site.raw(head % 45 + picture)
+        assert b'"truncated-picture"' in site.raw(head % 45 + picture, until=b"}}")
         assert b" 200 " not in site.raw(head % (len(picture) + 9) + picture, half_closed=True)
         assert site.ask("POST", "/predict", picture)[0] == 200
         assert site.figures()["zoo_requests_in_flight"] <= 20
@@ -191,6 +191,59 @@ def test_what_cannot_be_served_is_said_at_once(artifact, tmp_path):
             assert isinstance(done.exception, ZooError), done.output
             assert done.exception.code == code
             assert handlers == {number: signal.getsignal(number) for number in handlers}
+
+
+def invoked(monkeypatch, *arguments):
+    """The result of `zoo serve`, and the settings with which it would serve."""
+    from typer.testing import CliRunner
+
+    from zoo.cli import app
+    from zoo.registry import registry
+
+    registry().add_commands(app)
+    given = []
+    monkeypatch.setattr("zoo_serve.server.serve", lambda settings, _: given.append(settings))
+    return CliRunner().invoke(app, ["serve", *map(str, arguments)]), given
+
+
+@pytest.mark.parametrize(("host", "token", "warned"), [
+    ("127.0.0.1", "", False), ("0.0.0.0", "", True), ("0.0.0.0", "a-token-that-is-long", False), ("::", "", True),
+])  # fmt: skip
+def test_a_service_that_others_can_reach_warns_without_a_token(artifact, monkeypatch, host, token, warned):
+    if token:
+        monkeypatch.setenv("ZOO_SERVE_TOKEN", token)
+    done, given = invoked(monkeypatch, artifact, "--host", host)
+    assert ("Everyone" in done.stderr) == warned
+    assert (given[0].host, given[0].token) == (host, token or None)
+    assert "a-token-that-is-long" not in done.output
+
+
+def test_options_reach_the_service(artifact, monkeypatch):
+    options = "--queue 7 --batch 3 --time-limit 2 --max-megabytes 0.5 --workers 2 --threads 4 --root-path /a/"
+    _, (settings,) = invoked(monkeypatch, artifact, artifact, *options.split(), "--allow-host", "*.example.org")
+    limits = settings.limits
+    assert (limits.waiting, limits.batch, limits.seconds, limits.file_bytes) == (7, 3, 2.0, 500_000)
+    assert (settings.workers, settings.threads, settings.root_path) == (2, 4, "/a")
+    monkeypatch.setattr("zoo_serve.cores.core_share", lambda: 8)
+    _, (settings,) = invoked(monkeypatch, artifact, "--workers", "2")
+    assert (settings.threads, settings.decoders) == (3, 4)
+    assert (settings.artifacts, settings.allowed_hosts) == ((str(artifact),) * 2, ("*.example.org",))
+
+
+def test_without_the_extra_its_name_is_said(artifact, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "zoo_serve.server", None)
+    from typer.testing import CliRunner
+
+    from zoo.cli import app
+    from zoo.errors import MissingExtraError
+    from zoo.registry import registry
+
+    registry().add_commands(app)
+    done = CliRunner().invoke(app, ["serve", str(artifact)])
+    assert isinstance(done.exception, MissingExtraError)
+    assert "visionzoo[serve]" in str(done.exception)
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_service(artifact, tmp_path):
