@@ -50,7 +50,7 @@ def serve(
         typer.Option(
             min=1,
             show_default=False,
-            help="Threads of each model. Default: the cores of a worker but one, which decodes.",
+            help="Threads of each model. Default: the cores of a worker but one, for decoding.",
         ),
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds from a request to its answer.")] = PICTURE_SECONDS,

@@ -225,8 +225,8 @@ def test_options_reach_the_service(artifact, monkeypatch):
     assert (limits.waiting, limits.batch, limits.seconds, limits.file_bytes) == (7, 3, 2.0, 500_000)
     assert (settings.workers, settings.threads, settings.root_path) == (2, 4, "/a")
     monkeypatch.setattr("zoo_serve.cores.core_share", lambda: 8)
-    _, (settings,) = invoked(monkeypatch, artifact, "--workers", "2")
-    assert (settings.threads, settings.decoders) == (3, 4)
+    _, (other,) = invoked(monkeypatch, artifact, "--workers", "2")
+    assert (other.threads, other.decoders) == (3, 4)
     assert (settings.artifacts, settings.allowed_hosts) == ((str(artifact),) * 2, ("*.example.org",))
 
 
