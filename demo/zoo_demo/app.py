@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from zoo.artifacts.card import Card
 from zoo.errors import ZooError
 from zoo.progress import Reporter
-from zoo.report.html import clean
+from zoo.report.html import clean, text
 from zoo_demo.card_html import describe, unavailable
 from zoo_demo.guard import ARRIVED
 from zoo_demo.limits import MAX_WAIT_SECONDS, MAX_WAITING
@@ -28,6 +28,7 @@ STYLE = HERE / "style.css"
 
 Shown = tuple[dict[str, float] | None, str]
 Upload = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def theme() -> gr.themes.Base:
@@ -56,7 +57,11 @@ def build(models: Sequence[Model], uploads: Uploads, left_out: Sequence[LeftOut]
             with gr.Column():
                 label = gr.Label(num_top_classes=TOP_CLASSES, label="Answer", elem_id="result")
                 seen = gr.HTML(elem_id="seen", js_on_load=None)
-        _connect(_Answers(models, uploads), choice, picture, pad, shown=[label, seen], about=[facts, drawing, tabs])
+                look = gr.Button("Show where it looks", elem_id="look")
+                heat = gr.HTML(elem_id="heat", js_on_load=None)
+        answers = _Answers(models, uploads)
+        _connect(answers, choice, picture, pad, shown=[label, seen], about=[facts, drawing, tabs])
+        _connect_look(answers, look, heat, choice=choice, picture=picture, pad=pad)
     page.queue(max_size=2 * MAX_WAITING)  # the guard turns away before
     return page
 
@@ -84,6 +89,16 @@ def _connect(
     )
 
 
+def _connect_look(
+    answers: _Answers, look: gr.Button, heat: gr.HTML, *, choice: gr.Dropdown, picture: gr.Image, pad: gr.HTML
+) -> None:
+    inside: dict[str, Any] = {"preprocess": False, "concurrency_limit": 1, "concurrency_id": "model"}
+    look.click(answers.of_look, [picture, pad, choice], heat, api_visibility="private", **inside)
+    # The map of another picture, or by another model, must not stay beside the answer.
+    for changed in (picture.change, pad.input, pad.clear, choice.change):
+        changed(None, None, heat, js="() => ''", queue=False, api_visibility="private")
+
+
 class _Answers:
     """The handlers: pictures in, the label's probabilities and the view's HTML out."""
 
@@ -108,6 +123,16 @@ class _Answers:
             return self.of_drawing(strokes, model, request)
         return None, ""
 
+    def of_look(self, picture: Upload | None, strokes: str | None, model: str, request: gr.Request) -> str:
+        refuse_late(request)
+        service = self._model(model).service
+        if isinstance(picture, Mapping):
+            path = picture.get("path")
+            return _heat(*_asked(lambda: service.look("file", self._uploads.read(path))))
+        if not strokes or strokes == "[]":
+            raise gr.Error("Choose a picture first, or draw one.", print_exception=False)
+        return _heat(*_asked(lambda: service.look("strokes", strokes.encode())))
+
     def about(self, model: str) -> tuple[str, gr.Tab, gr.Tabs]:
         """What changes on the page with the model."""
         card = self._model(model).card
@@ -122,14 +147,19 @@ class _Answers:
 
     def _shown(self, title: str, kind: Kind, body: Callable[[], bytes]) -> Shown:
         model = self._model(title)
-        try:
-            answer = model.service.ask(kind, body())
-        except ZooError as error:
-            raise shown_error(error) from None
-        except Exception as error:  # no tracebacks in the operator's terminal because of a visitor's request
-            Reporter().warn(f"A picture got no answer: {type(error).__name__}.")
-            raise gr.Error("The demo failed on this picture. Try again.", print_exception=False) from None
+        answer = _asked(lambda: model.service.ask(kind, body()))
         return {clean(label): probability for label, probability in answer.top}, _seen(answer)
+
+
+def _asked(work: Callable[[], T]) -> T:
+    """What a model answers. Raises `gr.Error` for the visitor."""
+    try:
+        return work()
+    except ZooError as error:
+        raise shown_error(error) from None
+    except Exception as error:  # no tracebacks in the operator's terminal because of a visitor's request
+        Reporter().warn(f"A picture got no answer: {type(error).__name__}.")
+        raise gr.Error("The demo failed on this picture. Try again.", print_exception=False) from None
 
 
 def refuse_late(request: gr.Request) -> None:
@@ -160,13 +190,25 @@ def _pad() -> gr.HTML:
 def _seen(answer: Answer) -> str:
     origin = "" if answer.width == answer.height == answer.side else f", from {answer.width} by {answer.height}"
     small = " class='small'" if answer.side < PIXELATED_BELOW else ""
-    kind = "png" if answer.view.startswith(b"\x89PNG") else "jpeg"
-    view = base64.b64encode(answer.view).decode()
     return (
-        f"<figure><img{small} src='data:image/{kind};base64,{view}' alt='What the model sees'><figcaption>"
+        f"<figure><img{small} src='{_source(answer.view)}' alt='What the model sees'><figcaption>"
         f"What the model sees: {answer.side} by {answer.side} pixels{origin}. "
         f"It answered in {answer.latency_ms:.1f} ms.</figcaption></figure>"
     )
+
+
+def _heat(label: str, view: bytes) -> str:
+    name = text(clean(label))
+    return (
+        f"<figure><img src='{_source(view)}' alt='Heat map of the class {name}'><figcaption>"
+        f"What speaks for <strong>{name}</strong>: <span class='legend'>little<span class='colours'></span>most</span>"
+        "</figcaption></figure>"
+    )
+
+
+def _source(picture: bytes) -> str:
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def shown_error(error: ZooError) -> gr.Error:

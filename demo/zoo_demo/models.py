@@ -27,6 +27,8 @@ class Answering(Protocol):
 
     def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer: ...
 
+    def look(self, kind: Kind, body: bytes) -> tuple[str, bytes]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zoo.errors import ArtifactError, DataError, ZooError
 from zoo.processes.children import Child
@@ -78,13 +78,23 @@ class Service:
             DataError: the picture cannot be read.
             ArtifactError: the model failed or took too long.
         """
+        found, view = self._asked({"kind": kind, "top_k": top_k, "look": False}, body)
+        top = [(str(label), float(probability)) for label, probability in found["top"]]
+        return Answer(top, found["width"], found["height"], found["side"], found["latency_ms"], view)
+
+    def look(self, kind: Kind, body: bytes) -> tuple[str, bytes]:
+        """The class of one picture, and a picture of where the model found it. Raises like `ask`."""
+        found, view = self._asked({"kind": kind, "look": True}, body)
+        return str(found["label"]), view
+
+    def _asked(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             child = self._child or self._started()
             self._begun = time.monotonic()
             try:
                 with self._within(child, self._limit):
                     with suppress(OSError):  # it has ended; the answer tells
-                        send(child.stdin, {"kind": kind, "top_k": top_k, "bytes": len(body)}, body)
+                        send(child.stdin, head | {"bytes": len(body)}, body)
                     found = receive(child.stdout)
                     view = exactly(child.stdout, found.get("bytes", 0))
             finally:
@@ -94,8 +104,7 @@ class Service:
                 self._renew_later()
         if "error" in found:
             raise _told(DataError, found["error"])
-        top = [(str(label), float(probability)) for label, probability in found["top"]]
-        return Answer(top, found["width"], found["height"], found["side"], found["latency_ms"], view)
+        return found, view
 
     def close(self) -> None:
         """Ends the process."""

@@ -49,10 +49,18 @@ class Turns:
 
     def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer:
         """See `zoo_demo.service.Service.ask`: a picture of the page."""
-        call = _Call(lambda: self._service.ask(kind, body, top_k), MAX_WAIT_SECONDS)
-        self._batcher.put(call, first=True)
-        answer: Answer = call.future.result()
+        answer: Answer = self._first(lambda: self._service.ask(kind, body, top_k))
         return answer
+
+    def look(self, kind: Kind, body: bytes) -> tuple[str, bytes]:
+        """See `zoo_demo.service.Service.look`: a picture of the page."""
+        found: tuple[str, bytes] = self._first(lambda: self._service.look(kind, body))
+        return found
+
+    def _first(self, work: Callable[[], Any]) -> Any:
+        call = _Call(work, MAX_WAIT_SECONDS)
+        self._batcher.put(call, first=True)
+        return call.future.result()
 
     def submit(self, body: bytes, top_k: int, seconds: float) -> Future[Prediction]:
         """See `zoo_serve.models.Model.submit`: a picture of a program."""

@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from zoo.artifacts.heat_pictures import under_heat
 from zoo.artifacts.predictor import Predictor, load
 from zoo.errors import ZooError
 from zoo.images import read_picture
@@ -34,10 +35,7 @@ WEIGHTS = 8  # memory for a model, in sizes of its file: runtimes copy, pack and
 
 def answer(predictor: Predictor, kind: str, body: bytes, top_k: int = TOP_CLASSES) -> tuple[dict[str, Any], bytes]:
     """The model's answer to one picture, and its view as a file. Raises `ZooError`."""
-    if kind == "strokes":
-        picture = digit_from_strokes(parse_strokes(body.decode()))
-    else:
-        picture = read_picture(body, max_pixels=MAX_PIXELS, pixel_range=predictor.card.preprocess.pixel_range)
+    picture = _picture(predictor, kind, body)
     start = time.perf_counter()
     (prediction,) = predictor.predict([picture], top_k)
     latency_ms = 1000 * (time.perf_counter() - start)
@@ -45,6 +43,18 @@ def answer(predictor: Predictor, kind: str, body: bytes, top_k: int = TOP_CLASSE
     height, width = picture.shape[:2]
     said = {"top": prediction.top, "width": width, "height": height, "latency_ms": latency_ms}
     return said | {"side": len(view)}, _file_of(view)
+
+
+def look(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Where the model looks: the class, and what it sees under a heat map as a file. Raises `ZooError`."""
+    found = predictor.heat_map(_picture(predictor, kind, body))
+    return {"label": found.label}, _file_of(under_heat(found)[1])
+
+
+def _picture(predictor: Predictor, kind: str, body: bytes) -> np.ndarray:
+    if kind == "strokes":
+        return digit_from_strokes(parse_strokes(body.decode()))
+    return read_picture(body, max_pixels=MAX_PIXELS, pixel_range=predictor.card.preprocess.pixel_range)
 
 
 def _file_of(view: np.ndarray) -> bytes:
@@ -69,7 +79,10 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
         head = receive(sys.stdin.buffer)
         body = exactly(sys.stdin.buffer, head["bytes"])
         try:
-            said, view = answer(predictor, head["kind"], body, head["top_k"])
+            if head["look"]:
+                said, view = look(predictor, head["kind"], body)
+            else:
+                said, view = answer(predictor, head["kind"], body, head["top_k"])
         except ZooError as error:
             said, view = {"error": [error.cause, error.remedy, error.code]}, b""
         except Exception as error:  # an unexpected error ends this answer, not the demo

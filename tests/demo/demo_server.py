@@ -52,6 +52,12 @@ class Fake:
         said, view = answer(self.predictor, kind, body, top_k)
         return Answer(**said, view=view)
 
+    def look(self, kind, body):
+        from zoo_demo.worker import look
+
+        said, view = look(self.predictor, kind, body)
+        return said["label"], view
+
 
 def main(log: str) -> None:
     from zoo_demo import server

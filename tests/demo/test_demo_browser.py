@@ -122,8 +122,15 @@ def test_an_uploaded_picture_gets_a_label(visit, blue):
         assert "28 by 28 pixels, from 50 by 30" in page.locator("#seen").inner_text()
         preview = page.locator("[data-testid=image] img, .image-container img").first
         assert preview.evaluate("image => image.naturalWidth") == 50
+        page.get_by_role("button", name="Show where it looks").click()
+        heat = page.locator("#heat img")
+        heat.wait_for()
+        assert heat.get_attribute("alt") == "Heat map of the class blue"
+        assert "What speaks for blue" in page.locator("#heat").inner_text()
+        assert heat.evaluate("image => image.naturalWidth") == 224
         page.get_by_label("Remove Image").click()
         label(page).wait_for(state="detached")
+        heat.wait_for(state="detached")
 
 
 def test_the_page_asks_again_where_the_demo_is_busy(visit, blue):
@@ -174,6 +181,19 @@ def test_a_drawing_gets_a_label_stroke_by_stroke(visit):
         pad.get_by_role("button", name="Clear").click()
         label(page).wait_for(state="detached")
         assert ink(page) == 0
+
+
+def test_a_drawing_is_looked_at_and_an_empty_pad_is_not(visit):
+    with visit() as page:
+        look = page.get_by_role("button", name="Show where it looks")
+        look.click()
+        page.get_by_text("Choose a picture first, or draw one.").wait_for()
+        draw(page, (0.3, 0.3), (0.7, 0.7))
+        label(page).wait_for()
+        look.click()
+        page.locator("#heat img").wait_for()
+        draw(page, (0.7, 0.3), (0.3, 0.7))
+        page.locator("#heat img").wait_for(state="detached")
 
 
 def test_a_finger_draws_and_does_not_scroll(visit):

@@ -17,7 +17,9 @@ import pytest
 pytest.importorskip("gradio", reason="the demo extra is not installed")
 
 from zoo.errors import ArtifactError, DataError
+from zoo.images import read_picture
 from zoo_demo import limits
+from zoo_demo.models import loaded
 from zoo_demo.service import Service
 from zoo_demo.uploads import FullError, Uploads
 from zoo_serve.hosts import Hosts, host_name, is_loopback, is_pattern
@@ -218,6 +220,15 @@ def test_a_picture_that_is_being_answered_counts_for_those_that_wait(tmp_path):
         assert service.expected_seconds < before + 1
     finally:
         service.close()
+
+
+def test_where_a_model_looks_comes_from_its_process(tmp_path):
+    with loaded([onnx_artifact(tmp_path / "model.onnx")]) as (model,):
+        label, view = model.service.look("file", files()["png"])
+        assert label == model.service.ask("file", files()["png"]).top[0][0]
+        assert read_picture(view).shape == (224, 224, 3)
+        with pytest.raises(DataError):
+            model.service.look("file", b"no picture")
 
 
 def test_a_process_that_dies_is_replaced(tmp_path):

@@ -33,18 +33,24 @@ def relative_heat(heat_map: HeatMap, side: int) -> np.ndarray:
     return np.asarray(cells.resize((side, side), Image.Resampling.BILINEAR))
 
 
-def heat_picture(heat_map: HeatMap) -> np.ndarray:
-    """What the network sees, the same under its heat, and a strip of the colours from cold to hot below.
+def under_heat(heat_map: HeatMap) -> tuple[np.ndarray, np.ndarray]:
+    """What the network sees, and the same under its heat.
 
     Returns:
-        uint8 `[H, W, 3]`. Both pictures have the side of the view, or a multiple that has `_MIN_SIDE` pixels.
+        Two of uint8 `[H, H, 3]`, where H is the side of the view, or a multiple that has at least 224 pixels.
     """
     view = heat_map.view
     side = len(view) * -(-_MIN_SIDE // len(view))
     large = np.asarray(Image.fromarray(view).resize((side, side), Image.Resampling.NEAREST))
     heat = relative_heat(heat_map, side)
     opacity = _OPACITY * heat[..., None]
-    under = ((1 - opacity) * large + opacity * heat_colours(heat)).round().astype(np.uint8)
+    return large, ((1 - opacity) * large + opacity * heat_colours(heat)).round().astype(np.uint8)
+
+
+def heat_picture(heat_map: HeatMap) -> np.ndarray:
+    """Both pictures of `under_heat`, and a strip of the colours from cold to hot below: uint8 `[H, W, 3]`."""
+    large, under = under_heat(heat_map)
+    side = len(large)
     thin = side // _LEGEND
     strip = np.broadcast_to(heat_colours(np.linspace(0, 1, side)), (thin, side, 3))
     canvas = np.full((side + 2 * thin, 2 * side + thin, 3), 255, np.uint8)
