@@ -212,7 +212,8 @@ def table(records: list[dict[str, Any]]) -> str:
     claims = f"at most {CLAIMED_CPU} of the CPU time and {CLAIMED_MEMORY} of the memory with EfficientNet-Lite0"
     return "\n".join(lines) + (
         f"\n\n{first['clients']} clients, {first['requests']:,} requests, beside {NUISANCES} clients that stall and "
-        f"{NUISANCES} that leave. Claimed: none lost; {claims}.\n"
+        f"{NUISANCES} that leave. Claimed: none lost; {claims}. Clients and server share the cores: times and pictures "
+        "per second depend on what else runs, the ratios less.\n"
     )
 
 
