@@ -149,8 +149,8 @@ REQUESTS = [
     _json("wide characters", {"data": ["a" * 200_000 + "\U0001f600", "x"]}, 400, UNREAD, "/gradio_api/call/draw"),
     _json("cancel anything", {"event_id": {"a": 1}}, 200, "success", "/gradio_api/cancel"),
     # Forms that are not one file.
-    _form("no form", b"{}", 400, "a form with one file", "application/json"),
-    _form("no boundary", b"--b--", 400, "a form with one file", "multipart/form-data"),
+    _form("no form", b"{}", 400, "must be a form", "application/json"),
+    _form("no boundary", b"--b--", 400, "must be a form", "multipart/form-data"),
     _form("no part", b"--b--\r\n", 400, "The form has no file"),
     _form(
         "no file",
@@ -158,7 +158,7 @@ REQUESTS = [
         400,
         "The form has no file",
     ),
-    _form("cut short", _part(b"x.png"), 400, "the file is incomplete"),
+    _form("cut short", _part(b"x.png"), 400, "The form is incomplete"),
     _form("damaged", b"--c\r\n", 400, "The form is damaged"),
     _form("endless header", b"--b\r\ncontent-disposition: " + b"a" * 100_000, 400, "The form is damaged"),
     _form("two files", _part(b"x.png") + _part(b"y.png") + b"--b--\r\n", 400, "several files"),
