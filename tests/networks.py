@@ -133,4 +133,22 @@ class Tokens(nn.Module):
         return self.head(tokens.mean(1))
 
 
+class OtherArguments(Small):
+    """Arguments beside the pictures, one of which decides what is computed."""
+
+    def forward(self, images, mask=None, scale=0.5):
+        if mask is not None:
+            images = images * mask.view(-1, 1, 1, 1)
+        return self.head(self.body(self.stem(images) * scale))
+
+
+class OddArgument(Small):
+    """An argument that is something when the network is traced, and nothing when it is called."""
+
+    def forward(self, images, parts=()):
+        for part in parts if isinstance(parts, tuple) else [parts]:
+            images = images + part.view(-1, 1, 1, 1)
+        return self.head(self.body(self.stem(images)))
+
+
 UNSPLITTABLE = (DependsOnData, DependsOnMode, TwoValues, FunctionalDropout)

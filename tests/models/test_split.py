@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
 from zoo.models.split import split_network, without_batchnorm
 from zoo.registry import registry
 from zoo.training.feature_cache import compute, fold, standardisation, standardise
 
-from ..networks import STAGES, UNSPLITTABLE, AlwaysRandom, Interlude, Shared, Small
+from ..networks import STAGES, UNSPLITTABLE, AlwaysRandom, Interlude, OddArgument, OtherArguments, Shared, Small
 
 PIXELS = 64
 # How many BatchNorm layers survive fusing: those without a convolution of their own before them.
@@ -151,6 +151,22 @@ def test_the_head_can_be_cut_off_anything(kind):
     with torch.inference_mode():
         assert torch.allclose(halves.rest(prefix(pictures())), network(pictures()), atol=1e-5)
     assert not network.head._forward_pre_hooks
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_arguments_beside_the_pictures_have_their_defaults(first):
+    network = OtherArguments().eval()
+    halves = split_network(network, STAGES, first, pictures())
+    assert halves is not None and isinstance(halves.prefix, fx.GraphModule)
+    with torch.no_grad():
+        assert error(halves.rest(halves.prefix(pictures())), network(pictures())) < 1e-5
+
+
+def test_a_graph_that_does_not_run_is_not_used():
+    network = OddArgument().eval()
+    assert split_network(network, STAGES, 1, pictures()) is None
+    halves = split_network(network, STAGES, 2, pictures())
+    assert halves is not None and halves.rest is network.head
 
 
 def test_a_prefix_that_fusing_would_change_stays_as_it_is():

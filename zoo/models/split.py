@@ -6,9 +6,11 @@ never traced. Both halves share their parameters with the network.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,6 +18,7 @@ from torch import Tensor, fx, nn
 from zoo.specs import Stage
 
 BEFORE = -1  # the level of values before the first stage
+_PLAIN = (type(None), bool, int, float, str)
 FUSED = 1e-3  # the largest difference that fusing may make, relative to the spread of the features
 
 
@@ -46,10 +49,11 @@ def split_network(network: nn.Module, stages: Sequence[Stage], first: int, examp
     """
     graph = _trace(network, stages)
     halves = _cut(network, graph, stages, first) if graph else None
+    found = [halves] if halves else []
     if first == len(stages) - 1:  # the contract: its output is the network's
         head = network.get_submodule(stages[first].members[0])
-        halves = Halves(halves.prefix if halves else _HeadInput(network, head), head)
-    return halves if halves and _same(network, halves, example) else None
+        found = [*(Halves(each.prefix, head) for each in found), Halves(_HeadInput(network, head), head)]
+    return next((each for each in found if _same(network, each, example)), None)
 
 
 def without_batchnorm(prefix: nn.Module, example: Tensor) -> nn.Module:
@@ -105,12 +109,19 @@ def _trace(network: nn.Module, stages: Sequence[Stage]) -> fx.Graph | None:
     members = [member for stage in stages for member in stage.members]
     was_training = network.training
     try:
-        graphs = [_StageTracer(members).trace(network.train(mode)) for mode in (True, False)]
+        given = _defaults(network)
+        graphs = [_StageTracer(members).trace(network.train(mode), given) for mode in (True, False)]
     except Exception:  # the forward of a third-party network may raise anything at a proxy
         return None
     finally:
         network.train(was_training)
     return graphs[0] if str(graphs[0]) == str(graphs[1]) else None
+
+
+def _defaults(network: nn.Module) -> dict[str, Any]:
+    """The arguments beside the pictures. Traced as they are, a `mask=None` would be a mask that is there."""
+    _, *others = inspect.signature(network.forward).parameters.values()
+    return {each.name: each.default for each in others if isinstance(each.default, _PLAIN)}
 
 
 def _cut(network: nn.Module, graph: fx.Graph, stages: Sequence[Stage], first: int) -> Halves | None:
@@ -171,7 +182,10 @@ def _same(network: nn.Module, halves: Halves, example: Tensor) -> bool:
     try:
         with torch.inference_mode():
             expected = network(example)
-            found = halves.rest(halves.prefix(example))
+            try:
+                found = halves.rest(halves.prefix(example))
+            except Exception:  # a graph that was traced with a wrong assumption raises anything
+                return False
     finally:
         network.train(was_training)
     return bool(torch.allclose(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max() + 1e-30)))
