@@ -28,6 +28,7 @@ FP16 = "Export it with --precision fp16."
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FOLLOWING = ("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
+_SIZES = ("Shape", "Size")
 _ACTIVATIONS = ("Relu", "Clip")  # merged into a quantised layer before them
 
 
@@ -116,6 +117,8 @@ def _network(graph: Any) -> list[Any]:
     inside: set[str] = set()
     found = []
     for node in graph.node:
+        if node.op_type in _SIZES:  # integers, which a Concat may join
+            continue
         begins = node.op_type in _WEIGHTED and not weights.isdisjoint(node.input)
         if begins or not inside.isdisjoint(node.input):
             inside.update(node.output)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from zoo.artifacts.predictor import open_runtime
@@ -370,3 +370,33 @@ def test_the_final_file_gives_the_answers_that_its_card_holds(trained, tmp_path)
 def test_impossible_calibrations_are_refused(wrong, refusal, trained):
     with refused(*refusal, kind=UsageError):
         calibration(RunSource(trained), reference_of(trained).classifier, **wrong)
+
+
+def test_sizes_are_no_values_to_quantise(tmp_path):
+    """A Concat of integers, as attention has it: onnxruntime computes no difference of them."""
+    values = np.random.default_rng(0).normal(0, 1, 4 * 3 * 9 + 3 * 4).astype(np.float32)
+    constants = {
+        "weight": values[:108].reshape(4, 3, 3, 3),
+        "head": values[108:].reshape(3, 4),
+        "rest": np.array([-1]),
+        "axis": np.array([2]),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "weight"], ["maps"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Shape", ["maps"], ["number"], "number", start=0, end=1),
+        helper.make_node("Shape", ["maps"], ["channels"], "channels", start=1, end=2),
+        helper.make_node("Concat", ["number", "channels", "rest"], ["sizes"], "sizes", axis=0),
+        helper.make_node("Reshape", ["maps", "sizes"], ["places"], "places"),
+        helper.make_node("ReduceMean", ["places", "axis"], ["means"], "means", keepdims=0),
+        helper.make_node("Gemm", ["means", "head"], ["logits"], "head", transB=1),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax", axis=1),
+    ]
+    sides = {"image": ["n", 3, 8, 8], "logits": ["n", 3], "probabilities": ["n", 3]}
+    image, *outputs = (helper.make_tensor_value_info(name, TensorProto.FLOAT, side) for name, side in sides.items())
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "network", [image], outputs, tensors)
+    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), source)
+    seen = np.random.default_rng(1).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    calibration = Calibration(pictures=list(seen), method="minmax", budget=1.0, loss=lambda _: 0.0)
+    assert quantise(source, target, calibration, PreprocessSpec(image_size=8))["layers"] == 2
