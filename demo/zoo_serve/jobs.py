@@ -68,6 +68,7 @@ class Batcher(Generic[JobT]):
         self._closed = False
         self._seconds = 0.1  # for a job, a running mean
         self._begun: float | None = None
+        self._running = 1  # jobs of the current run
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -79,18 +80,21 @@ class Batcher(Generic[JobT]):
 
     @property
     def expected_seconds(self) -> float:
-        """The expected time of a job: the running mean, or the time of the current run if that is longer."""
-        return max(self._seconds, self.running_seconds)
+        """The expected time of a job: the running mean, or its share of the current run's time if that is longer."""
+        return max(self._seconds, self.running_seconds / self._running)
 
     def put(self, job: JobT, *, first: bool = False) -> None:
-        """Adds a job.
+        """Adds a job. After the end it fails.
 
         Args:
             first: before all that wait.
         """
         with self._changed:
-            (self._waiting.appendleft if first else self._waiting.append)(job)
-            self._changed.notify()
+            if not self._closed:
+                (self._waiting.appendleft if first else self._waiting.append)(job)
+                self._changed.notify()
+                return
+        job.fail(ending())
 
     def close(self) -> None:
         """Ends the thread after its current run, for which it waits a little."""
@@ -124,7 +128,7 @@ class Batcher(Generic[JobT]):
 
     def _work(self) -> None:
         while batch := self._take():
-            self._begun = time.monotonic()
+            self._running, self._begun = len(batch), time.monotonic()
             try:
                 self._run(batch)
             except BaseException as error:  # for those who wait

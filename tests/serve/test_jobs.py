@@ -122,3 +122,33 @@ def test_the_expected_time_grows_with_a_run_that_is_long(batcher, done):
     time.sleep(0.15)
     assert batcher.running_seconds >= 0.15
     assert batcher.expected_seconds > before
+
+
+def test_the_expected_time_is_a_share_of_a_run_of_several(batcher, done):
+    first = begun(batcher, done)
+    jobs = [job() for _ in range(3)]
+    for each in jobs:
+        batcher.put(each)
+    entered = threading.Event()
+
+    def long_run(batch):
+        entered.set()
+        time.sleep(0.6)
+        for each in batch:
+            each.future.set_result(None)
+
+    batcher._run = long_run
+    done.opened.set()
+    first.future.result(WAIT)
+    assert entered.wait(WAIT)
+    time.sleep(0.45)
+    assert 0.15 <= batcher.expected_seconds < 0.3
+
+
+def test_a_job_that_comes_after_the_end_fails_at_once(batcher, done):
+    done.opened.set()
+    batcher.close()
+    late = job()
+    batcher.put(late)
+    with refused("draining", kind=RequestError):
+        late.future.result(1)
