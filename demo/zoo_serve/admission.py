@@ -45,6 +45,13 @@ class Admission:
         Args:
             expected_seconds: for one picture.
         """
+        if pictures > self._most:  # which no retry would change
+            raise RequestError(
+                413,
+                f"The form has {pictures} files, and the queue has room for {self._most}.",
+                "Send them in several requests.",
+                code="too-many-files",
+            )
         waiting = self.waiting
         seconds = waiting * expected_seconds
         if waiting + pictures > self._most or seconds > self._seconds:

@@ -84,5 +84,5 @@ class Body:
 
 def too_large(limit: int) -> RequestError:
     """The error for a request of more bytes than the limit."""
-    cause = f"The request has more than {limit / 1e6:.2g} MB."
+    cause = f"The request has more than {limit / 1e6:g} MB."
     return RequestError(413, cause, "Send less data.", code="request-too-large", headers={"Connection": "close"})

@@ -15,6 +15,7 @@ from zoo.artifacts.predictor import Prediction
 from zoo.artifacts.rows import json_row
 from zoo.errors import ZooError
 from zoo_serve.admission import Held
+from zoo_serve.bodies import too_large
 from zoo_serve.forms import FORM, read_form
 from zoo_serve.limits import MAX_FILES, MAX_FORM_BYTES, MAX_PARAMETER
 from zoo_serve.refusals import RequestError, as_json, late
@@ -114,7 +115,7 @@ async def _files(request: Request, kind: str, held: Held, most_bytes: int) -> _F
         cause = "The length of the body (Content-Length) is not a number."
         raise RequestError(400, cause, "Send the request with an HTTP client.", code="content-length")
     if int(declared[:20]) > most:
-        raise _too_large(most)
+        raise too_large(most) if kind == FORM else _too_large(most)
 
     async def chunks() -> Any:
         async for chunk in request.stream():
@@ -169,5 +170,5 @@ async def _gone(request: Request) -> None:
 
 
 def _too_large(most: int) -> RequestError:
-    cause = f"The picture's file has more than {most / 1e6:.2g} MB."
+    cause = f"The picture's file has more than {most / 1e6:g} MB."
     return RequestError(413, cause, "Send a smaller one, for example a JPEG.", code="upload-too-large")

@@ -156,11 +156,17 @@ def test_a_full_queue_says_when_to_come_again():
 
 
 def test_a_form_enters_the_queue_as_a_whole_or_not_at_all():
-    with served(limits=Limits(waiting=2)) as running:
+    with served(limits=Limits(waiting=3)) as running:
+        running.state.admission.elsewhere = lambda: 1
         body, kind = form(*[("a.png", png())] * 3)
         assert running.predict(body, content_type=kind).status == 429
+        running.state.admission.elsewhere = lambda: 0
         assert running.state.admission.waiting == 0
         assert running.runs == []
+        body, kind = form(*[("a.png", png())] * 4)
+        never = running.predict(body, content_type=kind)
+        assert (never.status, never.code) == (413, "too-many-files")
+        assert "retry-after" not in never.headers
 
 
 def test_a_request_that_waited_too_long_is_not_run():
@@ -236,6 +242,8 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read():
         assert running.predict(bytes(1001), chunks=3).status == 413
         body, kind = form(("a.png", png()), ("b.png", bytes(1001)))
         assert running.predict(body, content_type=kind).status == 413
+        large = running.predict(b"", content_length="256000001", content_type=kind)
+        assert large.json["error"]["cause"] == "The request has more than 256 MB."
 
 
 def test_the_bytes_of_all_requests_are_bounded():
