@@ -10,6 +10,7 @@ from dataclasses import dataclass
 MAX_PIXELS = 40_000_000  # of a picture, as of a full-frame camera; decoding takes 7 bytes per pixel
 MAX_UPLOAD_BYTES = 64_000_000
 PICTURE_SECONDS = 30.0  # for decoding one picture and one answer to it
+MAX_SECONDS = 3600.0  # that an operator may set instead: the service also takes so long to end
 
 BODY_SECONDS = 120.0  # for a request to arrive
 GRACE_SECONDS = 10.0  # before a slow request counts as too slow

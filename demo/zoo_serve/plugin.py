@@ -10,7 +10,15 @@ import typer
 from zoo.cli.options import ArtifactDevice
 from zoo.errors import MissingExtraError
 from zoo.hookspecs import hookimpl
-from zoo_serve.limits import BATCH_SIZE, MAX_UPLOAD_BYTES, MAX_WAITING, PICTURE_SECONDS, Limits
+from zoo_serve.limits import (
+    BATCH_SIZE,
+    MAX_FORM_BYTES,
+    MAX_SECONDS,
+    MAX_UPLOAD_BYTES,
+    MAX_WAITING,
+    PICTURE_SECONDS,
+    Limits,
+)
 
 
 @hookimpl
@@ -53,11 +61,14 @@ def serve(
             help="Threads of each model. Default: the cores of a worker but one, for decoding.",
         ),
     ] = None,
-    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds from a request to its answer.")] = PICTURE_SECONDS,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, max=MAX_SECONDS, help="Seconds from a request to its answer.")
+    ] = PICTURE_SECONDS,
     queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait or run at once.")] = MAX_WAITING,
     batch: Annotated[int, typer.Option(min=1, max=1024, help="Most pictures in one run of a model.")] = BATCH_SIZE,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest file of a picture.")] = MAX_UPLOAD_BYTES
-    / 1e6,
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.001, max=MAX_FORM_BYTES / 1e6, help="Largest file of a picture.")
+    ] = MAX_UPLOAD_BYTES / 1e6,
     device: ArtifactDevice = "cpu",
 ) -> None:
     """Answer HTTP requests of programs with exported models.

@@ -230,6 +230,13 @@ def test_options_reach_the_service(artifact, monkeypatch):
     assert (settings.artifacts, settings.allowed_hosts) == ((str(artifact),) * 2, ("*.example.org",))
 
 
+@pytest.mark.parametrize("option", ["--time-limit", "--max-megabytes"])
+def test_limits_are_finite(artifact, monkeypatch, option):
+    done, given = invoked(monkeypatch, artifact, option, "inf")
+    assert f"{option} cannot be 'inf'" in str(done.exception)
+    assert not given
+
+
 def test_without_the_extra_its_name_is_said(artifact, monkeypatch):
     import sys
 
