@@ -31,9 +31,9 @@ QUIET_SECONDS = 2.0  # without a request: then memory that decoders freed goes b
 def _warm_up(predictor: Predictor, batch: int) -> None:
     """Runs the largest batch, so that the model has all of its memory before the first request, and not under load."""
     side = predictor.card.preprocess.image_size
-    begun = time.monotonic()
+    begun = time.perf_counter()  # the other clock may stand still for 16 ms on Windows
     predictor.predict([np.zeros((side, side, 3), np.uint8)])
-    number = min(batch, int(WARM_UP_SECONDS / (time.monotonic() - begun)))
+    number = min(batch, int(WARM_UP_SECONDS / (time.perf_counter() - begun)))
     if number > 1:
         side = math.isqrt(MAX_BATCH_PIXELS // number)
         for _ in predictor.stream(enumerate([np.zeros((side, side, 3), np.uint8)] * number), number):
