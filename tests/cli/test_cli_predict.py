@@ -181,6 +181,24 @@ def test_heat_maps(model, bars, tmp_path):
     assert sorted(maps.iterdir()) == written
 
 
+def test_a_heat_map_of_a_picture_with_a_long_name(model, bars, tmp_path):
+    picture = next((bars / "test").rglob("*.png"))
+    long = tmp_path / f"{'ä' * 120}a.png"
+    long.write_bytes(picture.read_bytes())
+    done = run_zoo(model, long, long, "--heatmap", tmp_path / "maps", "--csv")
+    assert done.exit_code == 0, done.exception
+    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert names == [f"{'ä' * 60}-2.png", f"{'ä' * 60}.png"]
+
+
+def test_a_folder_for_heat_maps_that_cannot_be_made(model, bars, tmp_path):
+    (tmp_path / "file").touch()
+    done = run_zoo(model, bars, "--csv", "--heatmap", tmp_path / "file" / "maps")
+    assert isinstance(done.exception, UsageError)
+    assert "--heatmap" in done.exception.remedy
+    assert not done.stdout
+
+
 def test_wrong_commands(model, bars, tmp_path):
     cases = [
         ((model, tmp_path), UsageError, "no pictures in"),

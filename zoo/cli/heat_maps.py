@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
+
+_MAX_STEM = 120  # bytes; a number, `.png` and the marks of an unfinished file come to a name of at most 255
 
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Prediction, Predictor
@@ -20,7 +23,10 @@ class HeatMaps:
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             cause = f"The folder '{folder}' is not empty." if folder.is_dir() else f"'{folder}' is a file."
             raise UsageError(cause, "Name another folder with --heatmap.", code="not-empty")
-        self._folder = create_folder_at(folder)
+        try:
+            self._folder = create_folder_at(folder)
+        except UsageError as error:
+            raise UsageError(error.cause, "Name another folder with --heatmap.", code=error.code) from None
         self._predictor = predictor
 
     def add(self, file: Path, prediction: Prediction) -> None:
@@ -31,9 +37,15 @@ class HeatMaps:
         from zoo.files import write_atomically
 
         found = self._predictor.heat_map(file, prediction.label)
-        path, number = self._folder / f"{file.stem}.png", 1
+        stem = _shortened(file.stem)
+        path, number = self._folder / f"{stem}.png", 1
         while path.exists():
             number += 1
-            path = self._folder / f"{file.stem}-{number}.png"
+            path = self._folder / f"{stem}-{number}.png"
         picture = Image.fromarray(heat_picture(found))
         write_atomically(path, lambda temporary: picture.save(temporary, format="PNG"))
+
+
+def _shortened(stem: str) -> str:
+    """The beginning of a name that is too long for one more ending."""
+    return os.fsencode(stem)[:_MAX_STEM].decode(errors="ignore") if len(os.fsencode(stem)) > _MAX_STEM else stem

@@ -61,8 +61,8 @@ def predict(
     files, foreign = _files(pictures)
     predictor = load(artifact, device, workers=_workers(len(files), device))
     top_k = min(top_k, len(predictor.classes))
+    maps = None if heatmap is None else HeatMaps(heatmap, predictor)  # before anything is printed
     writer = JsonWriter() if as_json else CsvWriter(top_k) if as_csv else TableWriter()
-    maps = None if heatmap is None else HeatMaps(heatmap, predictor)
     given = FilePictures(files, predictor.card.preprocess.pixel_range)
     failed, shown = 0, time.monotonic()
     with (
