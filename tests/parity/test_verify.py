@@ -283,6 +283,11 @@ def test_parity_with_a_run(model, trained, changed, weight, tmp_path):
         verify(model, against=tmp_path)
 
 
+def test_heat_maps_are_compared_with_those_of_the_run(model, trained, changed):
+    claimed = changed(exported=read_card(model).exported | {"heatmap": True})
+    assert passed(verify(claimed, against=trained.path)) == {"hash": True, "numbers": True, "against": False}
+
+
 def test_parity_with_another_run(model, trained, weight, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trained.path, other)
