@@ -84,7 +84,7 @@ class Service:
 
     def look(self, kind: Kind, body: bytes) -> tuple[str, bytes]:
         """The class of one picture, and a picture of where the model found it. Raises like `ask`."""
-        found, view = self._asked({"kind": kind, "look": True}, body)
+        found, view = self._asked({"kind": kind, "look": True, "seconds": self._limit}, body)
         return str(found["label"]), view
 
     def _asked(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:

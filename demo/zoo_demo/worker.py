@@ -16,16 +16,17 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from zoo.artifacts.heat_maps import CELLS, heat_map
 from zoo.artifacts.heat_pictures import under_heat
 from zoo.artifacts.predictor import Predictor, load
-from zoo.errors import ZooError
+from zoo.errors import ArtifactError, ZooError
 from zoo.images import read_picture
 from zoo.processes.children import guard, limit_memory
 from zoo.processes.memory import resident_bytes
 from zoo.processes.messages import exactly, receive, send
 from zoo.transforms.view import model_view
 from zoo_demo.drawing import digit_from_strokes, parse_strokes
-from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES
+from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES, PICTURE_SECONDS
 from zoo_demo.service import TOP_CLASSES
 
 SHOWN_SIDE = 224
@@ -45,9 +46,29 @@ def answer(predictor: Predictor, kind: str, body: bytes, top_k: int = TOP_CLASSE
     return said | {"side": len(view)}, _file_of(view)
 
 
-def look(predictor: Predictor, kind: str, body: bytes) -> tuple[dict[str, Any], bytes]:
-    """Where the model looks: the class, and what it sees under a heat map as a file. Raises `ZooError`."""
-    found = predictor.heat_map(_picture(predictor, kind, body))
+def look(
+    predictor: Predictor, kind: str, body: bytes, seconds: float = PICTURE_SECONDS
+) -> tuple[dict[str, Any], bytes]:
+    """Where the model looks: the class, and what it sees under a heat map as a file.
+
+    Raises `ZooError`, also where it will take longer than so many seconds: this process would be ended then.
+    """
+    start = time.perf_counter()
+
+    def hurry(done: int, total: int) -> None:
+        if (time.perf_counter() - start) * total / done > seconds:
+            raise ArtifactError(
+                f"The heat map takes longer than {seconds:g} seconds.",
+                "The operator can allow more time with --time-limit, or export the model with --heatmap.",
+                code="heat-map-late",
+            )
+
+    picture = _picture(predictor, kind, body)
+    if predictor.card.exported.get("heatmap") is not True:
+        predictor.predict([picture])
+        hurry(2, (CELLS + 1) ** 2)  # of several at once, each may take half as long
+    start = time.perf_counter()
+    found = heat_map(predictor, picture, progress=hurry)
     return {"label": found.label}, _file_of(under_heat(found)[1])
 
 
@@ -80,7 +101,7 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
         body = exactly(sys.stdin.buffer, head["bytes"])
         try:
             if head["look"]:
-                said, view = look(predictor, head["kind"], body)
+                said, view = look(predictor, head["kind"], body, head["seconds"])
             else:
                 said, view = answer(predictor, head["kind"], body, head["top_k"])
         except ZooError as error:

@@ -16,12 +16,14 @@ import pytest
 
 pytest.importorskip("gradio", reason="the demo extra is not installed")
 
+from zoo.artifacts.predictor import Predictor
 from zoo.errors import ArtifactError, DataError
 from zoo.images import read_picture
 from zoo_demo import limits
 from zoo_demo.models import loaded
 from zoo_demo.service import Service
 from zoo_demo.uploads import FullError, Uploads
+from zoo_demo.worker import look
 from zoo_serve.hosts import Hosts, host_name, is_loopback, is_pattern
 
 from ..attacks.site import demo, upload, wait_until
@@ -229,6 +231,20 @@ def test_where_a_model_looks_comes_from_its_process(tmp_path):
         assert read_picture(view).shape == (224, 224, 3)
         with pytest.raises(DataError):
             model.service.look("file", b"no picture")
+
+
+@pytest.mark.parametrize("slow", ["each", "several"])
+def test_a_heat_map_that_would_take_too_long_is_refused_before_the_process_is_ended(slow):
+    def runtime(images):
+        if len(images) > 1 or slow == "each":
+            time.sleep(0.01 * len(images))
+        return images.mean((1, 2), dtype=np.float32)
+
+    predictor = Predictor(card(), runtime)
+    start = time.monotonic()
+    with refused("heat-map-late", kind=ArtifactError):
+        look(predictor, "file", files()["png"], 0.5)
+    assert time.monotonic() - start < 0.5
 
 
 def test_a_process_that_dies_is_replaced(tmp_path):
