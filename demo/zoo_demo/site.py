@@ -26,7 +26,7 @@ from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
 from zoo_serve.admission import Admission
 from zoo_serve.app import application
-from zoo_serve.connections import ImpatientProtocol, one_line_each
+from zoo_serve.connections import LOGGERS, ImpatientProtocol, one_line_each
 from zoo_serve.hosts import Hosts
 from zoo_serve.limits import MAX_CONNECTIONS, MAX_UPLOAD_BYTES, MAX_WAITING, Limits
 from zoo_serve.models import names_for
@@ -42,7 +42,7 @@ def serving(
     models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int, left_out: Sequence[LeftOut] = ()
 ) -> Iterator[None]:
     """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
-    one_line_each(("uvicorn", "uvicorn.error", "asyncio", "gradio", "httpx"))
+    one_line_each((*LOGGERS, "gradio", "httpx"))
     turns = [Turns(name, model) for name, model in zip(names_for(m.card for m in models), models, strict=True)]
     models = [replace(model, service=turn) for model, turn in zip(models, turns, strict=True)]
     page = app.build(models, uploads, left_out)

@@ -57,8 +57,11 @@ class _OneLine(logging.Formatter):
         return f"{record.name}: {(record.getMessage().splitlines() or [''])[0]:.200}"
 
 
-def one_line_each(names: Sequence[str] = ("uvicorn", "uvicorn.error", "asyncio")) -> None:
-    """Libraries log untrusted requests as single lines in the terminal, without tracebacks."""
+LOGGERS = ("uvicorn", "uvicorn.error", "asyncio", "python_multipart")
+
+
+def one_line_each(names: Sequence[str] = LOGGERS) -> None:
+    """Libraries log errors as single lines in the terminal, without tracebacks, and no warnings about requests."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine())
     handler.setLevel(logging.ERROR)

@@ -111,6 +111,8 @@ def test_what_is_not_http_gets_json_and_slow_senders_hold_nobody_up(artifact):
             answer = site.raw(data + b"\r\n\r\n")
             assert b" 400 " in answer.splitlines()[0]
             assert b'"not-http"' in answer
+        form = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        assert b'"damaged-form"' in site.raw(form + b"Content-Length: 9\r\n\r\nno form..", until=b"}}")
         # More bytes than were announced are no picture; fewer never are a request.
         assert b'"truncated-picture"' in site.raw(head % 45 + picture, until=b"}}")
         assert b" 200 " not in site.raw(head % (len(picture) + 9) + picture, half_closed=True)
@@ -124,6 +126,7 @@ def test_what_is_not_http_gets_json_and_slow_senders_hold_nobody_up(artifact):
             time.sleep(0.05)
         site.process.send_signal(signal.SIGTERM)
         assert site.process.wait(30) == 0
+        assert site.process.stderr.read() == "The service has ended.\n"
 
 
 def test_an_upload_that_has_begun_is_taken_and_readiness_is_told_until_its_answer(artifact):
