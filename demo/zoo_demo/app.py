@@ -26,6 +26,11 @@ from zoo_demo.worker import PIXELATED_BELOW
 HERE = Path(__file__).parent
 STYLE = HERE / "style.css"
 
+# In the browser: a heat map belongs to what was there when it was asked for.
+_CHANGED = "() => { window.zooChanges = (window.zooChanges || 0) + 1; return ''; }"
+_ASKED = "(...given) => { window.zooAsked = window.zooChanges; return given; }"
+_IF_UNCHANGED = "(map) => window.zooAsked === window.zooChanges ? map : ''"
+
 Shown = tuple[dict[str, float] | None, str]
 Upload = Mapping[str, Any]
 T = TypeVar("T")
@@ -93,10 +98,13 @@ def _connect_look(
     answers: _Answers, look: gr.Button, heat: gr.HTML, *, choice: gr.Dropdown, picture: gr.Image, pad: gr.HTML
 ) -> None:
     inside: dict[str, Any] = {"preprocess": False, "concurrency_limit": 1, "concurrency_id": "model"}
-    look.click(answers.of_look, [picture, pad, choice], heat, api_visibility="private", **inside)
-    # The map of another picture, or by another model, must not stay beside the answer.
+    given = [picture, pad, choice]
+    here: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+    looked = look.click(answers.of_look, given, heat, js=_ASKED, api_visibility="private", **inside)
+    # The map of another picture, or by another model, must neither stay beside the answer nor come later.
+    looked.then(None, heat, heat, js=_IF_UNCHANGED, **here)
     for changed in (picture.change, pad.input, pad.clear, choice.change):
-        changed(None, None, heat, js="() => ''", queue=False, api_visibility="private")
+        changed(None, None, heat, js=_CHANGED, **here)
 
 
 class _Answers:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -55,6 +56,8 @@ class Fake:
     def look(self, kind, body):
         from zoo_demo.worker import look
 
+        if b"slowly" in body:
+            time.sleep(1)
         said, view = look(self.predictor, kind, body)
         return said["label"], view
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from .demo_server import NASTY
 
@@ -181,6 +182,26 @@ def test_a_drawing_gets_a_label_stroke_by_stroke(visit):
         pad.get_by_role("button", name="Clear").click()
         label(page).wait_for(state="detached")
         assert ink(page) == 0
+
+
+def test_a_heat_map_that_comes_after_its_picture_went_is_not_shown(visit, tmp_path):
+    note = PngInfo()
+    note.add_text("look", "slowly")
+    path = tmp_path / "slow.png"
+    Image.new("RGB", (50, 30), "blue").save(path, pnginfo=note)
+    with visit() as page:
+        page.get_by_role("tab", name="Upload").click()
+        page.set_input_files("input[type=file]", path)
+        label(page).wait_for()
+        page.evaluate(
+            "() => new MutationObserver(() => { window.shown ||= !!document.querySelector('#heat img'); })"
+            ".observe(document.querySelector('#heat'), {childList: true, subtree: true})"
+        )
+        page.get_by_role("button", name="Show where it looks").click()
+        page.wait_for_timeout(300)  # on its way
+        page.get_by_label("Remove Image").click()
+        page.wait_for_function("window.shown === true")  # it has come
+        page.locator("#heat img").wait_for(state="detached")
 
 
 def test_a_drawing_is_looked_at_and_an_empty_pad_is_not(visit):
