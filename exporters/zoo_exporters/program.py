@@ -118,21 +118,26 @@ def any_size(shipped: Program) -> Iterator[None]:
 
 
 class FlatAttention(TorchFunctionMode):
-    """While a network is traced, its attention over windows gets one dimension of batches: torch.onnx takes no more.
+    """While a network is traced, its attention gets four dimensions: torch.onnx takes no others.
 
-    Networks such as NesT and Twins attend in `[N, windows, heads, tokens, channels]`.
+    NesT and Twins attend in `[N, windows, heads, tokens, channels]`, SAM's encoder in `[N * heads, tokens, channels]`.
     """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        dimensions = 4
-        attends = func is nn.functional.scaled_dot_product_attention and len(args) == 3  # noqa: PLR2004
-        if not attends or kwargs.get("attn_mask") is not None or args[0].ndim <= dimensions:
+        if func is not nn.functional.scaled_dot_product_attention or len(args) != 3:  # noqa: PLR2004
             return func(*args, **kwargs)
-        query, key, value = (part.flatten(0, -dimensions) for part in args)
-        return func(query, key, value, **kwargs).unflatten(0, args[0].shape[:-3])
+        mask, dimensions = kwargs.get("attn_mask"), args[0].ndim
+        plain = mask is None or mask.ndim == 2  # noqa: PLR2004
+        if dimensions == 3:  # noqa: PLR2004
+            if not plain:
+                kwargs = kwargs | {"attn_mask": mask.unsqueeze(1)}
+            return func(*(part.unsqueeze(1) for part in args), **kwargs).squeeze(1)
+        if dimensions > 4 and plain:  # noqa: PLR2004
+            return func(*(part.flatten(0, -4) for part in args), **kwargs).unflatten(0, args[0].shape[:-3])
+        return func(*args, **kwargs)
 
 
 @contextmanager

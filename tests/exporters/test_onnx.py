@@ -457,31 +457,45 @@ def test_batch_norm_folds_in_several_ways(precision, tmp_path):
 
 
 class Windows(nn.Module):
-    """Attention in four windows of 16 pixels, `[N, windows, heads, tokens, channels]`, as in NesT and Twins."""
+    """Attention in four windows of 16 pixels, `[N, windows, heads, tokens, channels]`, as in NesT and Twins.
 
-    def __init__(self, mask=None):
+    Or, as in SAM, all of them in `[N * windows * heads, tokens, channels]`.
+    """
+
+    def __init__(self, mask=None, *, flat=False):
         super().__init__()
-        self.mask, self.head = mask, nn.Linear(6, 3)
+        self.mask, self.flat, self.head = mask, flat, nn.Linear(6, 3)
 
     def forward(self, x):
         tokens = x.unfold(2, 4, 4).unfold(3, 4, 4).reshape(x.shape[0], 3, 4, 16).permute(0, 2, 3, 1)
         parts = torch.stack([tokens, tokens.flip(-1)], 2)
-        seen = nn.functional.scaled_dot_product_attention(parts, parts * 2, parts, attn_mask=self.mask)
+        given = parts.reshape(-1, 16, 3) if self.flat else parts
+        seen = nn.functional.scaled_dot_product_attention(given, given * 2, given, attn_mask=self.mask)
+        seen = seen.reshape(parts.shape)
         return self.head(seen.mean((1, 3)).flatten(1))
 
 
-def test_attention_in_windows(tmp_path):
+BIAS = torch.randn(16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("mask", [None, BIAS], ids=["open", "masked"])
+def test_attention_in_windows(mask, flat, tmp_path):
     torch.manual_seed(0)
-    classifier = Classifier(Windows(), "abc", PreprocessSpec(image_size=8), check=False).eval()
+    classifier = Classifier(Windows(mask, flat=flat), "abc", PreprocessSpec(image_size=8), check=False).eval()
     path = tmp_path / "model.onnx"
     format_.write(classifier, path, WriteOptions())
     pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     with torch.no_grad():
         wanted = classifier(torch.from_numpy(pictures)).numpy()
     assert np.abs(format_.load(path, LoadOptions())(pictures) - wanted).max() < 1e-5
-    classifier.network.mask = torch.zeros(16, 16)
+
+
+def test_attention_with_a_mask_of_each_window_is_refused(tmp_path):
+    network = Windows(torch.zeros(1, 4, 2, 16, 16))
+    classifier = Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval()
     with refused("network-not-exported", "4D"):
-        format_.write(classifier, path, WriteOptions())
+        format_.write(classifier, tmp_path / "model.onnx", WriteOptions())
 
 
 def test_one_large_value_hides_no_other_channel():
