@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence, Set
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,11 +49,16 @@ class LeftOut:
 
 def artifacts_in(folder: Path) -> list[Path]:
     """The exported files in a folder and its sub-folders, the newest first. Raises `UsageError` if there is none."""
-    found = [path for path in folder.rglob("*") if _is_artifact(path) and not path.name.startswith(".")]
+    found: list[tuple[float, Path]] = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        with suppress(FileNotFoundError):  # it was removed meanwhile
+            if not hidden and _is_artifact(path):
+                found.append((path.stat().st_mtime, path))
     if not found:
         cause = f"Folder '{folder}' has no exported model."
         raise UsageError(cause, "Make one with `zoo export --onnx`, or give a file.", code="no-exported-model")
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def newest_artifact(runs: Path = RUNS) -> Path:
@@ -105,7 +110,8 @@ def loaded(
                 if in_folder and error.code == "missing-card":  # of another program
                     continue
                 errors.append(error)
-                refused.append(LeftOut(str(path), str(error)))
+                # The page is for others, too: they need not know where the file lies.
+                refused.append(LeftOut(str(path), str(error).replace(str(path), path.name)))
             else:
                 models.append(Model(_title(card, {model.title for model in models}), card, service))
         if errors and (left_out is None or not models):

@@ -99,7 +99,8 @@ class Service:
                     view = exactly(child.stdout, found.get("bytes", 0))
             finally:
                 took, self._begun = time.monotonic() - self._begun, None
-                self._seconds += 0.1 * (took - self._seconds)
+                if not head["look"]:
+                    self._seconds += 0.1 * (took - self._seconds)
             if found["resident_bytes"] > GROWTH * self._resident:
                 self._renew_later()
         if "error" in found:

@@ -327,13 +327,15 @@ def test_a_folder_shows_its_artifacts_and_names_the_others(tmp_path, monkeypatch
     with zipfile.ZipFile(foreign, "w") as archive:
         archive.writestr("weights/data.pkl", b"")
     (folder / "notes.txt").touch()
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "hidden.onnx").write_bytes(new.read_bytes())
     assert artifacts_in(folder) == [*sorted([new, foreign], key=lambda path: -path.stat().st_mtime), damaged, old]
     foreign.unlink()
     left_out: list[LeftOut] = []
     with loaded([folder], left_out=left_out) as models:
         assert len(models) == 2
     (one,) = left_out
-    assert one.file == str(damaged) and one.reason
+    assert one.file == str(damaged) and "damaged.onnx" in one.reason and str(folder) not in one.reason
     shown = unavailable([LeftOut("/x/<b>.onnx", "It needs <i>more</i>. Install it."), one])
     assert "&lt;b&gt;.onnx: It needs &lt;i&gt;more" in shown and "2 files not shown" in shown and "<b>" not in shown
     for taken in (None, []):

@@ -18,6 +18,8 @@ from zoo.exporting.pipeline import export
 from zoo.exporting.source import source_of
 from zoo.models.class_maps import class_maps
 from zoo.models.classifier import Classifier
+from zoo.parity.compare import maps_agree
+from zoo.parity.tolerances import allowed
 from zoo.registry import registry
 from zoo.specs import PreprocessSpec, WriteOptions
 from zoo.testing.networks import awaken, sample_pictures
@@ -129,6 +131,13 @@ def test_wrong_maps_are_refused_by_name(whole, file, tmp_path):
     parity.check(reference, spec, path)
     with refused("parity-heat-maps"):
         parity.check(reference, spec, path, options=WriteOptions(heatmap=True))
+
+
+def test_maps_that_are_all_equal_are_compared():
+    flat = np.full((2, 3, 4, 4), 0.5, np.float32)
+    bounds = allowed(registry().exporter("onnx").spec, "fp32", "pixels", "cpu").allowed
+    assert not maps_agree(flat, flat, bounds).reason
+    assert maps_agree(flat + 1, flat, bounds).reason
 
 
 def test_what_a_file_says_of_its_maps_is_not_believed():

@@ -195,7 +195,7 @@ def maps_agree(found: np.ndarray, wanted: np.ndarray, allowed: Allowed) -> Check
     if found.shape != wanted.shape:
         worst, reason = float("inf"), f"its heat maps have shape {list(found.shape)} instead of {list(wanted.shape)}"
     else:
-        worst = float(np.abs(found - wanted).max() / wanted.std())
+        worst = float(np.abs(found - wanted).max() / (wanted.std() or 1.0))
         reason = f"its heat maps differ by up to {worst:.3g} of their spread (allowed: {bound:g})"
     return CheckResult(
         name="heat maps",
