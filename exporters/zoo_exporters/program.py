@@ -129,7 +129,8 @@ class FlatAttention(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not nn.functional.scaled_dot_product_attention or len(args) != 3:  # noqa: PLR2004
             return func(*args, **kwargs)
-        mask, dimensions = kwargs.get("attn_mask"), args[0].ndim
+        mask: Any = kwargs.get("attn_mask")
+        dimensions = args[0].ndim
         plain = mask is None or mask.ndim == 2  # noqa: PLR2004
         if dimensions == 3:  # noqa: PLR2004
             if not plain:
