@@ -61,7 +61,6 @@ def place(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_the_page_shows_what_a_pipe_gets(place, monkeypatch):
     monkeypatch.chdir(place)
     arguments, screen = documented()

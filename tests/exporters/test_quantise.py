@@ -329,7 +329,7 @@ def test_the_test_split_chooses_no_layer_and_refuses_aloud(trained, tmp_path, mo
     monkeypatch.setattr(
         type(registry()),
         "exporter",
-        lambda *_: SimpleNamespace(spec=replace(onnx, write=lambda *how: noted(facts, onnx.write(*how)))),
+        lambda *_: SimpleNamespace(builtin=True, spec=replace(onnx, write=lambda *how: noted(facts, onnx.write(*how)))),
     )
     with refused("parity-logits", "accuracy", "--accuracy-budget", kind=ParityError):
         export(trained, "onnx", tmp_path / "refused.onnx", precision="int8", reference=strict)
