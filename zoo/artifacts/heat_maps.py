@@ -70,11 +70,15 @@ def heat_map(
         raise UsageError(f"This file has no class '{label}'.", remedy, code="unknown-class")
     ((_, pixels),) = numbered_pictures([picture], spec.pixel_range, raise_with_index)
     view = model_view(pixels, spec)
-    chosen = int(predictor.logits(framed(view[None], spec)).argmax()) if label is None else classes.index(label)
+    seen = framed(view[None], spec)
+    named = None if label is None else classes.index(label)
     if predictor.card.exported.get("heatmap") is True and isinstance(predictor.runtime, MappedRuntime):
-        maps = _maps(predictor.runtime, framed(view[None], spec), len(classes))
+        chosen = int(predictor.logits(seen).argmax()) if named is None else named
+        maps = _maps(predictor.runtime, seen, len(classes))
         return HeatMap(classes[chosen], maps[chosen] - maps.mean(0), view, "maps")
-    return HeatMap(classes[chosen], _occlusion(predictor, view, chosen, progress), view, "occlusion")
+    whole = predictor.logits(seen)
+    chosen = int(whole.argmax()) if named is None else named
+    return HeatMap(classes[chosen], _occlusion(predictor, view, whole, chosen, progress), view, "occlusion")
 
 
 def _maps(runtime: MappedRuntime, picture: np.ndarray, classes: int) -> np.ndarray:
@@ -90,8 +94,14 @@ def _maps(runtime: MappedRuntime, picture: np.ndarray, classes: int) -> np.ndarr
     return np.asarray(maps[0], np.float32)
 
 
-def _occlusion(predictor: Predictor, view: np.ndarray, chosen: int, progress: _Progress | None) -> np.ndarray:
-    """Float32 `[CELLS, CELLS]`: the mean of the drops under the squares that cover a cell."""
+def _occlusion(
+    predictor: Predictor, view: np.ndarray, whole: np.ndarray, chosen: int, progress: _Progress | None
+) -> np.ndarray:
+    """Float32 `[CELLS, CELLS]`: the mean of the drops under the squares that cover a cell.
+
+    Args:
+        whole: the logits of the view, `[1, K]`.
+    """
     spec = predictor.card.preprocess
     cells = min(CELLS, len(view))
     edges = np.linspace(0, len(view), cells + 1).round().astype(int)
@@ -100,7 +110,6 @@ def _occlusion(predictor: Predictor, view: np.ndarray, chosen: int, progress: _P
     masks = np.zeros((len(places), cells, cells), bool)
     for mask, (row, column) in zip(masks, places, strict=True):
         mask[max(0, row) : row + _COVERED, max(0, column) : column + _COVERED] = True
-    whole = _log_odds(predictor.logits(framed(view[None], spec)), chosen)[0]
     odds = np.empty(len(places))
     for start in range(0, len(places), _BATCH):
         batch = masks[start : start + _BATCH]
@@ -109,7 +118,7 @@ def _occlusion(predictor: Predictor, view: np.ndarray, chosen: int, progress: _P
         odds[start : start + len(batch)] = _log_odds(predictor.logits(framed(views, spec)), chosen)
         if progress is not None:
             progress(start + len(batch), len(places))
-    drops = (whole - odds)[:, None, None] * masks
+    drops = (_log_odds(whole, chosen)[0] - odds)[:, None, None] * masks
     return np.asarray(drops.sum(0) / masks.sum(0), np.float32)
 
 
