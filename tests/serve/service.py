@@ -105,7 +105,14 @@ class Served:
 
 @contextmanager
 def served(
-    runtime=means, *, limits: Limits | None = None, names=("colours",), token=None, root_path="", card=any_card
+    runtime=means,
+    *,
+    limits: Limits | None = None,
+    names=("colours",),
+    token=None,
+    root_path="",
+    card=any_card,
+    decoders=2,
 ) -> Iterator[Served]:
     limits = limits or Limits()
     runs = []
@@ -114,7 +121,7 @@ def served(
         runs.append(images.shape)
         return runtime(images)
 
-    state, decoder = State(limits), Decoder(2, limits.pixels)
+    state, decoder = State(limits), Decoder(decoders, limits.pixels)
     models = [
         BatchedModel(name, Predictor(card(), noted), decoder, limits.batch, state.metrics.batch) for name in names
     ]

@@ -136,7 +136,7 @@ def test_a_compressed_body_is_refused(service):
 
 def test_pictures_that_wait_together_share_a_run():
     gate = Gate()
-    with served(gate) as running:
+    with served(gate, decoders=1) as running:  # two would hand the pictures on in any order
         requests = [("POST", f"/predict?top_k={number % 3 + 1}", png(colour, size)) for number, (colour, size) in
                     enumerate([("red", (6, 4)), ("blue", (8, 8)), ("lime", (6, 4)), ("blue", (6, 4))])]  # fmt: skip
         answers = at_the_gate(gate, running, requests)
