@@ -26,9 +26,9 @@ from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
 from zoo_serve.admission import Admission
 from zoo_serve.app import application
-from zoo_serve.connections import LOGGERS, ImpatientProtocol, one_line_each
+from zoo_serve.connections import LOGGERS, config_for, one_line_each
 from zoo_serve.hosts import Hosts
-from zoo_serve.limits import MAX_CONNECTIONS, MAX_UPLOAD_BYTES, MAX_WAITING, Limits
+from zoo_serve.limits import MAX_UPLOAD_BYTES, MAX_WAITING, Limits
 from zoo_serve.models import names_for
 from zoo_serve.state import State
 
@@ -46,21 +46,8 @@ def serving(
     turns = [Turns(name, model) for name, model in zip(names_for(m.card for m in models), models, strict=True)]
     models = [replace(model, service=turn) for model, turn in zip(models, turns, strict=True)]
     page = app.build(models, uploads, left_out)
-    config = uvicorn.Config(
-        _application(page, models, turns, uploads, hosts),
-        hosts.bound,
-        port,
-        http=ImpatientProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_graceful_shutdown=2,
-    )
-    server = uvicorn.Server(config)
+    guarded = _application(page, models, turns, uploads, hosts)
+    server = uvicorn.Server(config_for(guarded, hosts.bound, port, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + START_SECONDS

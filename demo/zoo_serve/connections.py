@@ -6,12 +6,36 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from zoo_serve.limits import SILENT_SECONDS
+from zoo_serve.limits import MAX_CONNECTIONS, SILENT_SECONDS
 from zoo_serve.refusals import RequestError, as_json
+
+
+def config_for(app: Any, host: str, port: int, **more: Any) -> uvicorn.Config:
+    """How uvicorn serves the page and the service: quietly, without WebSockets, with a bound on its connections.
+
+    Args:
+        more: other settings of uvicorn.
+    """
+    return uvicorn.Config(
+        app,
+        host,
+        port,
+        http=ImpatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,  # beyond it uvicorn answers by itself, without JSON
+        **more,
+    )
 
 
 class ImpatientProtocol(H11Protocol):

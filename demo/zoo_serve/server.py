@@ -16,16 +16,14 @@ from zoo.errors import UsageError, ZooError
 from zoo.processes.children import announced, guard
 from zoo.progress import Reporter
 from zoo_serve.app import App, application
-from zoo_serve.connections import ImpatientProtocol, one_line_each
+from zoo_serve.connections import config_for, one_line_each
 from zoo_serve.hosts import Hosts
 from zoo_serve.lifecycle import Lifecycle
-from zoo_serve.limits import MAX_CONNECTIONS
 from zoo_serve.ports import is_free
 from zoo_serve.settings import Settings, pass_on, passed_on
 from zoo_serve.state import State
 
 BACKLOG = 1024  # connections that the system holds for the service
-# Beyond `MAX_CONNECTIONS` uvicorn answers by itself, without JSON.
 # For a connection between two requests: longer than a client waits that was told to come again.
 KEEP_SECONDS = 30
 END_SECONDS = 5  # for connections, after all requests were answered
@@ -128,19 +126,11 @@ def _application(settings: Settings, failed: Any) -> App:
 
 
 def _config(app: Any, settings: Settings, **more: Any) -> uvicorn.Config:
-    return uvicorn.Config(
+    return config_for(
         app,
         settings.host,
         settings.port,
-        http=ImpatientProtocol,
         loop="asyncio",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_SECONDS,
         timeout_graceful_shutdown=END_SECONDS,
