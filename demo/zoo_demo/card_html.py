@@ -1,4 +1,4 @@
-"""The description of a model on the page. Cards are untrusted, so all their texts are escaped here."""
+"""The head of the page: what the model is. Cards are untrusted, so all their texts are escaped here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.artifacts.card import Card
 from zoo.report import html as markup
+from zoo_demo.texts import Language, say
 
 if TYPE_CHECKING:
     from zoo_demo.models import LeftOut
@@ -16,61 +17,70 @@ SHOWN_CLASSES = 12
 SHOWN_CHARACTERS = 120
 
 
-def describe(card: Card) -> str:
+def describe(card: Card, language: Language = "en") -> str:
     """The head of the page, as HTML."""
-    shown = ", ".join(_text(name) for name in card.classes[:SHOWN_CLASSES])
-    more = f" and {len(card.classes) - SHOWN_CLASSES:,} more" if len(card.classes) > SHOWN_CLASSES else ""
+    weights = say("card.weights", language, backbone=_short(card.backbone), weights=_short(card.weights))
+    created = {
+        "created": _short(card.created),
+        "format": _short(card.format),
+        "plugin": _short(str(card.backbone_plugin)),
+    }
+    loss = say("card.loss", language, loss=_number(card.metrics.get("loss"), ".4f", language)) if card.metrics else ""
     rows = [
-        ("Accuracy", _accuracy(card) + (f" (loss {_number(card.metrics.get('loss'), '.4f')})" if card.metrics else "")),
-        ("Parity", _parity(card)),
-        ("Backbone", f"{_text(card.backbone)}, weights: {_text(card.weights)}"),
-        ("Trained on", _text(f"{card.dataset.name}: {card.dataset.source}".removesuffix(": "))),
-        ("Created", f"{_text(card.created)} as {_text(card.format)} by {_text(str(card.backbone_plugin))}"),
+        ("card.accuracy", _accuracy(card, language) + loss),
+        ("card.parity", _parity(card, language)),
+        ("card.backbone", weights),
+        ("card.trained-on", _short(f"{card.dataset.name}: {card.dataset.source}".removesuffix(": "))),
+        ("card.created", say("card.created-as", language, **created)),
     ]
-    table = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in rows)
-    notes = "".join(f"<p class='note'>{_text(note, 1000)}</p>" for note in card.dataset.notes[:3])
+    table = "".join(f"<dt>{say(term, language)}</dt><dd>{markup.text(text)}</dd>" for term, text in rows)
+    notes = "".join(f"<p class='note'>{markup.text(_short(note, 1000))}</p>" for note in card.dataset.notes[:3])
+    summary = say("card.summary", language, accuracy=_accuracy(card, language))
     return (
-        f"<h1>{_text(card.name)}</h1><p>An image classifier for {len(card.classes):,} classes: {shown}{more}.</p>"
-        f"<details><summary>{_accuracy(card)}; {_agreement(card)}</summary><dl>{table}</dl>{notes}</details>"
+        f"<h1>{markup.text(_short(card.name))}</h1><p>{markup.text(_classes(card, language))}</p>"
+        f"<details><summary>{markup.text(summary)}</summary><dl>{table}</dl>{notes}</details>"
     )
 
 
-def unavailable(left_out: Sequence[LeftOut]) -> str:
+def unavailable(left_out: Sequence[LeftOut], language: Language = "en") -> str:
     """The files that the page cannot show, and why, as HTML."""
-    rows = "".join(f"<li>{_text(Path(each.file).name)}: {_text(each.reason, 500)}</li>" for each in left_out)
-    files = f"{len(left_out)} file{'s' * (len(left_out) > 1)}"
-    return f"<details><summary>{files} not shown</summary><ul>{rows}</ul></details>"
+    named = ((_short(Path(each.file).name), _short(each.reason, 500)) for each in left_out)
+    rows = "".join(f"<li>{markup.text(file)}: {markup.text(reason)}</li>" for file, reason in named)
+    return f"<details><summary>{say('left-out', language, n=len(left_out))}</summary><ul>{rows}</ul></details>"
 
 
-def _accuracy(card: Card) -> str:
+def _classes(card: Card, language: Language) -> str:
+    names = ", ".join(_short(name) for name in card.classes[:SHOWN_CLASSES])
+    more = len(card.classes) - SHOWN_CLASSES
+    key = "card.classes-more" if more > 0 else "card.classes"
+    return say(key, language, n=len(card.classes), names=names, more=more)
+
+
+def _accuracy(card: Card, language: Language) -> str:
     if not card.metrics:
-        return "accuracy not measured"
-    share = _number(card.metrics.get("top1"), ".2%")
-    pictures = _counted(card.metrics.get("num_pictures"))
-    return f"{share} accuracy on {pictures} of the {_text(card.metrics_split)} split"
+        return say("card.unmeasured", language)
+    share = _number(card.metrics.get("top1"), ".2%", language)
+    pictures = _pictures(card.metrics.get("num_pictures"), language)
+    return say("card.measured", language, share=share, pictures=pictures, split=_short(card.metrics_split))
 
 
-def _agreement(card: Card) -> str:
-    return f"the file and the trained network agree to {_number(card.parity.get('max'), '.1e')}"
-
-
-def _parity(card: Card) -> str:
-    return (
-        f"logits differ by at most {_number(card.parity.get('max'), '.1e')} of their spread, "
-        f"{_number(card.parity.get('top1_agreement'), '.2%')} get the same class, "
-        f"on {_counted(card.parity.get('pictures'))}"
+def _parity(card: Card, language: Language) -> str:
+    most = _number(card.parity.get("max"), ".1e", language)
+    share = _number(card.parity.get("top1_agreement"), ".2%", language)
+    return say(
+        "card.agreement", language, most=most, share=share, pictures=_pictures(card.parity.get("pictures"), language)
     )
 
 
-def _counted(pictures: Any) -> str:
-    return f"{pictures:,} pictures" if type(pictures) is int else "the pictures"
+def _pictures(number: Any, language: Language) -> str:
+    return say("card.pictures", language, n=number) if type(number) is int else say("card.some-pictures", language)
 
 
-def _number(value: Any, form: str) -> str:
+def _number(value: Any, form: str, language: Language) -> str:
     # bool is a number in Python, and an int may be too large for a float.
     known = type(value) in (int, float) and abs(value) < 2**63
-    return format(value, form) if known else "unknown"
+    return format(value, form) if known else say("card.unknown", language)
 
 
-def _text(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    return markup.text(text if len(text) <= most else text[: most - 1] + "…")
+def _short(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -77,6 +77,7 @@ class Guard:
         names: the numbers of functions with their own address.
         admit: called with a visitor's session before a picture is accepted; raises `Refused` if the demo is busy.
         api: the service for programs, below `/api`. It checks its requests itself.
+        language: of the page; None for the language of each visitor's browser.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class Guard:
         admit: Callable[[str], None],
         *,
         api: App | None = None,
+        language: str | None = None,
     ) -> None:
         self._api = api
+        self._language = [(b"accept-language", language.encode())] if language else []
         self._app, self._hosts, self._inputs, self._names, self._admit = app, hosts, inputs, names, admit
         self._streams = 0
 
@@ -131,6 +134,9 @@ class Guard:
         check_sender(self._hosts, headers_of(scope))
         path, method = scope["path"], scope["method"]
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _DROPPED.fullmatch(name)]
+        if self._language:
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"accept-language"]
+            scope["headers"] += self._language
         if not _QUERIES.fullmatch(path):
             scope["query_string"] = b""  # Gradio would look for stored pages in it
         if (method == "GET" and _SHOWN.fullmatch(path)) or (method == "HEAD" and path == "/"):

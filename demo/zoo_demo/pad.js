@@ -4,8 +4,15 @@ const undo = element.querySelector("[data-do=undo]");
 const clear = element.querySelector("[data-do=clear]");
 const context = canvas.getContext("2d");
 const side = canvas.width;
+const texts = props.texts[navigator.language.startsWith("zh") ? "zh" : "en"];
+canvas.setAttribute("aria-label", texts.name);
+undo.textContent = texts.undo;
+clear.textContent = texts.clear;
 let strokes = [];
 let pointer = null;
+let pen = null; // moved by keys: its place, and whether it is down
+const STEP = 0.04;
+const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function point(event) {
   const box = canvas.getBoundingClientRect();
@@ -19,7 +26,7 @@ function paint() {
   context.fillStyle = "#6b7280";
   context.font = "28px system-ui, sans-serif";
   context.textAlign = "center";
-  if (!strokes.length) context.fillText("Draw here", side / 2, side / 2);
+  if (!strokes.length) context.fillText(texts.hint, side / 2, side / 2);
   context.strokeStyle = "#111827";
   context.lineWidth = side * 0.05;
   context.lineCap = context.lineJoin = "round";
@@ -27,6 +34,13 @@ function paint() {
     context.beginPath();
     context.moveTo(stroke[0][0] * side, stroke[0][1] * side);
     for (const [x, y] of stroke) context.lineTo(x * side, y * side);
+    context.stroke();
+  }
+  if (pen) {
+    context.beginPath();
+    context.arc(pen.x * side, pen.y * side, side * 0.03, 0, 2 * Math.PI);
+    context.lineWidth = side * 0.008;
+    context.strokeStyle = pen.down ? "#b91c1c" : "#1d4ed8";
     context.stroke();
   }
   undo.disabled = clear.disabled = !strokes.length;
@@ -59,6 +73,31 @@ canvas.addEventListener("pointermove", (event) => {
 });
 canvas.addEventListener("pointerup", finish);
 canvas.addEventListener("pointercancel", finish);
+canvas.addEventListener("keydown", (event) => {
+  pen ??= { x: 0.5, y: 0.5, down: false };
+  if (event.key === " ") {
+    pen.down = !pen.down;
+    if (pen.down) strokes.push([[pen.x, pen.y]]);
+    else send();
+  } else if (KEYS[event.key]) {
+    const [right, below] = KEYS[event.key];
+    const within = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e4) / 1e4;
+    pen.x = within(pen.x + right * STEP);
+    pen.y = within(pen.y + below * STEP);
+    if (pen.down) strokes.at(-1).push([pen.x, pen.y]);
+  } else return;
+  event.preventDefault();
+  paint();
+});
+canvas.addEventListener("focus", () => {
+  if (canvas.matches(":focus-visible")) pen = { x: 0.5, y: 0.5, down: false };
+  paint();
+});
+canvas.addEventListener("blur", () => {
+  if (pen?.down) send();
+  pen = null;
+  paint();
+});
 undo.addEventListener("click", () => { strokes.pop(); paint(); send(); });
 clear.addEventListener("click", () => { strokes = []; paint(); send(); });
 paint();

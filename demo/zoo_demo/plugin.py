@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,10 @@ def demo(
         ),
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for one picture.")] = PICTURE_SECONDS,
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(show_default=False, help="Language of the page. Default: that of each visitor's browser."),
+    ] = None,
     device: ArtifactDevice = "cpu",
 ) -> None:
     """Try a model in the browser.
@@ -64,7 +68,7 @@ def demo(
     left_out: list[LeftOut] = []
     with (
         loaded(paths, device, time_limit, left_out=left_out) as models,
-        running(models, host, port, allowed_hosts=names, left_out=left_out) as url,
+        running(models, host, port, allowed_hosts=names, left_out=left_out, language=language) as url,
     ):
         for each in left_out:
             reporter.warn(f"'{each.file}' is left out: {each.reason}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoo.errors import MissingExtraError, UsageError
 from zoo_demo.models import LeftOut, Model
+from zoo_demo.texts import Language
 from zoo_demo.uploads import Uploads
 from zoo_serve.hosts import Hosts
 from zoo_serve.ports import address_of, is_free
@@ -43,6 +44,7 @@ def running(
     *,
     allowed_hosts: Sequence[str] = (),
     left_out: Sequence[LeftOut] = (),
+    language: Language | None = None,
 ) -> Iterator[str]:
     """Serves the page until the context ends. The folder of uploads is removed then.
 
@@ -50,6 +52,7 @@ def running(
         port: None for the first free one from 7860.
         allowed_hosts: more host names of the page; see `zoo_serve.hosts.Hosts`.
         left_out: files that the page names, with the reason why it does not show them.
+        language: of the page; None for the language of each visitor's browser.
 
     Yields:
         The page's address.
@@ -68,7 +71,8 @@ def running(
         # Late: Gradio takes seconds to import, and another server may take the port meanwhile.
         port = free_port(host, port)
         uploads = Uploads(Path(folder))
-        with site.serving(models, uploads, Hosts(host, tuple(allowed_hosts)), port, left_out):
+        hosts = Hosts(host, tuple(allowed_hosts))
+        with site.serving(models, uploads, hosts, port, left_out=left_out, language=language):
             yield address_of(host, port)
 
 

@@ -16,12 +16,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from zoo.errors import ZooError
-from zoo_demo import app
+from zoo_demo import page
 from zoo_demo.guard import PROGRAMS, Guard, Refused
 from zoo_demo.limits import MAX_OF_SESSION, MAX_SESSIONS, MAX_WAIT_SECONDS
 from zoo_demo.models import LeftOut, Model
 from zoo_demo.routes import add_routes
 from zoo_demo.sessions import Sessions
+from zoo_demo.texts import Language
 from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
 from zoo_serve.admission import Admission
@@ -35,18 +36,27 @@ from zoo_serve.state import State
 START_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
 HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8')}</script>"
+# The browser's language decides what Gradio's page says; with --language, the browser is told another one.
+FORCED = "<script>for (const [name, value] of [['language', '{0}'], ['languages', ['{0}']]])\
+ Object.defineProperty(navigator, name, {{get: () => value}});</script>"
 
 
 @contextmanager
 def serving(
-    models: Sequence[Model], uploads: Uploads, hosts: Hosts, port: int, left_out: Sequence[LeftOut] = ()
+    models: Sequence[Model],
+    uploads: Uploads,
+    hosts: Hosts,
+    port: int,
+    *,
+    left_out: Sequence[LeftOut] = (),
+    language: Language | None = None,
 ) -> Iterator[None]:
     """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
     one_line_each((*LOGGERS, "gradio", "httpx"))
     turns = [Turns(name, model) for name, model in zip(names_for(m.card for m in models), models, strict=True)]
     models = [replace(model, service=turn) for model, turn in zip(models, turns, strict=True)]
-    page = app.build(models, uploads, left_out)
-    guarded = _application(page, models, turns, uploads, hosts)
+    built = page.build(models, uploads, left_out)
+    guarded = _application(built, models, turns, uploads, hosts=hosts, language=language)
     server = uvicorn.Server(config_for(guarded, hosts.bound, port, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -69,15 +79,22 @@ def serving(
 
 
 def _application(
-    page: gr.Blocks, models: Sequence[Model], turns: Sequence[Turns], uploads: Uploads, hosts: Hosts
+    built: page.Page,
+    models: Sequence[Model],
+    turns: Sequence[Turns],
+    uploads: Uploads,
+    *,
+    hosts: Hosts,
+    language: Language | None,
 ) -> Guard:
+    blocks = built.blocks
     root_path = os.environ.get("GRADIO_ROOT_PATH", "")
     parent = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_routes(parent, uploads)
-    page.state_session_capacity = MAX_SESSIONS
+    blocks.state_session_capacity = MAX_SESSIONS
     gr.mount_gradio_app(
         parent,
-        page,
+        blocks,
         "/",
         root_path=root_path,
         show_error=False,
@@ -87,17 +104,18 @@ def _application(
         mcp_server=False,
         pwa=False,
         run_history=False,
-        footer_links=["api"],
-        theme=app.theme(),
-        css_paths=app.STYLE,
-        head=HEAD,
+        footer_links=[],
+        i18n=built.texts,
+        theme=page.theme(),
+        css_paths=page.STYLE,
+        head=HEAD + (FORCED.format(language) if language else ""),
     )
     # Gradio's queue is the page's part of the one queue: `Turns` takes from both.
-    admission = Admission(MAX_WAITING, MAX_WAIT_SECONDS, elsewhere=lambda: len(page._queue))
+    admission = Admission(MAX_WAITING, MAX_WAIT_SECONDS, elsewhere=lambda: len(blocks._queue))
     state = State(Limits(seconds=MAX_WAIT_SECONDS), turns, admission)
     api = application(state, hosts, root_path=f"{root_path.rstrip('/')}{PROGRAMS}")
-    sessions = Sessions(page._queue)
-    functions = {number: function for number, function in page.fns.items() if function.fn is not None}
+    sessions = Sessions(blocks._queue)
+    functions = {number: function for number, function in blocks.fns.items() if function.fn is not None}
     names = {
         str(function.api_name): number for number, function in functions.items() if function.api_visibility == "public"
     }
@@ -113,7 +131,7 @@ def _application(
                 503, f"The demo is busy: {waiting} pictures wait for the model. Try again in {retry} seconds.", retry
             )
 
-    return Guard(parent, hosts, inputs, names, admit, api=api)
+    return Guard(parent, hosts, inputs, names, admit, api=api, language=language)
 
 
 class _Sweeper:
