@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from zoo_demo.models import load_models, newest_artifact
+from zoo_demo.models import loaded, newest_artifact
 from zoo_demo.server import running
 
 CHROMIUM = "/usr/bin/chromium"
@@ -23,7 +23,7 @@ FIVE = [
 
 def main() -> None:
     artifact = Path(sys.argv[1]) if len(sys.argv) > 1 else newest_artifact()
-    with running(load_models([artifact]), "127.0.0.1") as url, sync_playwright() as playwright:
+    with loaded([artifact]) as models, running(models, "127.0.0.1") as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         page = browser.new_page(viewport={"width": 1100, "height": 700}, device_scale_factor=1.5)
         page.goto(url)

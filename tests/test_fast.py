@@ -37,7 +37,7 @@ sys.exit(pytest.main(["-q", "--rootdir", sys.argv[1], "-c", "/dev/null", sys.arg
         ("zoo/data/splits.py", "tests/data"),
         ("zoo/transforms/augment/policy.py", "tests/transforms"),
         ("exporters/zoo_exporters/onnx.py", "tests/exporters"),
-        ("demo/zoo_demo/app.py", "tests/demo"),
+        ("demo/zoo_demo/page.py", "tests/demo"),
         ("demo/zoo_serve/app.py", "tests/serve"),
         ("tests/data/test_splits.py", "tests/data/test_splits.py"),
         ("tests/attacks/uploads_png.py", "tests/attacks"),

@@ -155,7 +155,7 @@ SERVE = """
 import sys, zoo
 predictor = zoo.load(sys.argv[1])
 print(predictor.predict([sys.argv[2]])[0].label)
-import zoo_demo.app
+import zoo_demo.page
 assert "torch" not in sys.modules
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
 
 from zoo.errors import ZooError
 from zoo_demo.answers import Answers, Upload, refuse_late
@@ -114,8 +115,8 @@ def _for_programs(answers: Answers, first: str) -> None:
     def draw(strokes: str, request: gr.Request, model: str = first) -> Programs:
         return answered(None, strokes, model, request)
 
-    gr.api(predict, api_name="predict", **ONE_MODEL)
-    gr.api(draw, api_name="draw", **ONE_MODEL)
+    api(predict, api_name="predict", **ONE_MODEL)
+    api(draw, api_name="draw", **ONE_MODEL)
 
 
 def shown_error(error: ZooError) -> gr.Error:

@@ -172,7 +172,7 @@ def test_an_unreadable_file_gets_a_plain_sentence(client, tmp_path, data):
 
 def test_an_error_is_shown_as_text():
     pytest.importorskip("gradio", reason="the demo extra is not installed")
-    from zoo_demo.app import shown_error
+    from zoo_demo.picture_tab import shown_error
 
     assert shown_error(DataError("It's <b>.", "Go.")).message == "It's &lt;b&gt;. Go."
 
@@ -235,7 +235,7 @@ def test_figures_that_are_none_are_unknown(value):
     odd = card().model_copy(update={"metrics": dict.fromkeys(("top1", "loss"), value), "parity": {"max": value}})
     html = describe(odd)
     assert "unknown accuracy on the pictures of the test split" in html
-    assert "agree to unknown" in html
+    assert "differ by at most unknown of their spread" in html
 
 
 def test_the_card_is_told_in_figures():

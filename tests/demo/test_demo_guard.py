@@ -11,13 +11,15 @@ import pytest
 
 pytest.importorskip("gradio", reason="the demo extra is not installed")
 
-import gradio as gr
-
-from zoo_demo import app, guard, limits, sessions
+from zoo_demo import guard, limits, sessions
+from zoo_demo.answers import refuse_late
 from zoo_demo.guard import ARRIVED, Guard, Refused
+from zoo_demo.picture_tab import arrived
 from zoo_demo.sessions import Sessions
 from zoo_serve import bodies
 from zoo_serve.hosts import Hosts
+
+from ..refusals import refused
 
 HOST = (b"host", b"127.0.0.1:7860")
 
@@ -205,7 +207,7 @@ def test_answers_that_nobody_fetches_go_after_a_minute(monkeypatch):
 
 def test_who_waited_too_long_is_not_answered_any_more():
     late = SimpleNamespace(headers={ARRIVED: str(time.monotonic() - limits.MAX_WAIT_SECONDS - 1)})
-    with pytest.raises(gr.Error, match="60 seconds"):
-        app.refuse_late(late)
-    app.refuse_late(SimpleNamespace(headers={ARRIVED: str(time.monotonic())}))
-    app.refuse_late(SimpleNamespace(headers={}))
+    with refused("demo-busy", "60 seconds"):
+        refuse_late(arrived(late), "en")
+    refuse_late(arrived(SimpleNamespace(headers={ARRIVED: str(time.monotonic())})), "en")
+    refuse_late(arrived(SimpleNamespace(headers={})), "en")
