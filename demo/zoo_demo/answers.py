@@ -10,7 +10,7 @@ from zoo.errors import UsageError, ZooError
 from zoo.progress import Reporter
 from zoo_demo.limits import MAX_WAIT_SECONDS
 from zoo_demo.models import Model
-from zoo_demo.service import Answer
+from zoo_demo.service import Answer, Report
 from zoo_demo.texts import Language, say
 from zoo_demo.uploads import Uploads
 
@@ -46,13 +46,19 @@ class Answers:
             raise _nothing(language)
         return found
 
-    def look(self, picture: object, strokes: object, title: object, language: Language) -> tuple[str, bytes]:
-        """The class and the heat map of the picture or else the drawing. Raises `ZooError`."""
+    def look(
+        self, picture: object, strokes: object, title: object, language: Language, report: Report
+    ) -> tuple[str, bytes]:
+        """The class and the heat map of the picture or else the drawing. Raises `ZooError`.
+
+        Args:
+            report: gets the share of the work that is done; returns whether to go on.
+        """
         service = self.model(title, language).service
         if (given := self._given(picture, strokes)) is None:
             raise _nothing(language)
         kind, read = given
-        return asked(lambda: service.look(kind, read()), language)
+        return asked(lambda: service.look(kind, read(), report), language)
 
     def _given(self, picture: object, strokes: object) -> tuple[Any, Callable[[], bytes]] | None:
         if isinstance(picture, Mapping):

@@ -16,7 +16,9 @@ from starlette.responses import JSONResponse, Response
 from zoo.errors import UsageError
 from zoo.progress import Reporter
 from zoo_demo.calls import ID, Call, read_call
+from zoo_demo.forced import Forced
 from zoo_demo.limits import MAX_CALL_BYTES, MAX_STREAMS
+from zoo_demo.texts import Language
 from zoo_serve.bodies import Body
 from zoo_serve.hosts import Hosts
 from zoo_serve.limits import MAX_UPLOAD_BYTES
@@ -42,7 +44,7 @@ _SHOWN = re.compile(
 _STREAMS = re.compile(rf"{API}/(?:queue/data|upload_progress|call/{ID}/{ID})")
 _CALLS = re.compile(rf"{API}/(?:queue/join|call/(?P<name>{ID}))/?")
 _UPLOAD = re.compile(rf"{API}/upload/?")
-_CANCEL = re.compile(rf"{API}/cancel/?")
+_CANCEL = re.compile(rf"{API}/(?:cancel/?|stream/{ID}/close)")
 # Gradio builds addresses from the first kind. The second is this module's own. Files are always sent whole.
 _DROPPED = re.compile(rb"x-gradio-.*|x-zoo-.*|range")
 ARRIVED = "x-zoo-arrived"  # seconds of the monotonic clock
@@ -89,10 +91,10 @@ class Guard:
         admit: Callable[[str], None],
         *,
         api: App | None = None,
-        language: str | None = None,
+        language: Language | None = None,
     ) -> None:
         self._api = api
-        self._language = [(b"accept-language", language.encode())] if language else []
+        self._language = language
         self._app, self._hosts, self._inputs, self._names, self._admit = app, hosts, inputs, names, admit
         self._streams = 0
 
@@ -135,8 +137,9 @@ class Guard:
         path, method = scope["path"], scope["method"]
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _DROPPED.fullmatch(name)]
         if self._language:
-            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"accept-language"]
-            scope["headers"] += self._language
+            kept = [(name, value) for name, value in scope["headers"] if name != b"accept-language"]
+            scope["headers"] = [*kept, (b"accept-language", self._language.encode())]
+            send = Forced(send, self._language) if method == "GET" and path == "/" else send
         if not _QUERIES.fullmatch(path):
             scope["query_string"] = b""  # Gradio would look for stored pages in it
         if (method == "GET" and _SHOWN.fullmatch(path)) or (method == "HEAD" and path == "/"):
@@ -153,7 +156,7 @@ class Guard:
             body.limit = MAX_UPLOAD_BYTES + _MULTIPART_BYTES
             await self._app(scope, body.receive, send)
         elif method == "POST" and _CANCEL.fullmatch(path):
-            # Gradio would start the next picture while the model still works on this one.
+            # A camera has no stream here. Of a cancelled call, Gradio would start the next one too early.
             await JSONResponse({"success": True})(scope, body.nothing, send)
         else:
             raise Refused(404, "This address does not exist. Open the page, or see its API.")

@@ -33,7 +33,8 @@ function paint() {
   for (const stroke of strokes) {
     context.beginPath();
     context.moveTo(stroke[0][0] * side, stroke[0][1] * side);
-    for (const [x, y] of stroke) context.lineTo(x * side, y * side);
+    // A tap is a line without a length, which a canvas leaves out.
+    for (const [x, y] of stroke) context.lineTo(x * side + 0.01, y * side);
     context.stroke();
   }
   if (pen) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from zoo.errors import ZooError
 from zoo_demo.answers import Answers, Upload, refuse_late
 from zoo_demo.guard import ARRIVED
 from zoo_demo.models import Model
-from zoo_demo.shown import answer_html, error_html, heat_html, hint_html, label_data, seen_text
+from zoo_demo.shown import answer_html, error_html, heat_html, hint_html, label_data, progress_html, seen_text
+from zoo_demo.steps import Steps, Stops
 from zoo_demo.texts import LANGUAGES, language_of, say
 
 Programs = tuple[dict[str, Any], str]
@@ -48,10 +49,11 @@ def add(answers: Answers, models: Sequence[Model], choice: gr.Dropdown, texts: g
             hint = texts("picture.hint-drawable" if first else "picture.hint")
             answer = gr.HTML(hint, elem_id="answer", js_on_load=LIVE)
             look = gr.Button(texts("picture.look"), elem_id="look")
+            stop = gr.Button(texts("picture.stop"), elem_id="stop", visible=False)
             heat = gr.HTML(elem_id="heat", js_on_load=LIVE)
     _connect(answers, choice, picture, pad, answer)
     _connect_model(answers, choice, [drawing, tabs])
-    _connect_look(answers, look, heat, choice=choice, picture=picture, pad=pad)
+    _connect_look(answers, (look, stop, heat), (picture, pad, choice))
     _for_programs(answers, models[0].title)
 
 
@@ -83,21 +85,37 @@ def _connect_model(answers: Answers, choice: gr.Dropdown, changed: list[Any]) ->
 
 
 def _connect_look(
-    answers: Answers, look: gr.Button, heat: gr.HTML, *, choice: gr.Dropdown, picture: gr.Image, pad: gr.HTML
+    answers: Answers, parts: tuple[gr.Button, gr.Button, gr.HTML], given: tuple[gr.Image, gr.HTML, gr.Dropdown]
 ) -> None:
-    def found(picture: Upload | None, strokes: str | None, model: str, request: gr.Request) -> str:
-        language = language_of(request.headers)
-        try:
-            refuse_late(arrived(request), language)
-            return heat_html(*answers.look(picture, strokes, model, language), language)
-        except ZooError as error:
-            return error_html(error)
+    look, stop, heat = parts
+    stops = Stops()
 
-    looked = look.click(found, [picture, pad, choice], heat, js=_ASKED, **_INSIDE, **ONE_MODEL)
+    def found(
+        picture: Upload | None, strokes: str | None, model: str, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        language = language_of(request.headers)
+        hidden, shown = gr.Button(visible=False), gr.Button(visible=True)
+        with stops.working(str(request.session_hash)) as stopped:
+            steps = Steps(lambda report: answers.look(picture, strokes, model, language, report), stopped)
+            try:
+                refuse_late(arrived(request), language)
+                for share in steps:
+                    yield progress_html(share, language), hidden, shown
+                yield heat_html(*steps.result(), language), shown, hidden
+            except ZooError as error:
+                yield "" if error.code == "heat-map-stopped" else error_html(error), shown, hidden
+
+    looked = look.click(found, [*given], [heat, look, stop], js=_ASKED, **_INSIDE, **ONE_MODEL)
     # The map of another picture, or by another model, must neither stay beside the answer nor come later.
     looked.then(None, heat, heat, js=_IF_UNCHANGED, **_HERE)
+    picture, pad, choice = given
     for changed in (picture.change, pad.input, pad.clear, choice.change):
         changed(None, None, heat, js=_CHANGED, **_HERE)
+
+    def stopped(request: gr.Request) -> None:
+        stops.stop(str(request.session_hash))
+
+    stop.click(stopped, None, None, concurrency_limit=None, **_INSIDE)
 
 
 def _for_programs(answers: Answers, first: str) -> None:

@@ -1,3 +1,11 @@
+// Otherwise a text file named .png would be shown as a broken picture.
+document.addEventListener(
+  "error",
+  (event) => {
+    if (event.target.closest?.("#picture img")) event.target.style.visibility = "hidden";
+  },
+  true,
+);
 // A busy demo says when to retry. The page retries by itself.
 (() => {
   const send = window.fetch;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,16 @@ from zoo.processes.children import Child
 from zoo.processes.messages import exactly, receive, send
 
 Kind = Literal["file", "strokes"]
+Report = Callable[[float], bool]
 LOADING, FIRST = 10, 2  # limits for these, in time limits of a picture
 GROWTH = 1.15  # memory that a model may keep, relative to its new process
 QUIET_SECONDS = 5.0
 TOP_CLASSES = 5  # that the page shows
+
+
+def go_on(_: float) -> bool:
+    """The report of work that nobody stops."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +88,16 @@ class Service:
         top = [(str(label), float(probability)) for label, probability in found["top"]]
         return Answer(top, found["width"], found["height"], found["side"], found["latency_ms"], view)
 
-    def look(self, kind: Kind, body: bytes) -> tuple[str, bytes]:
-        """The class of one picture, and a picture of where the model found it. Raises like `ask`."""
-        found, view = self._asked({"kind": kind, "look": True, "seconds": self._limit}, body)
+    def look(self, kind: Kind, body: bytes, report: Report = go_on) -> tuple[str, bytes]:
+        """The class of one picture, and a picture of where the model found it. Raises like `ask`.
+
+        Args:
+            report: gets the share of the work that is done; returns whether to go on.
+        """
+        found, view = self._asked({"kind": kind, "look": True, "seconds": self._limit}, body, report)
         return str(found["label"]), view
 
-    def _asked(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    def _asked(self, head: dict[str, Any], body: bytes, report: Report = go_on) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             child = self._child or self._started()
             self._begun = time.monotonic()
@@ -95,7 +105,8 @@ class Service:
                 with self._within(child, self._limit):
                     with suppress(OSError):  # it has ended; the answer tells
                         send(child.stdin, head | {"bytes": len(body)}, body)
-                    found = receive(child.stdout)
+                    while "done" in (found := receive(child.stdout)):
+                        send(child.stdin, {"go_on": report(found["done"])})
                     view = exactly(child.stdout, found.get("bytes", 0))
             finally:
                 took, self._begun = time.monotonic() - self._begun, None

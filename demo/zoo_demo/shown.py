@@ -48,6 +48,12 @@ def heat_html(label: str, view: bytes, language: Language) -> str:
     )
 
 
+def progress_html(share: float, language: Language) -> str:
+    """How far a piece of work is, from 0 to 1."""
+    words = text(say("progress", language, share=f"{share:.0%}"))
+    return f"<label class='progress'>{words}<progress value='{share:.3f}'></progress></label>"
+
+
 def error_html(error: ZooError | str) -> str:
     """A sentence in place of an answer."""
     return f"<p class='wrong' role='alert'>{text(str(error))}</p>"

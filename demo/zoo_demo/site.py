@@ -36,9 +36,6 @@ from zoo_serve.state import State
 START_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
 HEAD = f"<script>{(Path(__file__).parent / 'retry.js').read_text(encoding='utf-8')}</script>"
-# The browser's language decides what Gradio's page says; with --language, the browser is told another one.
-FORCED = "<script>for (const [name, value] of [['language', '{0}'], ['languages', ['{0}']]])\
- Object.defineProperty(navigator, name, {{get: () => value}});</script>"
 
 
 @contextmanager
@@ -108,7 +105,7 @@ def _application(
         i18n=built.texts,
         theme=page.theme(),
         css_paths=page.STYLE,
-        head=HEAD + (FORCED.format(language) if language else ""),
+        head=HEAD,
     )
     # Gradio's queue is the page's part of the one queue: `Turns` takes from both.
     admission = Admission(MAX_WAITING, MAX_WAIT_SECONDS, elsewhere=lambda: len(blocks._queue))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +29,7 @@ from zoo.processes.messages import exactly, receive, send
 from zoo.transforms.view import model_view
 from zoo_demo.drawing import digit_from_strokes, parse_strokes
 from zoo_demo.limits import MAX_PIXELS, MODEL_BYTES, PICTURE_SECONDS
-from zoo_demo.service import TOP_CLASSES
+from zoo_demo.service import TOP_CLASSES, go_on
 
 SHOWN_SIDE = 224
 PIXELATED_BELOW = 112
@@ -47,15 +49,23 @@ def answer(predictor: Predictor, kind: str, body: bytes, top_k: int = TOP_CLASSE
 
 
 def look(
-    predictor: Predictor, kind: str, body: bytes, seconds: float = PICTURE_SECONDS
+    predictor: Predictor,
+    kind: str,
+    body: bytes,
+    seconds: float = PICTURE_SECONDS,
+    report: Callable[[float], object] = go_on,
 ) -> tuple[dict[str, Any], bytes]:
     """Where the model looks: the class, and what it sees under a heat map as a file.
+
+    Args:
+        report: gets the share of the work that is done, and may raise an error to end it.
 
     Raises `ZooError`, also where it will take longer than so many seconds: this process would be ended then.
     """
     start = time.perf_counter()
 
     def hurry(done: int, total: int) -> None:
+        report(done / total)
         if (time.perf_counter() - start) * total / done > seconds:
             raise ArtifactError(
                 f"The heat map takes longer than {seconds:g} seconds.",
@@ -90,6 +100,13 @@ def _file_of(view: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def _report(answers: IO[bytes], share: float) -> None:
+    """Tells how far the work is. Raises `ZooError` where nobody waits for it any more."""
+    send(answers, {"done": share})
+    if not receive(sys.stdin.buffer)["go_on"]:
+        raise ZooError("The heat map was stopped.", "Ask for it again.", code="heat-map-stopped")
+
+
 def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
     predictor = load(path, device)
     send(answers, {"loaded": True})
@@ -101,7 +118,7 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
         body = exactly(sys.stdin.buffer, head["bytes"])
         try:
             if head["look"]:
-                said, view = look(predictor, head["kind"], body, head["seconds"])
+                said, view = look(predictor, head["kind"], body, head["seconds"], partial(_report, answers))
             else:
                 said, view = answer(predictor, head["kind"], body, head["top_k"])
         except ZooError as error:

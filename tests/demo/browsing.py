@@ -19,9 +19,13 @@ MISSING += [] if CHROMIUM.exists() else [str(CHROMIUM)]
 
 
 def need_browser():
-    """Skips a module of tests where there is no browser, but not in CI."""
+    """Skips a module of tests where the browser is missing, but not in CI."""
     if MISSING and os.environ.get("CI") != "true":
         pytest.skip(f"not installed: {', '.join(MISSING)}", allow_module_level=True)
+
+
+def tab(page, name):
+    return page.get_by_role("tab", name=name, exact=True)
 
 
 def best(page):

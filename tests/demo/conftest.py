@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from .browsing import CAMERA, CHROMIUM, OPTIONS, TIMEOUT_MS
 
@@ -76,4 +77,14 @@ def blue(tmp_path):
     """A picture of 50 by 30 pixels, mostly blue."""
     path = tmp_path / "blue.png"
     Image.fromarray(np.full((30, 50, 3), (20, 40, 200), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def slow_picture(tmp_path):
+    """A picture whose heat map takes two seconds."""
+    note = PngInfo()
+    note.add_text("look", "slowly")
+    path = tmp_path / "slow.png"
+    Image.new("RGB", (50, 30), "blue").save(path, pnginfo=note)
     return path

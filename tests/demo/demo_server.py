@@ -1,6 +1,6 @@
 """Run by the tests of the demo in a process of its own: Gradio leaves sockets and event loops to the collector.
 
-    python -m tests.demo.demo_server LOG
+    python -m tests.demo.demo_server LOG [LANGUAGE]
 
 Serves two models that answer with a picture's strongest colour, the second one's card hostile. Prints the address;
 writes the SHA-256 of all bytes that reach the decoder to LOG, a line each.
@@ -17,6 +17,7 @@ import numpy as np
 
 from zoo.artifacts.card import DatasetCard
 from zoo.artifacts.predictor import Predictor
+from zoo.errors import ZooError
 
 from ..cards import any_card
 
@@ -53,16 +54,20 @@ class Fake:
         said, view = answer(self.predictor, kind, body, top_k)
         return Answer(**said, view=view)
 
-    def look(self, kind, body):
+    def look(self, kind, body, report):
         from zoo_demo.worker import look
 
-        if b"slowly" in body:
-            time.sleep(1)
-        said, view = look(self.predictor, kind, body)
+        def go_on(share):
+            if not report(share):
+                raise ZooError("The heat map was stopped.", "Ask again.", code="heat-map-stopped")
+            if b"slowly" in body:
+                time.sleep(0.5)
+
+        said, view = look(self.predictor, kind, body, report=go_on)
         return said["label"], view
 
 
-def main(log: str) -> None:
+def main(log: str, language: str | None = None) -> None:
     from zoo_demo import server
     from zoo_demo.models import Model
 
@@ -70,10 +75,10 @@ def main(log: str) -> None:
     dataset = DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))
     hostile = card(**names, classes=(NASTY, "green", "blue"), dataset=dataset)
     models = [Model(c.name, c, Fake(Predictor(c, means), log)) for c in (card(), hostile)]
-    with server.running(models, "127.0.0.1") as url:
+    with server.running(models, "127.0.0.1", language=language) as url:
         print(url, flush=True)
         server.wait_for_interrupt()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -186,7 +186,7 @@ def test_a_drawing_is_classified_and_an_empty_pad_is_not(client):
     label, seen = client.predict("[[[0.3, 0.2], [0.5, 0.8]]]", api_name="/draw")
     assert len(label["confidences"]) == 3
     assert "28 by 28 pixels." in seen
-    with pytest.raises(gradio_client.exceptions.AppError, match="Nothing is drawn yet"):
+    with pytest.raises(gradio_client.exceptions.AppError, match="Nothing was given to look at"):
         client.predict("[]", api_name="/draw")
 
 

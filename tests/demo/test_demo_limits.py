@@ -225,9 +225,14 @@ def test_a_picture_that_is_being_answered_counts_for_those_that_wait(tmp_path):
 
 
 def test_where_a_model_looks_comes_from_its_process(tmp_path):
+    shares: list[float] = []
     with loaded([onnx_artifact(tmp_path / "model.onnx")]) as (model,):
-        label, view = model.service.look("file", files()["png"])
+        label, view = model.service.look("file", files()["png"], lambda share: shares.append(share) or True)
         assert label == model.service.ask("file", files()["png"]).top[0][0]
+        assert shares == sorted(shares)
+        assert (len(shares), shares[-1]) == (4, 1)
+        with refused("heat-map-stopped"):
+            model.service.look("file", files()["png"], lambda share: share < 0.5)
         assert read_picture(view).shape == (224, 224, 3)
         with pytest.raises(DataError):
             model.service.look("file", b"no picture")
