@@ -108,7 +108,7 @@ class Exported(Facts):
         path: the file, absolute.
         weights: the file with its weights, if they are in a file of their own.
         format: name of its format.
-        card: its card, as `zoo info --json` prints it: classes, preprocessing, metrics, hashes.
+        card: its card, as `zoo info --json` prints it, without example pictures.
     """
 
     run: Path | None

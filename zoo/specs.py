@@ -173,7 +173,8 @@ class DatasetSpec:
         channels: `grey` where colour has no meaning.
         augment: the augmentation policy that fits (`zoo.transforms.augment.policy`): digits are not mirrored.
         drawable: whether a person can draw such a picture: white strokes on black, centred.
-        licence: one line: who made the dataset, and the terms of use.
+        licence: one line: who made the dataset; behind the last semicolon or comma, the terms of use. `zoo export
+            --examples` copies pictures only under free terms.
         homepage: address of the publisher's page.
         num_classes: for listings. None where it is unknown before loading.
         description: a few words for listings.

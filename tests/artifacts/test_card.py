@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
+import zlib
+from base64 import b64encode
 from functools import partial
 
 import numpy as np
 import pytest
+from pydantic import create_model
 from torch import nn
 
 from zoo.artifacts.card import MAX_MISTAKES, MAX_REFERENCE_CLASSES, Card
-from zoo.errors import ArtifactError, ExportError
+from zoo.artifacts.examples import MAX_EXAMPLE_BYTES, MAX_EXAMPLES
+from zoo.errors import ArtifactError, ExportError, UnreadablePictureError
 from zoo.exporting.card_writing import facts_of, make_card
+from zoo.exporting.examples import encoded
 from zoo.models.classifier import Classifier
 from zoo.parity.references import rounding_on
 from zoo.parity.self_check import reference_outputs
 from zoo.parity.synthetic import synthetic_pictures
 from zoo.registry import registry
 from zoo.runs.run import Run
-from zoo.specs import PreprocessSpec, WriteOptions, Written
+from zoo.specs import MAX_CARD_BYTES, PreprocessSpec, WriteOptions, Written
 
 from ..cards import any_card
 from ..refusals import refused
@@ -71,6 +77,7 @@ def deep(levels: int) -> dict:
 
 SPEC = {"image_size": 24}
 REFERENCE = {"pictures": 1, "logits": [[1.0, 2.0, 3.0]], "spread": 1.0, "tolerance": 0.1}
+EXAMPLE = {"label": "red", "file": b64encode(encoded(np.zeros((2, 3, 3), np.uint8))).decode()}
 CONFUSION = {"right": [1, 1, 1], "support": [1, 1, 1], "answers": [1, 1, 1], "mistakes": []}
 
 
@@ -113,6 +120,15 @@ CONFUSION = {"right": [1, 1, 1], "support": [1, 1, 1], "answers": [1, 1, 1], "mi
         ({"reference": REFERENCE | {"tolerance": 1e9}}, ("card-invalid", "at reference.tolerance")),
         ({"reference": REFERENCE | {"spread": 0}}, ("card-invalid", "at reference.spread")),
         ({"name": "x" * 20_000}, ("card-invalid", "at name")),
+        ({"examples": [EXAMPLE] * 25}, ("card-invalid", "at examples", "24")),
+        ({"examples": [EXAMPLE | {"label": "violet"}]}, ("card-example-class",)),
+        ({"examples": [EXAMPLE | {"label": 0}]}, ("card-invalid", "at examples.0.label")),
+        ({"examples": [EXAMPLE | {"file": EXAMPLE["file"] + "A" * 180_000}]}, ("card-example-file", "128 KiB")),
+        ({"examples": [EXAMPLE | {"file": EXAMPLE["file"] + "\n"}]}, ("card-example-file", "base64")),
+        ({"examples": [EXAMPLE | {"file": EXAMPLE["file"][:-3]}]}, ("card-example-file", "base64")),
+        ({"examples": [EXAMPLE | {"file": "PHN2Zz4="}]}, ("card-example-file", "neither PNG nor JPEG")),
+        ({"examples": [EXAMPLE | {"file": ""}]}, ("card-example-file", "neither PNG nor JPEG")),
+        ({"examples": [EXAMPLE | {"file": 7}]}, ("card-invalid", "at examples.0.file")),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -156,6 +172,47 @@ def test_json_that_readers_take_differently_is_refused(place, refusal, instead):
 def test_text_that_is_not_a_card(text, code):
     with refused(code, "not valid JSON", kind=ArtifactError):
         Card.parse(text)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that declares a size, with the data of a small one."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    small = encoded(np.zeros((8, 8, 3), np.uint8))
+    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        (png_of(513, 512), "too-many-pixels"),
+        (png_of(60_000, 60_000), "too-many-pixels"),
+        (png_of(100, 100), "truncated-picture"),
+        (b"\xff\xd8\xff", "unknown-picture-format"),
+    ],
+    ids=["large", "bomb", "torn", "no picture"],
+)
+def test_an_example_that_cannot_be_decoded_does_not_hide_the_card(file, code):
+    found = Card.parse(json.dumps(fields(examples=[{"label": "red", "file": b64encode(file).decode()}])))
+    with refused(code, kind=UnreadablePictureError):
+        found.examples[0].pixels()
+
+
+def test_a_card_with_the_most_examples_is_far_from_its_limit():
+    files = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
+    for kind, start in files.items():
+        own = {"label": "blue", "file": start + bytes(MAX_EXAMPLE_BYTES - len(start))}
+        found = card(examples=[own] * MAX_EXAMPLES)
+        assert len(found.sealed()) < MAX_CARD_BYTES / 3
+        assert Card.parse(found.sealed()).examples == found.examples
+        assert found.examples[0].media_type == kind
+
+
+def test_older_versions_ignore_examples():
+    before = {name: field for name, field in Card.model_fields.items() if name != "examples"}
+    older = create_model("Older", **{name: (field.annotation, field) for name, field in before.items()})
+    sealed = json.loads(card(examples=[{"label": "red", "file": EXAMPLE["file"]}]).sealed())
+    assert sealed["schema_version"] == 2
+    assert older.model_validate_json(json.dumps(sealed), strict=True).classes == ("red", "green", "blue")
 
 
 def made(run: Run, **changes) -> Card:

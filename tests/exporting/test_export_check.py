@@ -219,7 +219,7 @@ def printed(trained, place, monkeypatch):
         accuracy = {"classifier": 1.0, "artifact": 1.0}
         report = {"top1_agreement": agreement, "near_ties": near_ties, "max": 0.1, "accuracy": accuracy, "covered": ""}
         facts = {"float_layers": [], "layers": 9, "budget_points": 1.0, "lost_points": lost_points}
-        card = SimpleNamespace(precision="int8", exported=facts)
+        card = SimpleNamespace(precision="int8", examples=(), exported=facts)
         found = SimpleNamespace(path=place / "m.onnx", format="onnx", weights=None, report=report, card=card)
         monkeypatch.setattr(zoo.exporting.pipeline, "export", lambda *_, **__: found)
         return run_zoo(trained.path, "--onnx", "--output", place / "m", "--overwrite").stdout

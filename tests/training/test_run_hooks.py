@@ -158,7 +158,7 @@ def test_of_several_processes_the_first_one_calls_them(bars, tmp_path):
 
 def test_an_export_tells_its_file(trained, place, hears):
     heard = hears()
-    artifact = export(trained, "torchscript", place / "model.pt")
+    artifact = export(trained, "torchscript", place / "model.pt", examples=1)  # which no hook is told
     ((hook, facts),) = heard()
     assert hook == "exported"
     assert facts | {"card": None} == {
@@ -168,7 +168,9 @@ def test_an_export_tells_its_file(trained, place, hears):
         "format": "torchscript",
         "card": None,
     }
-    assert facts["card"] == json.loads(artifact.card.model_dump_json())
+    assert len(artifact.card.examples) == 1
+    assert facts["card"] == json.loads(artifact.card.model_dump_json(exclude={"examples"}))
+    assert "examples" not in facts["card"]
 
 
 def test_a_hook_that_fails_ends_no_export_and_is_named_once(trained, place, hears, capsys, monkeypatch):

@@ -20,11 +20,13 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     WrapSerializer,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from zoo.artifacts.card_json import MAX_NAME, MAX_TEXT, bounded, hash_of, malformed, read_strictly
+from zoo.artifacts.examples import MAX_EXAMPLES, Example
 from zoo.errors import ArtifactError
 from zoo.specs import MAX_CARD_BYTES, MAX_CLASSES, MAX_IMAGE_SIZE, Input, Precision, PreprocessSpec
 
@@ -177,6 +179,7 @@ class Card(_Part):
         confusion: counts behind `metrics`.
         parity: the report of the parity check at its export.
         reference: its answers to synthetic pictures, for `zoo verify`.
+        examples: pictures of the split that `metrics_split` names. Older versions of visionzoo ignore them.
         content_hash: hash of the file without the card. It shows damage, not where the file comes from.
         card_hash: hash of the rest of the card; empty if `sealed` did not write the card.
     """
@@ -202,6 +205,7 @@ class Card(_Part):
     confusion: Confusion | None = None
     parity: Facts
     reference: ReferenceOutputs | None = None
+    examples: Annotated[tuple[Example, ...], Field(max_length=MAX_EXAMPLES)] = ()
     versions: Annotated[dict[str, ShortText], Field(max_length=200)]
     content_hash: ShortText
     card_hash: ShortText = ""
@@ -214,7 +218,15 @@ class Card(_Part):
         rows = () if self.reference is None else self.reference.logits
         if any(len(row) != min(count, MAX_REFERENCE_CLASSES) for row in rows):
             raise malformed("the reference outputs do not fit the classes", code="card-reference-classes")
+        if not {example.label for example in self.examples} <= set(self.classes):
+            raise malformed("an example picture has a class that the card does not name", code="card-example-class")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A card without examples keeps the bytes that it had before there were any."""
+        fields: dict[str, Any] = write(self)
+        return fields if self.examples else {name: value for name, value in fields.items() if name != "examples"}
 
     def sealed(self) -> str:
         """The card as JSON with its own hash, as an artifact holds it."""

@@ -58,6 +58,9 @@ def export(
     accuracy_budget: Annotated[
         float | None, typer.Option(help="fp16, int8: largest loss of accuracy, in points. Default: 1.")
     ] = None,
+    examples: Annotated[
+        int, typer.Option(help="Test pictures that the file holds as examples, up to 24. Everyone can see them.")
+    ] = 0,
     time_limit: TimeLimit = ANSWER_SECONDS,
     output: Annotated[
         str | None,
@@ -97,6 +100,7 @@ def export(
         "calibration_pictures": calibration_pictures,
         "calibration_method": calibration_method,
         "accuracy_budget": accuracy_budget,
+        "examples": examples,
         "time_limit": time_limit,
     }
     artifacts, failed = _export(run, chosen, output, asked, overwrite=overwrite, data=data)
@@ -120,6 +124,8 @@ def _export(
     data: Path | None,
 ) -> tuple[list[Artifact], list[ExportError]]:
     """The files that were written, and why others were not. A single format that fails raises its error."""
+    from zoo.cli.console import warn
+    from zoo.exporting.examples import check_examples
     from zoo.exporting.options import checked
     from zoo.exporting.pipeline import export, shown, target_of
     from zoo.exporting.source import RunSource
@@ -130,6 +136,8 @@ def _export(
     if data is not None:
         run = run.moved(data)
     source = RunSource(run)
+    if warning := check_examples(source, asked["examples"]):
+        warn(warning)
     artifacts: list[Artifact] = []
     failed: list[ExportError] = []
     with ending() as heed:
@@ -197,6 +205,9 @@ def _print(artifacts: list[Artifact]) -> None:
     for artifact in artifacts:
         if artifact.weights:
             stdout().print(f"\nweights: {artifact.weights} (keep it beside {artifact.path.name})", markup=False)
+        if kept := len(artifact.card.examples):
+            what = "picture" if kept == 1 else "pictures"
+            stdout().print(f"\n{artifact.path.name} holds {kept} example {what}", markup=False)
         if artifact.card.precision == "int8":
             stdout().print(f"\n{_quantised(artifact.card.exported)}", markup=False)
     path = shlex.quote(str(artifacts[0].path))

@@ -119,6 +119,7 @@ def _card_facts(card: Card, path: Path) -> Facts:
         ("epochs", f"{len(card.curves)} in its curves" if card.curves else ""),
         ("parity", _pairs(card.parity)),
         ("reference outputs", _reference(card)),
+        ("example pictures", str(len(card.examples) or "")),
         ("versions", _pairs(card.versions)),
         ("content hash", card.content_hash),
     ]

@@ -25,6 +25,7 @@ from zoo.errors import ExportError
 from zoo.progress import printable
 
 if TYPE_CHECKING:
+    from zoo.artifacts.examples import Example
     from zoo.runs.run import Run
     from zoo.specs import ExporterSpec, WriteOptions, Written
 
@@ -80,6 +81,7 @@ def make_card(
     parity: dict[str, Any],
     reference: ReferenceOutputs,
     content_hash: str,
+    examples: tuple[Example, ...] = (),
 ) -> Card:
     """The card of a file. Raises `ExportError` if the facts have a value that a card cannot hold."""
     try:
@@ -92,6 +94,7 @@ def make_card(
             exported=dict(written.facts),
             parity=parity,
             reference=reference,
+            examples=examples,
             content_hash=content_hash,
         )
     except ValidationError as error:

@@ -40,6 +40,7 @@ class ClassifierSource:
         compared: those for the parity check.
         calibrating: those for the calibration of int8, none of `compared`; empty for other precisions.
         notes: about the pictures, for the card.
+        terms: the licence of the pictures, as `Source.licence`.
     """
 
     classifier: Classifier
@@ -48,6 +49,7 @@ class ClassifierSource:
     compared: Split
     calibrating: Split
     notes: tuple[str, ...] = ()
+    terms: str | None = None
     seed: int = 0
     folder: Path = field(default_factory=Path)
 
@@ -59,13 +61,20 @@ class ClassifierSource:
     def preprocess(self) -> PreprocessSpec:
         return self.classifier.spec
 
+    @property
+    def labelled(self) -> bool:
+        return bool((self.split.labels >= 0).all())
+
+    def licence(self) -> str | None:
+        return self.terms
+
     def reference(self, depth: Depth, say: Say) -> Reference:
         return told_reference(self.classifier, self.split_name, self.compared, depth, say)
 
     def facts(self, say: Say) -> CardFacts:
         """Facts of the network, and its figures on the pictures if they have labels."""
         network = type(self.classifier.network)
-        measured = self._measured(say) if (self.split.labels >= 0).all() else {"metrics": {}, "metrics_split": ""}
+        measured = self._measured(say) if self.labelled else {"metrics": {}, "metrics_split": ""}
         return CardFacts(
             origin="The classifier",
             remedy="Change it, and export again.",
@@ -163,7 +172,16 @@ def classifier_source(
         compared=compared,
         calibrating=calibrating,
         notes=notes,
+        terms=_terms(pictures),
     )
+
+
+def _terms(pictures: Data | Iterable[Picture]) -> str | None:
+    """The licence of pictures that were named as a registered dataset."""
+    from zoo.data.prepare import registered_dataset
+
+    spec = registered_dataset(os.fspath(pictures)) if isinstance(pictures, str | os.PathLike) else None
+    return spec.licence if spec else None
 
 
 def _splits(classifier: Classifier, pictures: Data | Iterable[Picture]) -> tuple[str, Split, tuple[str, ...]]:

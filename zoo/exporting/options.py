@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from zoo.artifacts.examples import MAX_EXAMPLES
 from zoo.errors import ExportError, PluginError, UsageError
 from zoo.exporting.files import names_folder
 from zoo.parity.refusal import RefusedError
@@ -46,6 +47,10 @@ RULES: dict[str, Rule] = {
     "accuracy_budget": (
         "a number of points from 0 to 100",
         lambda value: value is None or (_number(value) and 0 <= value <= 100),  # noqa: PLR2004
+    ),
+    "examples": (
+        f"a whole number of pictures from 0 to {MAX_EXAMPLES}",
+        lambda value: _whole(value) and 0 <= value <= MAX_EXAMPLES,
     ),
 }
 

@@ -17,6 +17,7 @@ from zoo.artifacts.predictor import read_card
 from zoo.artifacts.shown import card_rows
 from zoo.errors import ExportError, ZooError
 from zoo.exporting.card_writing import make_card
+from zoo.exporting.examples import check_examples, chosen_examples
 from zoo.exporting.files import destination, prepared
 from zoo.exporting.network_code import with_place
 from zoo.exporting.options import as_written, check_output, checked, named, naming_plugin
@@ -26,7 +27,7 @@ from zoo.files import data_path
 from zoo.html import facts
 from zoo.parity.self_check import reference_outputs
 from zoo.processes.children import ANSWER_SECONDS
-from zoo.progress import say_nothing
+from zoo.progress import Reporter, say_nothing
 from zoo.recipes.keywords import suggesting
 from zoo.specs import BUDGET, CalibrationMethod, Depth, Input, Precision, WriteOptions
 
@@ -83,6 +84,7 @@ def export(
     calibration_pictures: int | None = None,
     calibration_method: CalibrationMethod | None = None,
     accuracy_budget: float | None = None,
+    examples: int = 0,
     time_limit: float = ANSWER_SECONDS,
     overwrite: bool = False,
     progress: bool | Callable[[str], None] = False,
@@ -106,6 +108,8 @@ def export(
         parity: `quick` compares for about half a minute, `full` on every picture of the split.
         calibration_pictures, calibration_method: of int8; see `zoo.exporting.int8_calibration.calibration`.
         accuracy_budget: points of accuracy that fp16 and int8 may lose; by default 1.
+        examples: how many test pictures the card holds, at most 24, also of your own: everyone who gets the file can
+            see them.
         time_limit: seconds for each answer of the file in its checks. The limit for opening it is at least a minute.
         overwrite: replace an existing file, and the weights file beside it.
         progress: True shows on stderr what `zoo export` shows there. A function is called with each step.
@@ -117,7 +121,7 @@ def export(
 
     Raises:
         UsageError: the format is unknown or does not support an option, an option has a wrong value, or the output
-            exists or cannot be a file.
+            exists or cannot be a file, or the licence of a named dataset does not allow examples.
         ExportError: the network cannot be expressed in the format, or the file cannot be written.
         ParityError: the file does not agree with the classifier; it is not kept.
     """
@@ -133,10 +137,14 @@ def export(
         calibration_pictures=calibration_pictures,
         calibration_method=calibration_method,
         accuracy_budget=accuracy_budget,
+        examples=examples,
         time_limit=time_limit,
     )
     source = source_of(run, precision=precision, data=data, pictures=pictures)
     target = target_of(source, spec, options, output, overwrite=overwrite)
+    warning = check_examples(source, examples)
+    if warning and progress is True:
+        Reporter().warn(warning)
     replaced = None if external_data else _weights_beside(target)
     with shown(source, progress) as say, prepared(target, overwrite=overwrite) as temporary:
         reference = reference or source.reference(parity, say)
@@ -169,6 +177,7 @@ def export(
                 options=options,
                 written=written,
                 budget=budget,
+                examples=examples,
                 time_limit=time_limit,
                 progress=say,
             )
@@ -189,6 +198,7 @@ def _finish(
     options: WriteOptions,
     written: Written,
     budget: float,
+    examples: int,
     time_limit: float,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, Any], Card]:
@@ -221,7 +231,14 @@ def _finish(
         )
         content_hash = spec.content_hash(path)
         card = make_card(
-            source.facts(progress), spec, options, written, parity=report, reference=own, content_hash=content_hash
+            source.facts(progress),
+            spec,
+            options,
+            written,
+            parity=report,
+            reference=own,
+            content_hash=content_hash,
+            examples=chosen_examples(reference.split, reference.classifier.classes, examples, source.seed),
         )
         sealed = card.sealed()
         spec.write_card(path, sealed)
@@ -236,8 +253,6 @@ def shown(source: Source, progress: bool | Callable[[str], None]) -> Iterator[Ca
     if callable(progress):
         yield progress
     elif progress:
-        from zoo.progress import Reporter
-
         reporter = Reporter()
         reporter.say(f"Exporting {source.title}")
         with reporter.console.status("starting") as status:

@@ -43,6 +43,6 @@ def tell(source: Source, artifact: Artifact) -> None:
         path=artifact.path.absolute(),
         weights=artifact.weights.absolute() if artifact.weights else None,
         format=artifact.format,
-        card=json.loads(artifact.card.model_dump_json()),
+        card=json.loads(artifact.card.model_dump_json(exclude={"examples"})),
     )
     hooks.call("zoo_exported", facts)

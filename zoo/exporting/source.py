@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from zoo.data.types import Split
 from zoo.errors import UsageError
 from zoo.exporting.card_writing import CardFacts, facts_of
+from zoo.exporting.examples import licence_of_run
 from zoo.exporting.options import check_path
 from zoo.parity.references import Reference, reference_of
 from zoo.specs import Depth, Precision, PreprocessSpec
@@ -31,7 +32,8 @@ class Source(Protocol):
         title: for progress.
         folder: where a file goes that has no other place.
         preprocess: of the classifier.
-        seed: of the choice of pictures for a calibration.
+        seed: of the choice of pictures for a calibration, and of examples.
+        labelled: whether the classes of its pictures are known.
     """
 
     @property
@@ -42,6 +44,12 @@ class Source(Protocol):
     def preprocess(self) -> PreprocessSpec: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def labelled(self) -> bool: ...
+
+    def licence(self) -> str | None:
+        """Of the pictures of a named dataset, empty if nobody knows. None for the user's own pictures."""
+        ...
 
     def reference(self, depth: Depth, say: Say) -> Reference:
         """The classifier and its logits for all cases of a parity check. Raises `ParityError`, `DataError`."""
@@ -75,6 +83,13 @@ class RunSource:
     @property
     def seed(self) -> int:
         return self.run.recipe.seed
+
+    @property
+    def labelled(self) -> bool:
+        return True
+
+    def licence(self) -> str | None:
+        return licence_of_run(self.run)
 
     def reference(self, depth: Depth, say: Say) -> Reference:
         return reference_of(self.run, depth, say)
