@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -47,12 +48,14 @@ class Decoder:
     Args:
         max_pixels: of one picture.
         most: pixels of all pictures that are decoded and not answered yet. A larger picture waits until it is alone.
+            Pictures get room in the order in which they ask for it.
     """
 
     def __init__(self, threads: int, max_pixels: int, most: int = MAX_DECODED_PIXELS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._max_pixels, self._most = max_pixels, most
         self._used = 0
+        self._asking: deque[PictureJob] = deque()
         self._changed = threading.Condition()
 
     def put(self, job: PictureJob, card: Card, then: Callable[[PictureJob], None]) -> None:
@@ -87,11 +90,17 @@ class Decoder:
     def _admit(self, job: PictureJob, pixels: int) -> None:
         """Waits for room. Raises `PostponedError` if nobody wants the picture any more."""
         with self._changed:
-            while self._used and self._used + pixels > self._most:
-                if not job.wanted:
-                    raise PostponedError
-                self._changed.wait(_LOOK_SECONDS)
-            self._used += pixels
+            self._asking.append(job)
+            try:
+                # Not past those that asked before: a stream of small pictures would never let a large one in.
+                while self._asking[0] is not job or (self._used and self._used + pixels > self._most):
+                    if not job.wanted:
+                        raise PostponedError
+                    self._changed.wait(_LOOK_SECONDS)
+                self._used += pixels
+            finally:
+                self._asking.remove(job)
+                self._changed.notify_all()
         job.future.add_done_callback(lambda _: self._free(pixels))
 
     def _free(self, pixels: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -36,8 +37,7 @@ class _Files:
     most_bytes: int
     names: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    _parts: list[bytes] = field(default_factory=list)
-    _size: int = 0
+    _file: io.BytesIO = field(default_factory=io.BytesIO)  # a list would keep an object for every few bytes
 
     def begin(self, name: str) -> None:
         if len(self.names) == MAX_FILES:
@@ -46,14 +46,13 @@ class _Files:
         self.names.append(name[:_MAX_NAME])
 
     def data(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self.most_bytes:
+        if self._file.tell() + len(chunk) > self.most_bytes:
             raise _too_large(self.most_bytes)
-        self._parts.append(chunk)
+        self._file.write(chunk)
 
     def end(self) -> None:
-        self.bodies.append(b"".join(self._parts))
-        self._parts, self._size = [], 0
+        self.bodies.append(self._file.getvalue())
+        self._file = io.BytesIO()
 
 
 async def predict(request: Request, state: State) -> JSONResponse:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("uvicorn", reason="the serve extra is not installed")
 from zoo.artifacts.predictor import load
 from zoo.cli import app as zoo_app
 from zoo_serve.limits import MAX_FILES, Limits
+from zoo_serve.predictions import _Files
 
 from ..corpus.pictures import all_modes
 from .service import Served, form, means, png, served
@@ -244,6 +246,20 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read():
         assert running.predict(body, content_type=kind).status == 413
         large = running.predict(b"", content_length="256000001", content_type=kind)
         assert large.json["error"]["cause"] == "The request has more than 256 MB."
+
+
+def test_a_body_of_many_small_pieces_takes_the_memory_of_its_bytes():
+    size = 400_000
+    files = _Files(size)
+    files.begin("a.png")
+    tracemalloc.start()
+    for start in range(0, size, 2):
+        files.data(start.to_bytes(4, "little")[:2])
+    files.end()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [len(body) for body in files.bodies] == [size]
+    assert peak < 1.5 * size
 
 
 def test_the_bytes_of_all_requests_are_bounded():
