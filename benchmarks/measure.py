@@ -11,9 +11,11 @@ import re
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
+import venv
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -131,6 +133,19 @@ def rival_options(doc: str | None) -> argparse.Namespace:
     made.add_argument("--epochs", type=int, required=True)
     made.add_argument("--fast", action="store_true")
     return made.parse_args()
+
+
+def rival_python(folder: Path, *packages: str) -> Path:
+    """The interpreter of an environment with these packages of PyPI, which sees those of this one beside them."""
+    bin_folder = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    if not bin_folder.exists():
+        venv.create(folder, with_pip=True)
+    python = bin_folder / "python"
+    command = [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
+    inner = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    (inner / "outer.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
 
 
 class Results:

@@ -8,8 +8,11 @@ Clients and server share the cores.
 
 Counted: answered and declined (429) requests, those that were lost, the time to an answer, pictures in a run, memory
 of the server before and after (before: after half as many requests, which bring it to its largest batches), its CPU
-time per picture. Each pair is a service that batches, one that does not (`--batch 1`), and `zoo predict` over the
-same files.
+time per picture. Each pair is a service that batches, one that does not (`--batch 1`), `zoo predict` over the same
+files, and LitServe (`--venv`) with the same file, clients and number of threads (`litserve_server.py`). LitServe gets
+each picture as a form, as its users send files; `zoo serve` gets it as the body. LitServe has no limits of bytes,
+pixels and time for a picture, and no bound of its queue. `zoo serve` decodes in threads beside the model's; LitServe
+in the worker that runs the model, while another process answers the requests.
 
 Claimed: no request is lost. With EfficientNet-Lite0, the server's CPU time per picture is at most 1.25 of that of
 `zoo predict`, and its memory afterwards is within 10% of that before.
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import os
 import re
 import signal
 import socket
@@ -28,27 +33,29 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from measure import Results, machine, measured, median, parser
+from http_load import as_body, as_form, load
+from measure import HERE, Results, machine, measured, parser, rival_python
+from serve_table import plot, table
 
+from zoo.artifacts.predictor import load as load_artifact
 from zoo.artifacts.predictor import read_card
 from zoo.images import find_pictures
+from zoo_serve.cores import core_share
 
 CLIENTS, REQUESTS = 200, 2000
 NUISANCES = 20  # clients that stall, and as many that leave
 QUIET_S = 6.0  # without requests, before memory is measured
-PATIENCE_S = 300.0  # for all requests
-CLAIMED_CPU, CLAIMED_MEMORY = 1.25, 1.1
-
-Outcomes = list[tuple[str, float]]  # status and seconds of each answer
+THREADS = max(1, core_share() - 1)  # of a model, as `zoo serve` chooses them
+LITSERVE = "litserve==0.2.19"
 
 
 class Server:
-    """A running `zoo serve`."""
+    """A running server and the processes that it started, on Linux."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process, self.port = process, port
@@ -57,96 +64,64 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             return answer.read().decode()
 
-    def figures(self) -> dict[str, float]:
-        return {name: float(value) for name, value in re.findall(r"^([a-z_]+) (\S+)$", self.get("/metrics"), re.M)}
+    def batches(self) -> tuple[float, float]:
+        """Runs of the model of `zoo serve`, and the pictures in them."""
+        found = dict(re.findall(r"^(zoo_batch_pictures_\w+) (\S+)$", self.get("/metrics"), re.M))
+        return float(found["zoo_batch_pictures_count"]), float(found["zoo_batch_pictures_sum"])
+
+    def pids(self) -> list[int]:
+        found = [self.process.pid]
+        for pid in found:  # grows
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        return found
+
+    def cpu_seconds(self) -> float:
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in self.pids()]
+        return sum(int(ticks) for each in fields for ticks in each[11:13]) / os.sysconf("SC_CLK_TCK")
+
+    def mib(self) -> float:
+        """Memory of all processes; pages that several of them share count once."""
+        texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids()]
+        return sum(int(re.search(r"^Pss: +(\d+) kB", text, re.M)[1]) for text in texts) / 1024  # type: ignore[index]
 
 
 @contextmanager
-def serving(model: Path, *options: str) -> Iterator[Server]:
+def serving(command: Sequence[str | Path], ready: str) -> Iterator[Server]:
+    """A server that answers to its path `ready`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "zoo", "serve", str(model), "--port", str(port), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
+    command = [*map(str, command), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, start_new_session=True)
     server = Server(process, port)
     try:
         for _ in range(600):
             with suppress(OSError):  # not listening yet, or 503
-                server.get("/health/ready")
+                server.get(ready)
                 break
             time.sleep(0.1)
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        with suppress(ProcessLookupError):  # LitServe's processes may outlive it
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-async def client(port: int, bodies: Iterator[bytes], outcomes: Outcomes) -> None:
-    """Sends bodies over one connection until there are none left."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for body in bodies:
-        began = time.perf_counter()
-        try:
-            writer.write(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
-            outcomes.append((head.split(b" ", 2)[1].decode(), time.perf_counter() - began))
-            if declined := re.search(rb"retry-after: (\d+)", head):
-                await asyncio.sleep(int(declined[1]))
-        except (OSError, EOFError):
-            outcomes.append(("lost", time.perf_counter() - began))
-            with suppress(OSError):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.close()
-
-
-async def stalling(port: int) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n" + bytes(1000))
-    await asyncio.sleep(PATIENCE_S)
-
-
-async def leaving(port: int, body: bytes) -> None:
-    while True:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        with suppress(OSError):
-            await writer.drain()
-        writer.transport.abort()
-        await asyncio.sleep(0.5)
-
-
-async def load(port: int, bodies: Sequence[bytes], clients: int, nuisances: int) -> tuple[Outcomes, float]:
-    """Sends each body once. Returns status and seconds of each answer, and the seconds of all."""
-    outcomes: Outcomes = []
-    beside = [asyncio.ensure_future(stalling(port)) for _ in range(nuisances)]
-    beside += [asyncio.ensure_future(leaving(port, bodies[0])) for _ in range(nuisances)]
-    began, left = time.perf_counter(), iter(bodies)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(client(port, left, outcomes) for _ in range(clients)))
-    took = time.perf_counter() - began
-    for task in beside:
-        task.cancel()
-    await asyncio.gather(*beside, return_exceptions=True)
-    outcomes += [("lost", PATIENCE_S)] * (len(bodies) - len(outcomes))
-    return outcomes, took
-
-
-def served(model: Path, bodies: list[bytes], options: Any, *more: str) -> dict[str, Any]:
-    with serving(model, *more) as server:
-        asyncio.run(load(server.port, bodies[: len(bodies) // 2], options.clients, 0))
-        time.sleep(QUIET_S)
-        before = server.figures()
-        outcomes, took = asyncio.run(load(server.port, bodies, options.clients, options.nuisances))
-        after = server.figures()
-        time.sleep(QUIET_S)
-        quiet = server.figures()["process_resident_memory_bytes"]
-    runs = {name: after[name] - before[name] for name in after}
+def under_load(
+    server: Server, requests: list[bytes], options: Any, batches: Callable[[], tuple[float, float]]
+) -> dict[str, Any]:
+    """What is counted; `batches` gives the runs of the model so far, and the pictures in them."""
+    asyncio.run(load(server.port, requests[: len(requests) // 2], options.clients, 0))
+    time.sleep(QUIET_S)
+    before, cpu, (runs, pictures) = server.mib(), server.cpu_seconds(), batches()
+    outcomes, took = asyncio.run(load(server.port, requests, options.clients, options.nuisances))
+    cpu, (later_runs, later_pictures) = server.cpu_seconds() - cpu, batches()
+    time.sleep(QUIET_S)
     counts = Counter(status for status, _ in outcomes)
     seconds = sorted(took for status, took in outcomes if status == "200")
     return {
@@ -156,10 +131,43 @@ def served(model: Path, bodies: list[bytes], options: Any, *more: str) -> dict[s
         "p50_ms": 1e3 * seconds[len(seconds) // 2],
         "p99_ms": 1e3 * seconds[len(seconds) * 99 // 100],
         "per_second": len(seconds) / took,
-        "batch": runs["zoo_batch_pictures_sum"] / runs["zoo_batch_pictures_count"],
-        "cpu_ms": 1e3 * runs["process_cpu_seconds_total"] / runs["zoo_batch_pictures_sum"],
-        "mib": [each / 2**20 for each in (before["process_resident_memory_bytes"], quiet)],
+        "batch": (later_pictures - pictures) / (later_runs - runs),
+        "cpu_ms": 1e3 * cpu / (later_pictures - pictures),
+        "mib": [before, server.mib()],
     }
+
+
+def served(model: Path, bodies: list[bytes], options: Any, *more: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "zoo", "serve", model, "--threads", str(THREADS), *more]
+    with serving(command, "/health/ready") as server:
+        return under_load(server, [as_body(body) for body in bodies], options, server.batches)
+
+
+def served_by_litserve(model: Path, bodies: list[bytes], options: Any, python: Path) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile("r") as runs:
+
+        def batches() -> tuple[float, float]:
+            runs.seek(0)
+            found = [int(line) for line in runs]
+            return len(found), sum(found)
+
+        command = [python, HERE / "litserve_server.py", model, "--threads", str(THREADS), "--runs", runs.name]
+        with serving(command, "/health") as server:
+            check(server, model, bodies[:20])
+            return under_load(server, [as_form(body) for body in bodies], options, batches)
+
+
+def check(server: Server, model: Path, bodies: list[bytes]) -> None:
+    """Both servers compute the same."""
+    predictor = load_artifact(model)
+    for body, expected in zip(bodies, predictor.predict(bodies), strict=True):
+        head, _, form = as_form(body).partition(b"\r\n\r\n")
+        kind = re.search(rb"Content-Type: (.+)\r", head)[1].decode()  # type: ignore[index]
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}/predict", form, {"Content-Type": kind})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert predictor.classes[found["index"]] == expected.label
+        assert abs(found["probability"] - expected.probability) < 1e-3
 
 
 def predicted(model: Path, files: list[Path]) -> dict[str, Any]:
@@ -182,61 +190,12 @@ def run(model: Path, folder: Path, options: Any, results: Results) -> None:
         "single": lambda: served(model, bodies, options, "--batch", "1"),
         "predict": lambda: predicted(model.absolute(), files),
     }
+    if options.venv:
+        python = rival_python(options.venv.absolute(), LITSERVE)
+        sides["litserve"] = lambda: served_by_litserve(model.absolute(), bodies, options, python)
     for pair in range(options.pairs):
         for side in sorted(sides, reverse=pair % 2 == 1):
             results.add(case=case, side=side, pair=pair, requests=len(files), clients=options.clients, **sides[side]())
-
-
-def table(records: list[dict[str, Any]]) -> str:
-    lines = [
-        "| pictures | answered, declined, lost | p50, p99 ms | pictures in a run | per second: batches / single "
-        "| server's CPU / `zoo predict` | CPU ms | memory after / before |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for case in dict.fromkeys(record["case"] for record in records):
-        of = {
-            side: [r for r in records if (r["case"], r["side"]) == (case, side)]
-            for side in ("batches", "single", "predict")
-        }
-        own = of["batches"]
-        gain = [a["per_second"] / b["per_second"] for a, b in zip(own, of["single"], strict=True)]
-        cpu = [a["cpu_ms"] / b["cpu_ms"] for a, b in zip(own, of["predict"], strict=True)]
-        counts = ", ".join(f"{sum(r[what] for r in own):,}" for what in ("answered", "declined", "lost"))
-        lines.append(
-            f"| {case} | {counts} | {median(r['p50_ms'] for r in own):.0f}, {median(r['p99_ms'] for r in own):.0f} "
-            f"| {median(r['batch'] for r in own):.1f} | {shown(gain)} | {shown(cpu)} "
-            f"| {median(r['cpu_ms'] for r in own):.2f}, {median(r['cpu_ms'] for r in of['predict']):.2f} "
-            f"| {shown([r['mib'][1] / r['mib'][0] for r in own])} |"
-        )
-    first = records[0]
-    claims = f"at most {CLAIMED_CPU} of the CPU time and {CLAIMED_MEMORY} of the memory with EfficientNet-Lite0"
-    return "\n".join(lines) + (
-        f"\n\n{first['clients']} clients, {first['requests']:,} requests, beside {NUISANCES} clients that stall and "
-        f"{NUISANCES} that leave. Claimed: none lost; {claims}. Clients and server share the cores: times and pictures "
-        "per second depend on what else runs, the ratios less.\n"
-    )
-
-
-def shown(values: list[float]) -> str:
-    return f"**{median(values):.2f}** ({min(values):.2f} to {max(values):.2f})"
-
-
-def plot(records: list[dict[str, Any]]) -> Any:
-    from matplotlib.figure import Figure
-
-    cases = list(dict.fromkeys(record["case"] for record in records))
-    figure = Figure(figsize=(8, 1.2 + 0.8 * len(cases)), layout="constrained")
-    axes = figure.subplots()
-    for place, case in enumerate(cases):
-        for shift, side, colour in ((-0.2, "batches", "tab:blue"), (0.2, "single", "tab:grey")):
-            found = [r["per_second"] for r in records if (r["case"], r["side"]) == (case, side)]
-            bar = axes.barh(place + shift, median(found), 0.38, color=colour, label=side if not place else None)
-            axes.bar_label(bar, fmt="%.0f", label_type="center", color="white")
-    axes.set_yticks(range(len(cases)), cases)
-    axes.invert_yaxis()
-    axes.set(xlabel="pictures per second", xlim=(0, None))
-    axes.legend()
-    return figure
 
 
 def main() -> None:
@@ -245,13 +204,16 @@ def main() -> None:
     made.add_argument("--clients", type=int, default=CLIENTS)
     made.add_argument("--requests", type=int, default=REQUESTS)
     made.add_argument("--nuisances", type=int, default=NUISANCES)
+    made.add_argument(
+        "--venv", type=Path, help="Environment of LitServe; created if it is missing. Default: without it."
+    )
     options = made.parse_args()
     if options.quick:
         options.pairs, options.requests = 1, max(options.clients, options.requests // 10)
     results = Results("serve", options, machine=machine("onnxruntime", "uvicorn"))
     for model, folder in options.case:
         run(model, folder, options, results)
-    results.finish(table(results.records), plot(results.records))
+    results.finish(table(results.records, options.nuisances), plot(results.records))
 
 
 if __name__ == "__main__":

@@ -29,33 +29,17 @@ The benchmark writes throughput.json while it runs, then throughput.md and throu
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import sysconfig
 import tempfile
-import venv
 from pathlib import Path
 from typing import Any
 
-from measure import HERE, ProcessError, Results, machine, measured, median, parser, zoo_train
+from measure import HERE, ProcessError, Results, machine, measured, median, parser, rival_python, zoo_train
 
 RIVALS = ("timm==1.0.31", "fastai==2.8.12")
 DEFAULT, FAST = "defaults", "bf16, channels last"
 # The claimed minimum of the ratio of zoo to a side.
 WANTED = {"bare loop": 0.95, "bare loop, trimmed": 0.95, DEFAULT: 2.5, FAST: 1.0}
-
-
-def install(folder: Path) -> Path:
-    """The interpreter of an environment with timm and fastai, which uses the torch of this one."""
-    bin_folder = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    if not bin_folder.exists():
-        venv.create(folder, with_pip=True)
-    python = bin_folder / "python"
-    command = [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
-    inner = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
-    (inner / "outer.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *RIVALS], check=True)
-    return python
 
 
 def cases(options: Any, folder: Path) -> dict[str, dict[str, Any]]:
@@ -76,7 +60,7 @@ def cases(options: Any, folder: Path) -> dict[str, dict[str, Any]]:
         "photos": {"zoo": [photos, "--augment", "photos", *large], "sides": {"bare loop": photos_loop}},
     }
     if options.rival_pairs:
-        rival = str(install(options.venv.absolute() if options.venv else folder / "venv"))
+        rival = str(rival_python(options.venv.absolute() if options.venv else folder / "venv", *RIVALS))
         for name in ("timm", "fastai"):
             for how in (DEFAULT, FAST):
                 command = [rival, f"{here}/{name}_loop.py", photos, *large, *(["--fast"] if how == FAST else [])]
