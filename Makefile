@@ -49,7 +49,7 @@ $(DEMO): pyproject.toml constraints.txt | $(TRAIN)
 	@touch $(TRAIN) $@
 
 $(INSTALLED): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
-	@echo "Installing all that development needs: 166 packages. pip fetches up to 3.4 GB,"
+	@echo "Installing all that development needs: 174 packages. pip fetches up to 3.4 GB,"
 	@echo "3.1 GB of it what training needs, once for both."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[dev]' $(PLUGINS:%=--editable %)
