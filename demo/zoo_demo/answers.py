@@ -10,7 +10,7 @@ from zoo.errors import UsageError, ZooError
 from zoo.progress import Reporter
 from zoo_demo.limits import MAX_WAIT_SECONDS
 from zoo_demo.models import Model
-from zoo_demo.service import Answer, Report
+from zoo_demo.service import Answer, Checked, Report
 from zoo_demo.texts import Language, say
 from zoo_demo.uploads import Uploads
 
@@ -59,6 +59,10 @@ class Answers:
             raise _nothing(language)
         kind, read = given
         return asked(lambda: service.look(kind, read(), report), language)
+
+    def check(self, title: object, language: Language) -> list[Checked]:
+        """What a check of the model's file finds now. Raises `ZooError`."""
+        return asked(self.model(title, language).service.check, language)
 
     def _given(self, picture: object, strokes: object) -> tuple[Any, Callable[[], bytes]] | None:
         if isinstance(picture, Mapping):

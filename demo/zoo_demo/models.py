@@ -16,7 +16,7 @@ from zoo.registry import registry
 from zoo.report.html import clean
 from zoo.runs.run import RUNS, list_runs
 from zoo_demo.limits import MAX_MODELS, PICTURE_SECONDS
-from zoo_demo.service import TOP_CLASSES, Answer, Kind, Report, Service
+from zoo_demo.service import TOP_CLASSES, Answer, Checked, Kind, Report, Service
 
 
 class Answering(Protocol):
@@ -28,6 +28,8 @@ class Answering(Protocol):
     def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer: ...
 
     def look(self, kind: Kind, body: bytes, report: Report) -> tuple[str, bytes]: ...
+
+    def check(self) -> list[Checked]: ...
 
 
 @dataclass(frozen=True, slots=True)

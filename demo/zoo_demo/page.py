@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from zoo.report.html import clean
-from zoo_demo import picture_tab
+from zoo_demo import about_tab, picture_tab
 from zoo_demo.answers import Answers
 from zoo_demo.card_html import describe, unavailable
 from zoo_demo.limits import MAX_WAITING
@@ -47,8 +47,11 @@ def build(models: Sequence[Model], uploads: Uploads, left_out: Sequence[LeftOut]
         choice = gr.Dropdown(titles, value=titles[0], label=texts("model"), visible=len(models) > 1)
         if left_out:
             gr.HTML(texts(_LEFT_OUT), elem_id="left-out", js_on_load=None)
-        with gr.Tabs(), gr.Tab(texts("tab.picture"), id="picture"):
-            picture_tab.add(answers, models, choice, texts)
+        with gr.Tabs():
+            with gr.Tab(texts("tab.picture"), id="picture"):
+                picture_tab.add(answers, models, choice, texts)
+            with gr.Tab(texts("tab.about"), id="about-model") as about:
+                about_tab.add(answers, about, choice, texts)
 
         def describe_model(title: str, request: gr.Request) -> str:
             language = language_of(request.headers)

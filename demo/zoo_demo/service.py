@@ -46,6 +46,20 @@ class Answer:
     view: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one check of the file found: `hash` or `numbers`, see `zoo.verify`.
+
+    Attributes:
+        passed: None if the check was not made.
+        summary: a sentence. It may quote the file, so it is untrusted text.
+    """
+
+    name: str
+    passed: bool | None
+    summary: str
+
+
 class Service:
     """One artifact in a process. Several threads may call it; they wait for each other.
 
@@ -97,12 +111,29 @@ class Service:
         found, view = self._asked({"kind": kind, "look": True, "seconds": self._limit}, body, report)
         return str(found["label"]), view
 
-    def _asked(self, head: dict[str, Any], body: bytes, report: Report = go_on) -> tuple[dict[str, Any], bytes]:
+    def check(self) -> list[Checked]:
+        """Compares the file with its card, as `zoo verify` does. Raises `DataError` or `ArtifactError`."""
+        limit = FIRST * self._limit
+        try:
+            found, _ = self._asked({"kind": "check", "look": False}, b"", limit=limit)
+        except ArtifactError as error:
+            if error.code != "model-late":
+                raise
+            raise ArtifactError(
+                f"The check was not done within {limit:g} seconds.",
+                "Check the file in a terminal with zoo verify.",
+                code="check-late",
+            ) from None
+        return [Checked(str(name), passed, str(summary)) for name, passed, summary in found["checks"]]
+
+    def _asked(
+        self, head: dict[str, Any], body: bytes, report: Report = go_on, *, limit: float | None = None
+    ) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             child = self._child or self._started()
             self._begun = time.monotonic()
             try:
-                with self._within(child, self._limit):
+                with self._within(child, limit or self._limit):
                     with suppress(OSError):  # it has ended; the answer tells
                         send(child.stdin, head | {"bytes": len(body)}, body)
                     while "done" in (found := receive(child.stdout)):
@@ -110,7 +141,7 @@ class Service:
                     view = exactly(child.stdout, found.get("bytes", 0))
             finally:
                 took, self._begun = time.monotonic() - self._begun, None
-                if not head["look"]:
+                if not head["look"] and head["kind"] != "check":
                     self._seconds += 0.1 * (took - self._seconds)
             if found["resident_bytes"] > GROWTH * self._resident:
                 self._renew_later()

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.artifacts.predictor import Prediction
 from zoo_demo.limits import MAX_WAIT_SECONDS
 from zoo_demo.models import Model
-from zoo_demo.service import TOP_CLASSES, Answer, Kind, Report
+from zoo_demo.service import TOP_CLASSES, Answer, Checked, Kind, Report
 from zoo_serve.jobs import Batcher, Job
 
 
@@ -55,6 +55,11 @@ class Turns:
     def look(self, kind: Kind, body: bytes, report: Report) -> tuple[str, bytes]:
         """See `zoo_demo.service.Service.look`: a picture of the page."""
         found: tuple[str, bytes] = self._first(lambda: self._service.look(kind, body, report))
+        return found
+
+    def check(self) -> list[Checked]:
+        """See `zoo_demo.service.Service.check`: it takes its turn like a picture of the page."""
+        found: list[Checked] = self._first(self._service.check)
         return found
 
     def _first(self, work: Callable[[], Any]) -> Any:

@@ -21,7 +21,7 @@ from PIL import Image
 from zoo.artifacts.heat_maps import CELLS, heat_map
 from zoo.artifacts.heat_pictures import under_heat
 from zoo.artifacts.predictor import Predictor, load
-from zoo.errors import ArtifactError, ZooError
+from zoo.errors import ArtifactError, DataError, ZooError
 from zoo.images import read_picture
 from zoo.processes.children import guard, limit_memory
 from zoo.processes.memory import resident_bytes
@@ -82,6 +82,17 @@ def look(
     return {"label": found.label}, _file_of(under_heat(found)[1])
 
 
+def check(predictor: Predictor, path: Path, device: str = "cpu") -> dict[str, Any]:
+    """What `zoo verify` finds about the file as it is now, and about the program that answers here."""
+    from zoo.parity.verify import verify_loaded
+
+    try:
+        found = verify_loaded(path, predictor, device)
+    except ZooError as error:  # the page is for others, too: they need not know where the file lies
+        raise DataError(error.cause.replace(str(path), path.name), error.remedy, code=error.code) from None
+    return {"checks": [(name, finding.passed, finding.summary) for name, finding in found.findings.items()]}
+
+
 def _picture(predictor: Predictor, kind: str, body: bytes) -> np.ndarray:
     if kind == "strokes":
         return digit_from_strokes(parse_strokes(body.decode()))
@@ -117,7 +128,9 @@ def _serve(path: Path, device: str, answers: IO[bytes]) -> None:
         head = receive(sys.stdin.buffer)
         body = exactly(sys.stdin.buffer, head["bytes"])
         try:
-            if head["look"]:
+            if head["kind"] == "check":
+                said, view = check(predictor, path, device), b""
+            elif head["look"]:
                 said, view = look(predictor, head["kind"], body, head["seconds"], partial(_report, answers))
             else:
                 said, view = answer(predictor, head["kind"], body, head["top_k"])

@@ -134,19 +134,40 @@ def self_check(path: Path, card: Card, device: str, time_limit: float = ANSWER_S
         time_limit: seconds for each answer.
     """
     reference = card.reference
-    if reference is None:
-        return not_made("the card has no reference outputs; cards of newer exports do")
-    if reference.pictures not in VERSIONS:
-        return not_made(
-            f"the card has answers to version {reference.pictures} of the synthetic pictures, "
-            f"and this visionzoo makes versions up to {VERSION}"
-        )
+    if reference is None or reference.pictures not in VERSIONS:
+        return _without_reference(reference)
     found = _logits_of(path, card, device, time_limit)
     if not isinstance(found, str):
         return _compared(found, card, reference, device)
     if device != "cpu" and not isinstance(_logits_of(path, card, "cpu", time_limit), str):
         return elsewhere(found)
     return Finding(passed=False, summary=f"The artifact does not run: {found}")
+
+
+def self_check_of(runtime: Runtime, card: Card, device: str) -> Finding:
+    """Like `self_check`, with a program that runs in this process. A damaged file may crash it.
+
+    Args:
+        runtime: uint8 `[N, H, W, 3]` in, logits `[N, K]` out.
+    """
+    reference = card.reference
+    if reference is None or reference.pictures not in VERSIONS:
+        return _without_reference(reference)
+    try:
+        logits = _logits(runtime, card.preprocess, reference.pictures)
+    except Exception as error:  # runtimes raise classes of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Finding(passed=False, summary=f"The artifact does not run: {reason}")
+    return _compared(logits, card, reference, device)
+
+
+def _without_reference(reference: ReferenceOutputs | None) -> Finding:
+    if reference is None:
+        return not_made("the card has no reference outputs; cards of newer exports do")
+    return not_made(
+        f"the card has answers to version {reference.pictures} of the synthetic pictures, "
+        f"and this visionzoo makes versions up to {VERSION}"
+    )
 
 
 def elsewhere(reason: str) -> Finding:

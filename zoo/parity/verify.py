@@ -20,7 +20,7 @@ from zoo.errors import ArtifactError, ExportError, MissingExtraError
 from zoo.html import table, text
 from zoo.parity.process import fresh_process
 from zoo.parity.refusal import LateError, RefusedError
-from zoo.parity.self_check import Finding, elsewhere, not_made, self_check
+from zoo.parity.self_check import Finding, elsewhere, not_made, self_check, self_check_of
 from zoo.processes.children import ANSWER_SECONDS, check_time_limit
 from zoo.progress import say_nothing
 from zoo.recipes.keywords import suggesting
@@ -125,6 +125,23 @@ def verify(
     if run:
         agreement = partial(_agreement, run, exporter, path, card, time_limit=time_limit, progress=progress)
         findings["against"] = _made(agreement, shipped)
+    return Verification(path=path, card=card, findings=findings)
+
+
+def verify_loaded(path: Path, predictor: Predictor, device: str = "cpu") -> Verification:
+    """Makes the checks of `verify` that need no data in this process, with a program that is loaded already.
+
+    For a process that may crash: `verify` starts one itself.
+
+    Args:
+        path: the file that the predictor was loaded from, as it is now.
+
+    Raises:
+        ArtifactError: the file was not written by `zoo export`, or its card is not valid.
+        UsageError: the file does not exist.
+    """
+    card, exporter = read_card(path), registry().exporter_for(path).spec
+    findings = {"hash": _hash(exporter, path, card), "numbers": self_check_of(predictor.runtime, card, device)}
     return Verification(path=path, card=card, findings=findings)
 
 

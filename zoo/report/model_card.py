@@ -119,7 +119,7 @@ def _figures(card: Card) -> str:
 def _classes(card: Card) -> str:
     if card.confusion is None:
         return ""
-    found, order = _by_class(card.confusion)
+    found, order = figures_by_class(card.confusion)
     columns = (found.f1, found.precision, found.recall)
     rows = [
         (card.classes[label], *(f"{values[label]:.1%}" for values in columns), f"{found.support[label]:,}")
@@ -130,7 +130,7 @@ def _classes(card: Card) -> str:
     return "Lowest F1 first.\n\n" + _table(("class", "F1", "precision", "recall", "pictures"), rows) + rest
 
 
-def _by_class(confusion: Confusion) -> tuple[metrics.ClassFigures, list[int]]:
+def figures_by_class(confusion: Confusion) -> tuple[metrics.ClassFigures, list[int]]:
     """Figures of each class, and the classes with pictures by ascending F1."""
     right, support, answers = (
         np.array(counts, np.int64) for counts in (confusion.right, confusion.support, confusion.answers)
@@ -152,11 +152,17 @@ def _confusion(card: Card) -> str:
         ]
         table = _table(("true class", "predicted class", "pictures"), rows)
         return f"The most frequent mistakes.\n\n{table}" if rows else "No picture was misclassified."
+    counts = confusion_counts(confusion).tolist()
+    cells = ((name, *(f"{count:,}" for count in row)) for name, row in zip(card.classes, counts, strict=True))
+    return "One row per true class, one column per predicted class.\n\n" + _table(("", *card.classes), cells)
+
+
+def confusion_counts(confusion: Confusion) -> np.ndarray:
+    """The matrix, int64 `[K, K]`: row = true class, column = predicted class. For few classes."""
     counts = np.diag(np.array(confusion.right, np.int64))
     for true, guess, count in confusion.mistakes:
         counts[true, guess] = count
-    cells = ((name, *(f"{count:,}" for count in row)) for name, row in zip(card.classes, counts.tolist(), strict=True))
-    return "One row per true class, one column per predicted class.\n\n" + _table(("", *card.classes), cells)
+    return counts
 
 
 def _training(card: Card) -> str:
@@ -174,11 +180,17 @@ def _parity(card: Card) -> str:
         "The export compared the file with the trained classifier in fp32. Differences of logits are relative to their "
         "spread from picture to picture."
     )
+    rows = parity_facts(card)
+    return f"{about}\n\n{_table(('', ''), rows)}" if rows else ""
+
+
+def parity_facts(card: Card) -> list[tuple[str, str]]:
+    """The names and values of the report of parity, as untrusted text."""
     rows = [(name.replace("_", " "), _cell(v)) for name, v in card.parity.items() if not isinstance(v, dict | list)]
     accuracy = card.parity.get("accuracy")
     if isinstance(accuracy, dict):
         rows += [(f"accuracy: {side}", _cell(value)) for side, value in accuracy.items()]
-    return f"{about}\n\n{_table(('', ''), rows)}" if rows else ""
+    return rows
 
 
 def _data(card: Card) -> list[tuple[str, object]]:
