@@ -56,7 +56,7 @@ def checks_html(title: str, found: Sequence[Checked], language: Language) -> str
     rows = (
         [
             say(_CHECKS[check.name], language) if check.name in _CHECKS else text(short(check.name)),
-            f"<strong>{_mark(check.passed)} {say(_RESULTS[check.passed], language)}</strong>",
+            f"<strong class='result'>{_mark(check.passed)} {say(_RESULTS[check.passed], language)}</strong>",
             text(short(check.summary, LONG)),
         ]
         for check in found
@@ -152,7 +152,8 @@ def _input(card: Card, language: Language) -> Facts:
     resize = {"part": f"{spec.crop_fraction:g}", "side": spec.image_size}
     if spec.resize == "shorter":
         resize["shorter"] = shorter_side(spec)
-    how = say(f"about.resize-{spec.resize}", language, **resize)
+    way = "square" if spec.resize == "crop" and spec.crop_fraction == 1 else spec.resize
+    how = say(f"about.resize-{way}", language, **resize)
     yield say("about.preprocessing", language), f"{how} ({spec.interpolation}, {spec.channels})"
     mean, std = (", ".join(f"{value:g}" for value in triple) for triple in (spec.mean, spec.std))
     yield say("about.normalisation", language), say("about.mean-std", language, mean=mean, std=std)

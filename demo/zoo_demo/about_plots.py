@@ -14,7 +14,7 @@ from zoo.report.model_card import confusion_counts
 from zoo_demo.card_html import number, short
 from zoo_demo.texts import Language, say
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 320, 200, 48, 8, 8, 34  # of a plot and its margins
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 320, 200, 62, 8, 8, 34  # of a plot and its margins
 TICKS = 4
 SHOWN_EPOCHS = 100  # in the table
 COUNTED_CLASSES = 20  # more counts would not fit beside each other
@@ -105,6 +105,8 @@ def _plot(title: str, lines: dict[str, Points], form: str, language: Language) -
         f"<span><svg viewBox='0 0 28 8' aria-hidden='true'><path class='line{index}' d='M0 4H28'/></svg>{name}</span>"
         for index, name in enumerate(lines)
     )
+    if len(lines) == 1:
+        legend = ""
     return (
         f"<figure><svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{text(f'{title}: {ends}')}'>"
         f"{grid}{below}{axis}{drawn}</svg><figcaption><strong>{title}</strong> {legend}</figcaption></figure>"

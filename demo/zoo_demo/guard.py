@@ -15,14 +15,17 @@ from starlette.responses import JSONResponse, Response
 
 from zoo.errors import UsageError
 from zoo.progress import Reporter
+from zoo_demo.access import Access, client_of
 from zoo_demo.calls import ID, Call, read_call
 from zoo_demo.forced import Forced
+from zoo_demo.headers import NOTHING, page_policy, secured
 from zoo_demo.limits import MAX_CALL_BYTES, MAX_STREAMS
 from zoo_demo.texts import Language
 from zoo_serve.bodies import Body
 from zoo_serve.hosts import Hosts
 from zoo_serve.limits import MAX_UPLOAD_BYTES
 from zoo_serve.refusals import RequestError
+from zoo_serve.refusals import refusal as refusal_of
 from zoo_serve.senders import check_sender, headers_of
 
 Scope = MutableMapping[str, Any]
@@ -58,11 +61,14 @@ class Refused(Exception):  # noqa: N818  (an answer, not an error)
         status: of HTTP.
         detail: the message to its sender.
         retry_s: after how many seconds to retry.
+        headers: more headers of the answer.
     """
 
-    def __init__(self, status: int, detail: str, retry_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, retry_s: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.retry_s = status, detail, retry_s
+        self.status, self.detail, self.retry_s, self.headers = status, detail, retry_s, dict(headers or {})
 
 
 class _FailedError(Exception):
@@ -80,6 +86,8 @@ class Guard:
         admit: called with a visitor's session before a picture is accepted; raises `Refused` if the demo is busy.
         api: the service for programs, below `/api`. It checks its requests itself.
         language: of the page; None for the language of each visitor's browser.
+        access: checks who sends a request; None lets everyone in.
+        head: HTML that the page's script adds to it; its scripts may run, too.
     """
 
     def __init__(
@@ -92,9 +100,11 @@ class Guard:
         *,
         api: App | None = None,
         language: Language | None = None,
+        access: Access | None = None,
+        head: str = "",
     ) -> None:
-        self._api = api
-        self._language = language
+        self._api, self._access = api, access
+        self._language, self._head = language, head.encode()
         self._app, self._hosts, self._inputs, self._names, self._admit = app, hosts, inputs, names, admit
         self._streams = 0
 
@@ -104,8 +114,14 @@ class Guard:
             return
         if scope["type"] != "http":
             return
+        sending = _Secured(send, self._hosts, self._head)
         if self._api and scope["path"].startswith(f"{PROGRAMS}/"):
-            await self._api({**scope, "path": scope["path"].removeprefix(PROGRAMS)}, receive, send)
+            try:
+                await self._check_access(scope, programs=True)
+            except RequestError as error:
+                await refusal_of(error)(scope, receive, sending)
+            else:
+                await self._api({**scope, "path": scope["path"].removeprefix(PROGRAMS)}, receive, sending)
             return
         begun = False
 
@@ -114,26 +130,32 @@ class Guard:
             if not begun and message.get("status") == FAILED:
                 raise _FailedError
             begun = True
-            await send(message)
+            await sending(message)
 
         try:
             await self._pass_on(scope, Body(receive, MAX_CALL_BYTES), noting)
         except RequestError as error:
             if not begun:
-                await refusal(Refused(error.status, str(error), error.retry_s))(scope, receive, send)
+                refused = Refused(error.status, str(error), error.retry_s, error.headers)
+                await refusal(refused)(scope, receive, sending)
         except Refused as refused:
             if not begun:
-                await refusal(refused)(scope, receive, send)
+                await refusal(refused)(scope, receive, sending)
         except ConnectionError:
             pass
         except Exception as error:  # Gradio raises errors of any class
             Reporter().warn(f"A request to {scope['path']!r:.80} failed: {type(error).__name__}.")
             if not begun:
                 broken = Refused(FAILED, "The demo failed on this request. Reload the page and try again.")
-                await refusal(broken)(scope, receive, send)
+                await refusal(broken)(scope, receive, sending)
+
+    async def _check_access(self, scope: Scope, *, programs: bool = False) -> None:
+        if self._access:
+            await self._access.check(client_of(scope), headers_of(scope), programs=programs)
 
     async def _pass_on(self, scope: Scope, body: Body, send: Send) -> None:
         check_sender(self._hosts, headers_of(scope))
+        await self._check_access(scope)
         path, method = scope["path"], scope["method"]
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _DROPPED.fullmatch(name)]
         if self._language:
@@ -194,9 +216,35 @@ def _rewrite(scope: Scope, body: Body, text: bytes) -> None:
     scope["headers"] = [*kept, *((name.encode(), value.encode()) for name, value in own.items())]
 
 
+class _Secured:
+    """Sends an answer with the headers of `zoo_demo.headers`. A page is kept until its policy is known."""
+
+    def __init__(self, send: Send, hosts: Hosts, head: bytes) -> None:
+        self._send, self._hosts, self._head = send, hosts, head
+        self._page: Message | None = None
+        self._html = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+            kinds = [value for name, value in headers if name.lower() == b"content-type"]
+            if kinds and kinds[0].startswith(b"text/html"):
+                self._page = {**message, "headers": headers}
+                return
+            message = {**message, "headers": secured(headers, NOTHING)}
+        elif self._page is not None:
+            self._html += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            headers = secured(self._page["headers"], page_policy(self._html + self._head, self._hosts))
+            await self._send({**self._page, "headers": headers})
+            self._page, message = None, {**message, "body": self._html}
+        await self._send(message)
+
+
 def refusal(refused: Refused) -> Response:
     """An answer as JSON, with the keys that the page and Gradio's clients read."""
-    headers = {"X-Content-Type-Options": "nosniff"}
+    headers = dict(refused.headers)
     if refused.retry_s is not None:
         headers["Retry-After"] = str(refused.retry_s)
     if refused.status in UNREAD:

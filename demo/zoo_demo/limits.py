@@ -14,10 +14,12 @@ from zoo_serve.limits import (
 
 __all__ = [
     "ANSWER_SECONDS",
+    "GUESS_SECONDS",
     "KEEP_SECONDS",
     "MAX_ANSWERS",
     "MAX_CALL_BYTES",
     "MAX_DRAWING_CHARACTERS",
+    "MAX_GUESSERS",
     "MAX_MODELS",
     "MAX_OF_SESSION",
     "MAX_PIXELS",
@@ -29,10 +31,12 @@ __all__ = [
     "MAX_UPLOAD_BYTES",
     "MAX_WAITING",
     "MAX_WAIT_SECONDS",
+    "MAX_WRONG_GUESSES",
     "MODEL_BYTES",
     "PICTURE_SECONDS",
     "SILENT_SECONDS",
     "SPARED_SECONDS",
+    "WRONG_SECONDS",
 ]
 
 MAX_MODELS = 16  # of folders: each has a process
@@ -50,3 +54,8 @@ MAX_OF_SESSION = 32  # waiting pictures and answers of one visitor
 MAX_UPLOADING = 64
 MAX_STREAMS = 256  # connections that wait for answers
 MAX_SESSIONS = 1000  # whose state Gradio keeps
+
+WRONG_SECONDS = 1.0  # until a wrong password is answered
+MAX_WRONG_GUESSES = 10  # of one address, in `GUESS_SECONDS`; then no password is checked
+GUESS_SECONDS = 60.0
+MAX_GUESSERS = 10_000  # addresses whose wrong passwords are counted

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from zoo.cli.options import ArtifactDevice
 from zoo.hookspecs import hookimpl
 from zoo_demo.limits import PICTURE_SECONDS
+
+if TYPE_CHECKING:
+    from zoo.progress import Reporter
 
 
 @hookimpl
@@ -49,6 +54,18 @@ def demo(
         Literal["en", "zh"] | None,
         typer.Option(show_default=False, help="Language of the page. Default: that of each visitor's browser."),
     ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER[:PASSWORD]",
+            show_default=False,
+            help="User name and password of the page and of /api. Without the password, it is asked for. Default: the "
+            "variable ZOO_DEMO_AUTH.",
+        ),
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Open a public address, too. Pictures travel over servers of Gradio.")
+    ] = False,
     device: ArtifactDevice = "cpu",
 ) -> None:
     """Try a model in the browser.
@@ -56,24 +73,43 @@ def demo(
     Upload pictures or, for digits and letters, draw them.
     """
     from zoo.progress import Reporter
+    from zoo_demo.access import Access, credentials_from
     from zoo_demo.models import LeftOut, loaded, newest_artifact
     from zoo_demo.server import free_port, running, wait_for_interrupt
+    from zoo_demo.tunnel import public_address
     from zoo_serve.hosts import check_patterns, is_loopback
+    from zoo_serve.settings import TOKEN, token_from
 
-    names = check_patterns(allow_host or [])
+    names, credentials = [*check_patterns(allow_host or [])], credentials_from(auth)
+    token = token_from(None, ask=False) if credentials else None
+    os.environ.pop(TOKEN, None)  # the models' processes need not know it
+    access = Access(credentials, token) if credentials else None
     reporter, paths = Reporter(), artifacts or [newest_artifact()]
     if not artifacts:
         reporter.say(f"Showing {paths[0]}, the newest exported model.")
     free_port(host, port)  # before the models load
     left_out: list[LeftOut] = []
+    page: dict[str, Any] = {"allowed_hosts": names, "left_out": left_out, "language": language, "access": access}
     with (
         loaded(paths, device, time_limit, left_out=left_out) as models,
-        running(models, host, port, allowed_hosts=names, left_out=left_out, language=language) as url,
+        running(models, host, port, **page) as url,
+        public_address(url, names) if share else nullcontext() as public,
     ):
         for each in left_out:
             reporter.warn(f"'{each.file}' is left out: {each.reason}")
-        if not is_loopback(host):
-            reporter.warn("Everyone who can reach this machine over the network can use the demo.")
+        if not is_loopback(host) and access is None:
+            reporter.warn(
+                "Everyone who can reach this machine over the network can use the demo. Set a password with --auth."
+            )
         typer.echo(f"The demo is at {url} (Ctrl-C ends it).")
+        if public:
+            _tell_public(public, reporter, protected=access is not None)
         wait_for_interrupt()
     reporter.say("The demo has ended.")
+
+
+def _tell_public(address: str, reporter: Reporter, *, protected: bool) -> None:
+    typer.echo(f"It is also at {address}")
+    reporter.warn("Pictures and answers of this public address travel over servers of Gradio.")
+    if not protected:
+        reporter.warn("Everyone who has the public address can use the demo. Set a password with --auth.")

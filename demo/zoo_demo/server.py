@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.errors import MissingExtraError, UsageError
+from zoo_demo.access import Access
 from zoo_demo.models import LeftOut, Model
 from zoo_demo.texts import Language
 from zoo_demo.uploads import Uploads
@@ -45,14 +46,16 @@ def running(
     allowed_hosts: Sequence[str] = (),
     left_out: Sequence[LeftOut] = (),
     language: Language | None = None,
+    access: Access | None = None,
 ) -> Iterator[str]:
     """Serves the page until the context ends. The folder of uploads is removed then.
 
     Args:
         port: None for the first free one from 7860.
-        allowed_hosts: more host names of the page; see `zoo_serve.hosts.Hosts`.
+        allowed_hosts: more host names of the page; see `zoo_serve.hosts.Hosts`. They may change meanwhile.
         left_out: files that the page names, with the reason why it does not show them.
         language: of the page; None for the language of each visitor's browser.
+        access: checks who sends a request; None lets everyone in.
 
     Yields:
         The page's address.
@@ -71,8 +74,8 @@ def running(
         # Late: Gradio takes seconds to import, and another server may take the port meanwhile.
         port = free_port(host, port)
         uploads = Uploads(Path(folder))
-        hosts = Hosts(host, tuple(allowed_hosts))
-        with site.serving(models, uploads, hosts, port, left_out=left_out, language=language):
+        hosts = Hosts(host, allowed_hosts)
+        with site.serving(models, uploads, hosts, port, left_out=left_out, language=language, access=access):
             yield address_of(host, port)
 
 

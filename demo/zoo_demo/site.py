@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from zoo.errors import ZooError
 from zoo_demo import page
+from zoo_demo.access import Access
 from zoo_demo.guard import PROGRAMS, Guard, Refused
 from zoo_demo.limits import MAX_OF_SESSION, MAX_SESSIONS, MAX_WAIT_SECONDS
 from zoo_demo.models import LeftOut, Model
@@ -47,13 +48,14 @@ def serving(
     *,
     left_out: Sequence[LeftOut] = (),
     language: Language | None = None,
+    access: Access | None = None,
 ) -> Iterator[None]:
     """Serves the page at `hosts.bound` until the context ends. Raises `ZooError` if the server does not start."""
     one_line_each((*LOGGERS, "gradio", "httpx"))
     turns = [Turns(name, model) for name, model in zip(names_for(m.card for m in models), models, strict=True)]
     models = [replace(model, service=turn) for model, turn in zip(models, turns, strict=True)]
     built = page.build(models, uploads, left_out)
-    guarded = _application(built, models, turns, uploads, hosts=hosts, language=language)
+    guarded = _application(built, models, turns, uploads, hosts=hosts, language=language, access=access)
     server = uvicorn.Server(config_for(guarded, hosts.bound, port, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -83,6 +85,7 @@ def _application(
     *,
     hosts: Hosts,
     language: Language | None,
+    access: Access | None,
 ) -> Guard:
     blocks = built.blocks
     root_path = os.environ.get("GRADIO_ROOT_PATH", "")
@@ -128,7 +131,7 @@ def _application(
                 503, f"The demo is busy: {waiting} pictures wait for the model. Try again in {retry} seconds.", retry
             )
 
-    return Guard(parent, hosts, inputs, names, admit, api=api, language=language)
+    return Guard(parent, hosts, inputs, names, admit, api=api, language=language, access=access, head=HEAD)
 
 
 class _Sweeper:

@@ -32,6 +32,7 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
 LEFT = 499  # the status, for the figures only, of a request whose sender left before the answer
 FAILED = 500
+SECURE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 # Without a token: probes of a cluster have none, and the description of the routes holds nothing of the models.
 OPEN = ("/health", "/health/live", "/health/ready", "/docs", "/openapi.json")
 
@@ -114,7 +115,7 @@ class _Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message.get("headers", ()), *SECURE]
             await send(message)
 
         scope, route = self._rooted(scope)

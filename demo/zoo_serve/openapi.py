@@ -9,7 +9,9 @@ from typing import Any
 from zoo_serve.limits import MAX_FILES, Limits
 
 VERSION = "1.0"  # of the routes
-DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+DOCS_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "code,pre{font-family:ui-monospace,monospace}pre{overflow:auto;padding:1rem;border:1px solid}"

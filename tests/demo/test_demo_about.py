@@ -218,7 +218,9 @@ def test_a_result_is_a_word_and_a_mark(results, said):
     words = {True: "PASSED", False: "FAILED", None: "not checked"}
     marks = {True: "✓", False: "✗", None: "?"}
     for result in results:
-        assert f"<strong><span aria-hidden='true'>{marks[result]}</span> {words[result]}</strong>" in html
+        assert (
+            f"<strong class='result'><span aria-hidden='true'>{marks[result]}</span> {words[result]}</strong>" in html
+        )
     assert "<th scope='row' class='name'>Content hash</th>" in html
 
 
