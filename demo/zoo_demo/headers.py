@@ -46,16 +46,12 @@ def page_policy(html: bytes, hosts: Hosts) -> str:
         "default-src": "'none'",
         # Gradio compiles the functions of a page's events and parts.
         "script-src": " ".join(["'self'", "'unsafe-eval'", *hashes]),
-        "style-src": "'self' 'unsafe-inline'",
-        "img-src": "'self' data: blob:",
-        "media-src": "'self' data: blob:",
-        "font-src": "'self'",
-        "connect-src": "'self' data: blob:",
-        "worker-src": "'self' blob:",
+        "style-src": "'self' 'unsafe-inline'",  # its parts have style attributes
+        "img-src": "'self' data:",  # what a model sees is in its answer
+        "connect-src": "'self'",
         "manifest-src": "'self'",
-        "base-uri": "'self'",
+        "base-uri": "'self'",  # Gradio's page has a <base>
         "form-action": "'none'",
-        "object-src": "'none'",
         "frame-ancestors": " ".join(["'self'", *frames(hosts)]),
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())
