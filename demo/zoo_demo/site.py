@@ -113,7 +113,8 @@ def _application(
     # Gradio's queue is the page's part of the one queue: `Turns` takes from both.
     admission = Admission(MAX_WAITING, MAX_WAIT_SECONDS, elsewhere=lambda: len(blocks._queue))
     state = State(Limits(seconds=MAX_WAIT_SECONDS), turns, admission)
-    api = application(state, hosts, root_path=f"{root_path.rstrip('/')}{PROGRAMS}")
+    below = f"{root_path.rstrip('/')}{PROGRAMS}"
+    api = application(state, hosts, with_password=access is not None, root_path=below)
     sessions = Sessions(blocks._queue)
     functions = {number: function for number, function in blocks.fns.items() if function.fn is not None}
     names = {

@@ -42,6 +42,7 @@ def application(
     hosts: Hosts,
     *,
     token: str | None = None,
+    with_password: bool = False,
     root_path: str = "",
     lifespan: Lifespan | None = None,
 ) -> App:
@@ -50,8 +51,11 @@ def application(
     Args:
         hosts: the host names that it answers to.
         token: that requests must have.
+        with_password: whether something before it asks for a password; for the description of the routes.
         root_path: the path before all routes, for example of a proxy. Requests may come with it or without it.
     """
+
+    about = document(state.limits, root_path, with_token=token is not None, with_password=with_password)
 
     async def predicted(request: Request) -> Response:
         return await predict(request, state)
@@ -72,11 +76,10 @@ def application(
         return PlainTextResponse(state.metrics.text(), media_type=CONTENT_TYPE)
 
     async def described(_: Request) -> Response:
-        return JSONResponse(document(state.limits, root_path, with_token=token is not None))
+        return JSONResponse(about)
 
     async def docs(_: Request) -> Response:
-        page = docs_page(document(state.limits, root_path, with_token=token is not None))
-        return HTMLResponse(page, headers={"Content-Security-Policy": DOCS_POLICY})
+        return HTMLResponse(docs_page(about), headers={"Content-Security-Policy": DOCS_POLICY})
 
     routes = [
         Route("/predict", predicted, methods=["POST"]),

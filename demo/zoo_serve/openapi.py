@@ -49,7 +49,7 @@ _SCHEMAS = {
 }
 _MEANINGS = {
     "400": "The picture is damaged, or a parameter is wrong.",
-    "401": "The token is missing or wrong.",
+    "401": "The token or the password is missing or wrong.",
     "403": "The host name of the request, or the page that sent it, is not accepted.",
     "404": "The model or the address does not exist.",
     "405": "The address takes another method.",
@@ -63,13 +63,14 @@ _MEANINGS = {
 }
 
 
-def document(limits: Limits, root_path: str, *, with_token: bool) -> dict[str, Any]:
+def document(limits: Limits, root_path: str, *, with_token: bool, with_password: bool = False) -> dict[str, Any]:
     """The routes as OpenAPI 3.1: https://spec.openapis.org/oas/v3.1.0
 
     Args:
         with_token: whether requests need one.
+        with_password: whether all requests need a user name and a password, or else the token.
     """
-    always = ("401", "403") if with_token else ("403",)
+    always = ("401", "403") if with_token or with_password else ("403",)
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "zoo serve", "version": VERSION, "description": "Classifies pictures."},
@@ -86,11 +87,18 @@ def document(limits: Limits, root_path: str, *, with_token: bool) -> dict[str, A
         },
         "components": {"schemas": _SCHEMAS},
     }
-    if with_token:
-        described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path in ("/predict", "/models", "/metrics"):
+    schemes = {"password": "basic"} if with_password else {}
+    schemes |= {"token": "bearer"} if with_token else {}
+    if schemes:
+        described["components"]["securitySchemes"] = {
+            name: {"type": "http", "scheme": scheme} for name, scheme in schemes.items()
+        }
+        for path in described["paths"] if with_password else ("/predict", "/models", "/metrics"):
             for operation in described["paths"][path].values():
-                operation["security"] = [{"token": []}]
+                operation["security"] = [{name: []} for name in schemes]
+                operation["responses"].setdefault(
+                    "401", operation["responses"]["403"] | {"description": _MEANINGS["401"]}
+                )
     return described
 
 

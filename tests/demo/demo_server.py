@@ -78,7 +78,10 @@ def main(log: str, language: str | None = None) -> None:
 
     names = dict.fromkeys(("name", "format", "created", "backbone", "weights", "metrics_split"), NASTY)
     dataset = DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))
-    hostile = card(**names, classes=(NASTY, "green", "blue"), dataset=dataset)
+    curves = [{"phase": NASTY, "train_loss": 1 / epoch, "val_top1": 1 - 1 / epoch} for epoch in range(1, 5)]
+    confusion = {"right": [3] * 3, "support": [4, 3, 3], "answers": [3, 4, 3], "mistakes": [[0, 1, 1]]}
+    more = {"curves": curves, "confusion": confusion, "recipe": {NASTY: NASTY}, "versions": {NASTY: NASTY}}
+    hostile = card(**names, **more, classes=(NASTY, "green", "blue"), dataset=dataset)
     models = [Model(c.name, c, Fake(Predictor(c, means), log)) for c in (card(), hostile)]
     with server.running(models, "127.0.0.1", language=language) as url:
         print(url, flush=True)

@@ -8,15 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError
 from zoo_demo import access as module
 from zoo_demo.access import Access, credentials_from, guesser_of
-from zoo_demo.tunnel import public_address
 from zoo_serve.refusals import RequestError
 
 from ..refusals import refused
@@ -87,6 +85,15 @@ def test_the_password_opens_the_page_and_the_service(http):
         assert answer.status_code == 200
         assert PASSWORD not in answer.text and TOKEN not in answer.text
     assert http.post("api/predict", content=files()["png"], headers=headers).json()[0]["label"] == "red"
+
+
+def test_the_description_of_the_service_names_the_password(http):
+    described = http.get("api/openapi.json", headers={"authorization": basic()}).json()
+    assert described["components"]["securitySchemes"] == {"password": {"type": "http", "scheme": "basic"}}
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            assert operation["security"] == [{"password": []}]
+            assert "401" in operation["responses"]
 
 
 def test_the_token_opens_the_service_alone(http):
@@ -248,53 +255,6 @@ def test_weak_credentials_are_refused_without_repeating_them(given, code):
         credentials_from(given)
     password = given.partition(":")[2]
     assert not password or password not in str(caught.value)
-
-
-def test_a_tunnel_that_does_not_open_is_one_sentence(monkeypatch):
-    @contextmanager
-    def broken(host, port):
-        raise OSError("no route\nto host")
-        yield
-
-    @contextmanager
-    def odd(host, port):
-        yield "no address"
-
-    for opener, reason in ((broken, "no route."), (odd, "'no address' is not an address.")):
-        names: list[str] = []
-        with refused("no-tunnel", reason, "--share", kind=ZooError), public_address("http://a:1/", names, opener):
-            pass
-        assert names == []
-
-
-def test_the_tunnel_ends_with_the_demo():
-    events, names = [], ["a.example"]
-
-    @contextmanager
-    def opener(host, port):
-        events.append((host, port))
-        yield "https://b.example/"
-        events.append("closed")
-
-    with public_address("http://[::1]:7860/", names, opener) as public:
-        assert (public, names) == ("https://b.example/", ["a.example", "b.example"])
-        with pytest.raises(KeyboardInterrupt), public_address("http://localhost:7860/", names, opener):
-            raise KeyboardInterrupt
-    assert names == ["a.example"]
-    assert events == [("::1", 7860), ("localhost", 7860), "closed"]
-
-
-def test_zoo_demo_takes_the_password_and_says_that_it_cannot_be_shared(tmp_path):
-    path = onnx_artifact(tmp_path / "model.onnx")
-    command = [sys.executable, "-m", "zoo", "demo", str(path), "--share"]
-    # No test opens a tunnel: this proxy is not there.
-    proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
-    with started(command, ZOO_DEMO_AUTH="ann:a secret word", **proxies) as process:
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "The public address could not be opened: " in err
-    assert err.count("\n") <= 3 and "Traceback" not in err
-    assert "secret" not in out + err
 
 
 def test_the_models_process_does_not_get_the_password(tmp_path):

@@ -40,14 +40,14 @@ def test_it_asks_nobody_serves_no_file_of_the_folder_and_leaves_nothing(tmp_path
     (places["work"] / "secret.png").write_bytes(files()["png"])
     before = {name: everything_in(place) for name, place in places.items()}
     given = {"HOME": str(places["home"]), "TMPDIR": str(places["tmp"]), "ASKED": str(tmp_path / "asked")}
+    given["MPLCONFIGDIR"] = str(tmp_path / "fonts")  # Gradio imports matplotlib, which lists the system's fonts there
     caches = dict.fromkeys(("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME"), str(places["home"]))
     # The setting of the user does not count: there is no telemetry.
     program = [sys.executable, "-c", f"import os; os.chdir({str(places['work'])!r})\n{PROGRAM}", "demo", str(model)]
     with started(program, **given, **caches, GRADIO_ANALYTICS_ENABLED="True") as process:
         url = process.stdout.readline().split()[4]
-        client = gradio_client.Client(
-            url, verbose=False, analytics_enabled=False, download_files=str(tmp_path / "down")
-        )
+        down = str(tmp_path / "down")
+        client = gradio_client.Client(url, verbose=False, analytics_enabled=False, download_files=down)
         picture = gradio_client.handle_file(places["work"] / "secret.png")
         assert client.predict(picture, api_name="/predict")[0]["label"] == "red"
         client.close()
@@ -61,28 +61,19 @@ def test_it_asks_nobody_serves_no_file_of_the_folder_and_leaves_nothing(tmp_path
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     asked = set((tmp_path / "asked").read_text().split())
-    assert asked <= {"127.0.0.1", "localhost", "local", "::1", "0.0.0.0", "None"}
+    assert {"127.0.0.1"} <= asked <= {"127.0.0.1", "localhost", "local", "::1", "0.0.0.0", "None"}
     assert {name: everything_in(place) for name, place in places.items()} == before
 
 
 def served_paths(work: Path) -> list[str]:
+    above = "../" * 8
     names = (
         "secret.png",
         f"{work}/secret.png",
         "../secret.png",
         "..%2fsecret.png",
         "/etc/passwd",
-        "../" * 8 + "etc/passwd",
+        f"{above}etc/passwd",
     )
-    roots = (
-        "",
-        "file=",
-        "file/",
-        "static/",
-        "assets/",
-        "svelte/",
-        "theme.css/",
-        "gradio_api/file=",
-        "gradio_api/file/",
-    )
+    roots = ("", "file=", "file/", "static/", "assets/", "svelte/", "gradio_api/file=", "gradio_api/file/")
     return [f"{root}{name}" for root in roots for name in names]
