@@ -91,6 +91,18 @@ def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
+def confusions(counts: np.ndarray) -> list[tuple[int, int, int]]:
+    """True class, predicted class and number of pictures of each kind of mistake, the most frequent first.
+
+    Args:
+        counts: a confusion matrix, int64 `[K, K]`.
+    """
+    wrong = counts - np.diag(np.diag(counts))
+    pairs = np.argwhere(wrong)
+    order = np.argsort(-wrong[wrong > 0], kind="stable")
+    return [(int(true), int(guess), int(wrong[true, guess])) for true, guess in pairs[order]]
+
+
 def class_figures(counts: np.ndarray) -> ClassFigures:
     """Takes a confusion matrix, int64 `[K, K]`."""
     return figures_of_sums(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))

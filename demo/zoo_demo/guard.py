@@ -38,7 +38,7 @@ API = "/gradio_api"
 PROGRAMS = "/api"
 FAILED = 500
 UNREAD = (408, 413)  # the rest of the request is not read
-_MULTIPART_BYTES = 2**16  # around the file in an upload
+_MULTIPART_BYTES = 2**19  # around the files in an upload, half a kilobyte for each
 _SHOWN = re.compile(
     rf"/|/config/?|(?:{API})?/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(?:assets|static|svelte)/.+"
     rf"|{API}/(?:info/?|openapi\.json|startup-events|file=.*)",

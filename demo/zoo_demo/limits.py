@@ -14,9 +14,12 @@ from zoo_serve.limits import (
 
 __all__ = [
     "ANSWER_SECONDS",
+    "BATCH_SECONDS",
     "GUESS_SECONDS",
     "KEEP_SECONDS",
     "MAX_ANSWERS",
+    "MAX_BATCHES",
+    "MAX_BATCH_PICTURES",
     "MAX_CALL_BYTES",
     "MAX_DRAWING_CHARACTERS",
     "MAX_GUESSERS",
@@ -27,11 +30,14 @@ __all__ = [
     "MAX_SESSIONS",
     "MAX_STORED_BYTES",
     "MAX_STREAMS",
+    "MAX_UNPACKED_BYTES",
     "MAX_UPLOADING",
     "MAX_UPLOAD_BYTES",
     "MAX_WAITING",
     "MAX_WAIT_SECONDS",
     "MAX_WRONG_GUESSES",
+    "MAX_ZIP_LIST_BYTES",
+    "MAX_ZIP_RATIO",
     "MODEL_BYTES",
     "PICTURE_SECONDS",
     "SILENT_SECONDS",
@@ -59,3 +65,9 @@ WRONG_SECONDS = 1.0  # until a wrong password is answered
 MAX_WRONG_GUESSES = 10  # of one address, in `GUESS_SECONDS`; then no password is checked
 GUESS_SECONDS = 60.0
 MAX_GUESSERS = 10_000  # addresses whose wrong passwords are counted
+MAX_BATCH_PICTURES = 1000  # of one batch, and of one form
+MAX_BATCHES = 4  # at once; others wait
+BATCH_SECONDS = 540.0  # for one batch: its uploads are kept a little longer
+MAX_ZIP_LIST_BYTES = 2**20  # of the list of members: Python makes an object of each before it can be counted
+MAX_UNPACKED_BYTES = 512 * 10**6  # of all pictures of a zip together, each of `MAX_UPLOAD_BYTES` at most
+MAX_ZIP_RATIO = 200  # bytes of a member for each byte in the zip, beyond its first megabyte

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from zoo.errors import DataError, UsageError, ZooError
 from zoo_demo.guard import API, Refused, refusal
-from zoo_demo.limits import MAX_UPLOADING
+from zoo_demo.limits import MAX_BATCH_PICTURES, MAX_UPLOADING
 from zoo_demo.uploads import FullError, Uploads, too_large
 from zoo_serve.forms import read_form
 from zoo_serve.limits import BODY_SECONDS, MAX_UPLOAD_BYTES
@@ -51,7 +51,8 @@ def add_routes(app: FastAPI, uploads: Uploads) -> None:
             return refusal(Refused(503, BUSY, 3))
         async with uploading:
             try:
-                return JSONResponse([str(await _received(request, uploads, upload_id[:64], arrived))])
+                received = await _received(request, uploads, upload_id[:64], arrived)
+                return JSONResponse([str(path) for path in received])
             except (ZooError, Refused) as error:
                 return refusal(_as_refused(error))
             except ClientDisconnect:  # nobody reads the answer
@@ -86,8 +87,8 @@ def _as_refused(error: ZooError | Refused) -> Refused:
             return Refused(400, str(error))
 
 
-async def _received(request: Request, uploads: Uploads, upload_id: str, arrived: _Arrived) -> Path:
-    """Writes the one file of a form. Raises `FullError`, `DataError`, `UsageError`."""
+async def _received(request: Request, uploads: Uploads, upload_id: str, arrived: _Arrived) -> list[Path]:
+    """Writes the files of a form. Raises `FullError`, `DataError`, `UsageError`."""
     sink = _Sink(uploads)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -105,45 +106,52 @@ async def _received(request: Request, uploads: Uploads, upload_id: str, arrived:
 
 
 class _Sink:
-    """Writes the file of a form to disk while the form arrives."""
+    """Writes the files of a form to disk while the form arrives. All of them are kept, or none."""
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
         self._file: IO[bytes] | None = None
-        self._path: Path | None = None
+        self._paths: list[Path] = []
+        self._file_bytes = 0
         self.name = ""
         self.num_bytes = 0
 
-    def finished(self) -> Path:
-        if self._path is None:
+    def finished(self) -> list[Path]:
+        if not self._paths:
             raise UsageError("The form has no file.", "Send one, in a field `files`.", code="form-without-file")
-        return self._path
+        return self._paths
 
     def discard(self) -> None:
         self.end()
-        if self._path:
-            self._uploads.discard(self._path)
+        for path in self._paths:
+            self._uploads.discard(path)
 
     def begin(self, name: str) -> None:
-        if self._path:
-            raise UsageError("The form has several files.", "Send one at a time.", code="form-with-files")
-        self.name = name
-        self._path = self._uploads.new(name)
-        self._file = self._path.open("xb")
+        if len(self._paths) == MAX_BATCH_PICTURES:
+            cause = f"The form has more than {MAX_BATCH_PICTURES:,} files."
+            raise DataError(cause, "Send fewer at once.", code="form-with-files")
+        self.name, self._file_bytes = name, 0
+        self._paths.append(self._uploads.new(name))
+        self._file = self._paths[-1].open("xb")
 
     def data(self, chunk: bytes) -> None:
         assert self._file
-        assert self._path
         self.num_bytes += len(chunk)
+        self._file_bytes += len(chunk)
         if self.num_bytes > MAX_UPLOAD_BYTES:
-            raise too_large()
-        self._uploads.grown(self._path, self.num_bytes)
+            raise too_large() if self._file_bytes == self.num_bytes else _too_large_together()
+        self._uploads.grown(self._paths[-1], self._file_bytes)
         self._file.write(chunk)
 
     def end(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def _too_large_together() -> DataError:
+    cause = f"The files together have more than {MAX_UPLOAD_BYTES // 10**6} MB."
+    return DataError(cause, "Send them in several parts, or smaller ones.", code="uploads-too-large")
 
 
 async def _progress(arrived: _Arrived, upload_id: str) -> AsyncIterator[str]:

@@ -87,12 +87,13 @@ class Service:
         begun = self._begun
         return self._seconds if begun is None else max(self._seconds, time.monotonic() - begun)
 
-    def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer:
+    def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES, *, first: bool = True) -> Answer:  # noqa: ARG002
         """Decodes and classifies one picture.
 
         Args:
             kind: whether `body` is a picture's file or a drawing's strokes as JSON.
             top_k: how many classes to list.
+            first: whether it goes before all programs that wait; `zoo_demo.turns.Turns` heeds it.
 
         Raises:
             DataError: the picture cannot be read.

@@ -47,24 +47,24 @@ class Turns:
         """For how long the current picture has been in work."""
         return self._batcher.running_seconds
 
-    def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES) -> Answer:
+    def ask(self, kind: Kind, body: bytes, top_k: int = TOP_CLASSES, *, first: bool = True) -> Answer:
         """See `zoo_demo.service.Service.ask`: a picture of the page."""
-        answer: Answer = self._first(lambda: self._service.ask(kind, body, top_k))
+        answer: Answer = self._turn(lambda: self._service.ask(kind, body, top_k), first=first)
         return answer
 
     def look(self, kind: Kind, body: bytes, report: Report) -> tuple[str, bytes]:
         """See `zoo_demo.service.Service.look`: a picture of the page."""
-        found: tuple[str, bytes] = self._first(lambda: self._service.look(kind, body, report))
+        found: tuple[str, bytes] = self._turn(lambda: self._service.look(kind, body, report))
         return found
 
     def check(self) -> list[Checked]:
         """See `zoo_demo.service.Service.check`: it takes its turn like a picture of the page."""
-        found: list[Checked] = self._first(self._service.check)
+        found: list[Checked] = self._turn(self._service.check)
         return found
 
-    def _first(self, work: Callable[[], Any]) -> Any:
+    def _turn(self, work: Callable[[], Any], *, first: bool = True) -> Any:
         call = _Call(work, MAX_WAIT_SECONDS)
-        self._batcher.put(call, first=True)
+        self._batcher.put(call, first=first)
         return call.future.result()
 
     def submit(self, body: bytes, top_k: int, seconds: float) -> Future[Prediction]:

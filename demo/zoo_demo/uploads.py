@@ -12,11 +12,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from zoo.errors import DataError, ZooError
 from zoo_demo import limits
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+_MAX_NAME = 255
 _SMALLEST = 2**16  # smaller files count as this: the number of files on a disk is limited, too
 
 
@@ -30,6 +32,7 @@ class FullError(ZooError):
 class _Entry:
     folder: Path
     begun: float
+    name: str
     num_bytes: int = _SMALLEST
 
 
@@ -50,9 +53,9 @@ class Uploads:
         self._ours = re.compile(re.escape(f"{self.folder}{os.sep}") + r"([0-9a-f]{32})" + re.escape(os.sep) + r"[\w.]+")
 
     def new(self, name: str) -> Path:
-        """The path for the next upload. Of the visitor's file name it keeps only the suffix. Raises `FullError`."""
+        """The path for the next upload, with only the suffix of the visitor's name. Raises `FullError`."""
         token = secrets.token_hex(16)
-        entry = _Entry(self.folder / token, time.monotonic())
+        entry = _Entry(self.folder / token, time.monotonic(), name[-_MAX_NAME:])
         with self._lock:
             self._make_room(_SMALLEST)
             self._entries[token] = entry
@@ -91,13 +94,27 @@ class Uploads:
                     return own
         raise _not_ours()
 
-    def read(self, path: object) -> bytes:
-        """The bytes of an upload. Raises `DataError`."""
+    def name(self, path: object) -> str:
+        """The visitor's name of an upload: text, never a path. Raises as `find`."""
+        entry = self._entries.get(self.find(path).parent.name)
+        if entry is None:
+            raise _not_ours()
+        return entry.name
+
+    def opened(self, path: object) -> BinaryIO:
+        """An upload, opened for reading. Raises `DataError`."""
         own = self.find(path)
         # If a link or a pipe replaced the file, opening it would follow the link or wait.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            with os.fdopen(os.open(own, flags), "rb") as file:
+            return os.fdopen(os.open(own, flags), "rb")
+        except OSError:
+            raise _not_ours() from None
+
+    def read(self, path: object) -> bytes:
+        """The bytes of an upload. Raises `DataError`."""
+        try:
+            with self.opened(path) as file:
                 data = file.read(limits.MAX_UPLOAD_BYTES + 1)
         except OSError:
             raise _not_ours() from None

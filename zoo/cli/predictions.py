@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from zoo.cli.tables import json_line, print_table
+from zoo.artifacts.rows import CsvRows, JsonRows
+from zoo.cli.console import prints_all_text
+from zoo.cli.tables import print_table
 
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Prediction
@@ -50,25 +51,19 @@ class TableWriter(Writer):
 
 class JsonWriter(Writer):
     def __init__(self) -> None:
-        self._between = "["
+        self._rows = JsonRows(ascii_only=not prints_all_text())
 
     def add(self, file: Path, prediction: Prediction) -> None:
-        from zoo.artifacts.rows import json_row
-
-        typer.echo(f"{self._between}\n  {json_line(json_row(str(file), prediction))}", nl=False)
-        self._between = ","
+        typer.echo(self._rows.row(str(file), prediction), nl=False)
 
     def close(self) -> None:
-        typer.echo("[]" if self._between == "[" else "\n]")
+        typer.echo(self._rows.end(), nl=False)
 
 
 class CsvWriter(Writer):
-    """One row a file; `label_2`, `probability_2`, … hold the classes that come next."""
-
     def __init__(self, top_k: int) -> None:
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        ranks = ["", *(f"_{rank}" for rank in range(2, top_k + 1))]
-        self._writer.writerow(["file", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))])
+        self._rows = CsvRows(top_k)
+        sys.stdout.write(self._rows.head)
 
     def add(self, file: Path, prediction: Prediction) -> None:
-        self._writer.writerow([str(file), *(value for pair in prediction.top for value in pair)])
+        sys.stdout.write(self._rows.row(str(file), prediction))

@@ -100,10 +100,7 @@ class Evaluation:
 
     def confusions(self) -> list[tuple[int, int, int]]:
         """True class, predicted class and number of pictures of each kind of mistake, the most frequent first."""
-        wrong = self.counts - np.diag(np.diag(self.counts))
-        pairs = np.argwhere(wrong)
-        order = np.argsort(-wrong[wrong > 0], kind="stable")
-        return [(int(true), int(guess), int(wrong[true, guess])) for true, guess in pairs[order]]
+        return metrics.confusions(self.counts)
 
     def confusion_facts(self) -> dict[str, Any]:
         """As `zoo.artifacts.card.Confusion` describes it."""
