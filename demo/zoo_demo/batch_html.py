@@ -153,7 +153,8 @@ def _matrix(figures: Figures, language: Language) -> str:
     corner = text(say("batch.matrix-corner", language))
     return (
         f"<div class='wide' role='region' aria-label='{text(say('batch.matrix-name', language))}' tabindex='0'>"
-        f"<table class='matrix'><caption><span>{text(caption)}</span></caption><thead><tr><th scope='col'>{corner}</th>{head}</tr>"
+        f"<table class='matrix'><caption><span>{text(caption)}</span></caption>"
+        f"<thead><tr><th scope='col'>{corner}</th>{head}</tr>"
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
 

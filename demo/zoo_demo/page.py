@@ -49,7 +49,7 @@ def build(models: Sequence[Model], uploads: Uploads, left_out: Sequence[LeftOut]
             gr.HTML(texts(_LEFT_OUT), elem_id="left-out", js_on_load=None)
         with gr.Tabs():
             with gr.Tab(texts("tab.picture"), id="picture"):
-                picture_tab.add(answers, models, choice, texts)
+                picture_tab.add(answers, uploads, models, choice, texts)
             with gr.Tab(texts("tab.batch"), id="batch"):
                 batch_tab.add(answers, uploads, choice, texts)
             with gr.Tab(texts("tab.about"), id="about-model") as about:

@@ -11,12 +11,15 @@ import gradio as gr
 from gradio.events import api
 
 from zoo.errors import ZooError
+from zoo_demo import examples_strip
 from zoo_demo.answers import Answers, Upload, refuse_late
+from zoo_demo.examples_strip import Examples
 from zoo_demo.guard import ARRIVED
 from zoo_demo.models import Model
 from zoo_demo.shown import answer_html, error_html, heat_html, hint_html, label_data, progress_html, seen_text
 from zoo_demo.steps import Steps, Stops
 from zoo_demo.texts import LANGUAGES, language_of, say
+from zoo_demo.uploads import Uploads
 
 Programs = tuple[dict[str, Any], str]
 HERE = Path(__file__).parent
@@ -34,30 +37,35 @@ _HERE: dict[str, Any] = {"queue": False, "api_visibility": "private"}
 ONE_MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 
 
-def add(answers: Answers, models: Sequence[Model], choice: gr.Dropdown, texts: gr.I18n) -> None:
+def add(answers: Answers, uploads: Uploads, models: Sequence[Model], choice: gr.Dropdown, texts: gr.I18n) -> None:
     """Adds the tab's parts and connects them. Programs find `/predict` and `/draw`."""
     first = models[0].card.dataset.drawable
     any_drawable = any(model.card.dataset.drawable for model in models)
     with gr.Row(elem_id="one"):
-        with gr.Column(), gr.Tabs(selected="draw" if first else "upload") as tabs:
-            drawing = gr.Tab(texts("tab.draw"), id="draw", visible=any_drawable, interactive=first)
-            with drawing:
-                pad = _pad()
-            with gr.Tab(texts("tab.upload"), id="upload"):
-                picture = _picture(texts)
+        with gr.Column():
+            with gr.Tabs(selected="draw" if first else "upload") as tabs:
+                drawing = gr.Tab(texts("tab.draw"), id="draw", visible=any_drawable, interactive=first)
+                with drawing:
+                    pad = _pad()
+                with gr.Tab(texts("tab.upload"), id="upload"):
+                    picture = _picture(texts)
+            strip = examples_strip.add(models[0].card, texts)
         with gr.Column():
             hint = texts("picture.hint-drawable" if first else "picture.hint")
             answer = gr.HTML(hint, elem_id="answer", js_on_load=LIVE)
             look = gr.Button(texts("picture.look"), elem_id="look")
             stop = gr.Button(texts("picture.stop"), elem_id="stop", visible=False)
             heat = gr.HTML(elem_id="heat", js_on_load=LIVE)
-    _connect(answers, choice, picture, pad, answer)
+    asking = _connect(answers, choice, picture, pad, answer)
+    examples = Examples(answers, uploads)
+    strip.input(examples.chosen, [strip, choice], [picture, tabs], postprocess=False, **_INSIDE).then(**asking)
+    choice.change(examples.strip, choice, strip, concurrency_limit=None, **_INSIDE)
     _connect_model(answers, choice, [drawing, tabs])
     _connect_look(answers, (look, stop, heat), (picture, pad, choice))
     _for_programs(answers, models[0].title)
 
 
-def _connect(answers: Answers, choice: gr.Dropdown, picture: gr.Image, pad: gr.HTML, answer: gr.HTML) -> None:
+def _connect(answers: Answers, choice: gr.Dropdown, picture: gr.Image, pad: gr.HTML, answer: gr.HTML) -> dict[str, Any]:
     def shown(picture: Upload | None, strokes: str | None, model: str, request: gr.Request) -> str:
         language = language_of(request.headers)
         try:
@@ -73,6 +81,7 @@ def _connect(answers: Answers, choice: gr.Dropdown, picture: gr.Image, pad: gr.H
     picture.input(**asking, trigger_mode="always_last")
     pad.clear(**asking, trigger_mode="always_last")
     choice.change(**asking, trigger_mode="always_last")
+    return asking
 
 
 def _connect_model(answers: Answers, choice: gr.Dropdown, changed: list[Any]) -> None:

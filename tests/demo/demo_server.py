@@ -9,11 +9,13 @@ writes the SHA-256 of all bytes that reach the decoder to LOG, a line each.
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 import time
 from functools import partial
 
 import numpy as np
+from PIL import Image
 
 from zoo.artifacts.card import DatasetCard
 from zoo.artifacts.predictor import Predictor
@@ -30,6 +32,12 @@ card = partial(
     metrics={"top1": 0.9871, "num_pictures": 1234},
     parity={"max": 1.2e-6, "top1_agreement": 1.0, "pictures": 300},
 )
+
+
+def png(size, colour) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
 
 
 def means(images: np.ndarray) -> np.ndarray:
@@ -81,8 +89,9 @@ def main(log: str, language: str | None = None) -> None:
     curves = [{"phase": NASTY, "train_loss": 1 / epoch, "val_top1": 1 - 1 / epoch} for epoch in range(1, 5)]
     confusion = {"right": [3] * 3, "support": [4, 3, 3], "answers": [3, 4, 3], "mistakes": [[0, 1, 1]]}
     more = {"curves": curves, "confusion": confusion, "recipe": {NASTY: NASTY}, "versions": {NASTY: NASTY}}
+    coloured = [{"label": name, "file": png((20, 20), name)} for name in ("red", "green", "blue")]
     hostile = card(**names, **more, classes=(NASTY, "green", "blue"), dataset=dataset)
-    models = [Model(c.name, c, Fake(Predictor(c, means), log)) for c in (card(), hostile)]
+    models = [Model(c.name, c, Fake(Predictor(c, means), log)) for c in (card(examples=coloured), hostile)]
     with server.running(models, "127.0.0.1", language=language) as url:
         print(url, flush=True)
         server.wait_for_interrupt()

@@ -129,3 +129,25 @@ def test_the_menu_changes_the_model_and_untrusted_names_stay_text(visit, blue):
         assert page.locator("#facts h1").inner_text() == NASTY
         assert page.locator("img[src=x]").count() == 0
         page.wait_for_timeout(300)  # an injected picture would fail, and call its handler, by now
+
+
+def test_an_example_of_the_card_gets_an_answer(visit):
+    with visit() as page:
+        examples = page.locator("#examples button")
+        assert [picture.get_attribute("alt") for picture in page.locator("#examples img").all()] == [
+            "red",
+            "green",
+            "blue",
+        ]
+        assert "picture of the test data" in page.locator("#examples").inner_text()
+        examples.nth(2).click()
+        best(page).wait_for()
+        assert best(page).inner_text() == "blue"
+        page.locator("#one [role=tab][aria-selected=true]", has_text="Picture").wait_for()
+        assert page.locator("#picture img").evaluate("image => image.naturalWidth") == 20
+        examples.nth(1).click()
+        page.locator("#answer .best", has_text="green").wait_for()
+        page.get_by_label("Model").click()
+        page.get_by_role("option").nth(1).click()
+        page.locator("#facts h1", has_text="<img").wait_for()
+        examples.first.wait_for(state="detached")
