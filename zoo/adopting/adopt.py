@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from zoo.specs import BackboneSpec, Interpolation, PreprocessSpec, ResizeMode
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
+    from zoo.evaluation.looking import Look
     from zoo.models.classifier import Classifier
 
 ELSEWHERE = "The network was trained elsewhere. The pictures of its training are not known."
@@ -135,12 +137,12 @@ class _Adoption:
         """Loads, evaluates and writes. Nothing is written before all of it is possible."""
         classifier = self._classifier()
         eval_set = self._pictures()
-        found = self._evaluate(classifier, eval_set, reporter) if eval_set else None
+        found, look = self._evaluate(classifier, eval_set, reporter) if eval_set else (None, None)
         notes = self._findings(classifier, found, reporter, diagnose=diagnose) if found else []
         run = Run(folder, replace(self.recipe, weights="none"), self._info(classifier, eval_set, notes))
         run = self._write(run, classifier, reporter)
-        if found:
-            _record(run, found, reporter)
+        if found and look:
+            _record(run, found, look, reporter)
         return run
 
     def _classifier(self) -> Classifier:
@@ -158,10 +160,11 @@ class _Adoption:
     def _pictures(self) -> EvalSet | None:
         return choose(self.recipe.place, self.classes, None, own=False) if self.recipe.dataset else None
 
-    def _evaluate(self, classifier: Classifier, eval_set: EvalSet, reporter: Reporter) -> Evaluation:
+    def _evaluate(self, classifier: Classifier, eval_set: EvalSet, reporter: Reporter) -> tuple[Evaluation, Look]:
         import torch
 
         from zoo.evaluation.evaluation import classifier_stream
+        from zoo.evaluation.looking import classifier_looking
 
         stream = classifier_stream(classifier, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         with reporter.bar(f"Evaluating {eval_set.split_name} pictures", len(eval_set.split)) as advance:
@@ -170,7 +173,7 @@ class _Adoption:
             reporter.warn(note)
         for sentence in found.unreadable:
             reporter.warn(f"Left out: {sentence}")
-        return found
+        return found, partial(classifier_looking, classifier, stream)
 
     def _findings(self, classifier: Classifier, found: Evaluation, reporter: Reporter, *, diagnose: bool) -> list[str]:
         """What the accuracy says about the options, one sentence each."""
@@ -244,7 +247,7 @@ class _Adoption:
         return run
 
 
-def _record(run: Run, found: Evaluation, reporter: Reporter) -> None:
+def _record(run: Run, found: Evaluation, look: Look, reporter: Reporter) -> None:
     """Writes the figures of an adopted run, some of its pictures, and the report."""
     from zoo.report.page import draw_run
 
@@ -258,7 +261,7 @@ def _record(run: Run, found: Evaluation, reporter: Reporter) -> None:
     except OSError as error:
         reporter.warn(f"No pictures were kept in the run: {error}")
     try:
-        draw_run(run, found)
+        draw_run(run, found, look)
     except Exception as error:  # whatever drawing libraries raise, the figures are safe
         reporter.warn(f"The report could not be drawn: {str(error) or type(error).__name__}")
 

@@ -1,6 +1,6 @@
-"""Heat maps: which parts of a picture an artifact's answer depends on.
+"""Heat maps: which parts of a picture an answer depends on.
 
-Occlusion works with every artifact: a square of the mean colour moves over what the network sees, and the answer is
+Occlusion works with every model: a square of the mean colour moves over what the network sees, and the answer is
 asked for again. Where it drops, the network looked. Zeiler and Fergus, "Visualizing and Understanding Convolutional
 Networks", 2014, section 4.2: https://arxiv.org/abs/1311.2901
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 CELLS = 8  # along each side
 _COVERED = 2  # cells along each side of the square: a sixteenth of the area
+OCCLUSION_RUNS = (CELLS + _COVERED - 1) ** 2 + 1  # of the network, for one map
 _BATCH = 27  # pictures: a third of all
+_BATCH_PIXELS = 2**18  # up to which a batch has more
 
 _Progress = Callable[[int, int], None]
 
@@ -48,6 +51,47 @@ class HeatMap:
     method: Literal["occlusion", "maps"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looking:
+    """What heat maps need of a model.
+
+    Attributes:
+        classes: its K classes.
+        preprocess: of the model.
+        logits: takes uint8 `[N, H, W, 3]`, returns float32 `[N, K]`.
+        maps: takes one picture, uint8 `[1, H, W, 3]`, returns its class activation maps, float32 `[K, h, w]`. None
+            where the model has none.
+    """
+
+    classes: tuple[str, ...]
+    preprocess: PreprocessSpec
+    logits: Callable[[np.ndarray], np.ndarray]
+    maps: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def heat_map(self, picture: np.ndarray, chosen: int | None = None, progress: _Progress | None = None) -> HeatMap:
+        """Where the model finds a class in a picture, uint8 `[H, W, 3]`; by default the most probable class."""
+        view = model_view(picture, self.preprocess)
+        seen = framed(view[None], self.preprocess)
+        whole = self.logits(seen) if chosen is None or self.maps is None else None
+        if chosen is None:
+            assert whole is not None
+            chosen = int(whole.argmax())
+        if self.maps is not None:
+            maps = self.maps(seen)
+            return HeatMap(self.classes[chosen], maps[chosen] - maps.mean(0), view, "maps")
+        assert whole is not None
+        return HeatMap(self.classes[chosen], _occlusion(self, view, whole, chosen, progress), view, "occlusion")
+
+
+def looking_of(predictor: Predictor) -> Looking:
+    """An artifact, with the maps of its own if it has some."""
+    runtime, classes = predictor.runtime, predictor.classes
+    maps = None
+    if predictor.card.exported.get("heatmap") is True and isinstance(runtime, MappedRuntime):
+        maps = partial(_maps, runtime, len(classes))
+    return Looking(classes=classes, preprocess=predictor.card.preprocess, logits=predictor.logits, maps=maps)
+
+
 def heat_map(
     predictor: Predictor, picture: Picture, label: str | None = None, progress: _Progress | None = None
 ) -> HeatMap:
@@ -69,19 +113,10 @@ def heat_map(
         remedy = f"Did you mean '{near[0]}'?" if near else "`zoo info FILE` lists the classes."
         raise UsageError(f"This file has no class '{label}'.", remedy, code="unknown-class")
     ((_, pixels),) = numbered_pictures([picture], spec.pixel_range, raise_with_index)
-    view = model_view(pixels, spec)
-    seen = framed(view[None], spec)
-    named = None if label is None else classes.index(label)
-    if predictor.card.exported.get("heatmap") is True and isinstance(predictor.runtime, MappedRuntime):
-        chosen = int(predictor.logits(seen).argmax()) if named is None else named
-        maps = _maps(predictor.runtime, seen, len(classes))
-        return HeatMap(classes[chosen], maps[chosen] - maps.mean(0), view, "maps")
-    whole = predictor.logits(seen)
-    chosen = int(whole.argmax()) if named is None else named
-    return HeatMap(classes[chosen], _occlusion(predictor, view, whole, chosen, progress), view, "occlusion")
+    return looking_of(predictor).heat_map(pixels, None if label is None else classes.index(label), progress)
 
 
-def _maps(runtime: MappedRuntime, picture: np.ndarray, classes: int) -> np.ndarray:
+def _maps(runtime: MappedRuntime, classes: int, picture: np.ndarray) -> np.ndarray:
     """The class activation maps of one picture, float32 `[K, h, w]`. The file and its card are untrusted."""
     try:
         maps = np.asarray(runtime.with_maps(picture)[1])
@@ -95,14 +130,14 @@ def _maps(runtime: MappedRuntime, picture: np.ndarray, classes: int) -> np.ndarr
 
 
 def _occlusion(
-    predictor: Predictor, view: np.ndarray, whole: np.ndarray, chosen: int, progress: _Progress | None
+    looking: Looking, view: np.ndarray, whole: np.ndarray, chosen: int, progress: _Progress | None
 ) -> np.ndarray:
     """Float32 `[CELLS, CELLS]`: the mean of the drops under the squares that cover a cell.
 
     Args:
         whole: the logits of the view, `[1, K]`.
     """
-    spec = predictor.card.preprocess
+    spec = looking.preprocess
     cells = min(CELLS, len(view))
     edges = np.linspace(0, len(view), cells + 1).round().astype(int)
     # Squares also reach over the border, so that each cell is covered equally often.
@@ -111,11 +146,12 @@ def _occlusion(
     for mask, (row, column) in zip(masks, places, strict=True):
         mask[max(0, row) : row + _COVERED, max(0, column) : column + _COVERED] = True
     odds = np.empty(len(places))
-    for start in range(0, len(places), _BATCH):
-        batch = masks[start : start + _BATCH]
+    size = max(_BATCH, _BATCH_PIXELS // view[..., 0].size)
+    for start in range(0, len(places), size):
+        batch = masks[start : start + size]
         covered = np.repeat(np.repeat(batch, np.diff(edges), axis=1), np.diff(edges), axis=2)
         views = np.where(covered[..., None], _mean_colour(spec), view)
-        odds[start : start + len(batch)] = _log_odds(predictor.logits(framed(views, spec)), chosen)
+        odds[start : start + len(batch)] = _log_odds(looking.logits(framed(views, spec)), chosen)
         if progress is not None:
             progress(start + len(batch), len(places))
     drops = (_log_odds(whole, chosen)[0] - odds)[:, None, None] * masks

@@ -13,6 +13,7 @@ from zoo.cli.signals import ending
 
 if TYPE_CHECKING:
     from zoo.evaluation.evaluation import Evaluation
+    from zoo.evaluation.looking import Look
 
 SHOWN_CLASSES = 20
 SHOWN_UNREADABLE = 20
@@ -60,12 +61,12 @@ def evaluate(
         zoo evaluate model.onnx ./new-photos --report report.html
     """
     from zoo.cli.console import warn
-    from zoo.evaluation.evaluate import evaluate as evaluate_model
+    from zoo.evaluation.evaluate import evaluated
 
     if report:
         require_train_extra("Writing a report", "matplotlib", "jinja2")
         check_target(report, "--report", "A report is an HTML page", ".html", ".htm")
-    found = evaluate_model(
+    found, look = evaluated(
         model,
         dataset,
         split=None if split is None else split.value,
@@ -81,7 +82,7 @@ def evaluate(
     if len(found.unreadable) > SHOWN_UNREADABLE:
         warn(f"And {len(found.unreadable) - SHOWN_UNREADABLE} more: --json names them all.")
     if report:
-        _write_report(report, found)
+        _write_report(report, found, look)
     if as_json:
         from zoo.cli.tables import print_json
 
@@ -90,13 +91,13 @@ def evaluate(
         _print(found, report)
 
 
-def _write_report(path: Path, found: Evaluation) -> None:
+def _write_report(path: Path, found: Evaluation, look: Look) -> None:
     from zoo.report.page import write_report
     from zoo.report.sections import chosen_section, sections_of
 
     sections = {**chosen_section(found), **sections_of(found.model)}
     with writing(path, "--report"):
-        write_report(path, found, title=found.title, sections=sections, notes=found.notes)
+        write_report(path, found, title=found.title, sections=sections, notes=found.notes, look=look)
 
 
 def _record(model: Path, found: Evaluation) -> dict[str, Any]:

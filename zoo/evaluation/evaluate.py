@@ -17,6 +17,7 @@ from zoo.recipes.keywords import suggesting
 
 if TYPE_CHECKING:
     from zoo.evaluation.given import Data
+    from zoo.evaluation.looking import Look
     from zoo.evaluation.target import Model
 
 SplitName = Literal["test", "val", "train"]
@@ -51,6 +52,22 @@ def evaluate(
         ArtifactError: the file is damaged or was not written by `zoo export`.
         DataError: there are no readable pictures, or pictures of classes that the model does not know.
     """
+    return evaluated(
+        model, data, split=split, encoding=encoding, data_root=data_root, device=device, progress=progress
+    )[0]
+
+
+def evaluated(
+    model: Model,
+    data: Data | None,
+    *,
+    split: SplitName | None,
+    encoding: str | None,
+    data_root: str | None,
+    device: Device,
+    progress: bool,
+) -> tuple[Evaluation, Look]:
+    """As `evaluate`, and what makes heat maps. That keeps the model in memory."""
     for name, value, known in (("split", split, (None, *get_args(SplitName))), ("device", device, get_args(Device))):
         if value not in known:
             remedy = f"It takes one of {', '.join(map(str, known))}."
@@ -62,12 +79,12 @@ def evaluate(
     else:
         eval_set, own = given_set(data, target.classes, target.pixel_range, split), False
     notes = [*eval_set.notes, *warnings_of(target, eval_set, own=own)]
-    stream = target.load(device)
+    stream, look = target.load(device)
     with Reporter(quiet=not progress).bar(f"Evaluating {eval_set.split_name} pictures", len(eval_set.split)) as advance:
         found = evaluate_on(stream, eval_set, target.classes, advance)
     notes += eval_set.split.value_warnings(trained=True)
     notes += _differences(target, found) if own else []
-    return replace(found, title=target.title, notes=tuple(notes), model=target.source)
+    return replace(found, title=target.title, notes=tuple(notes), model=target.source), look
 
 
 def _at(

@@ -165,7 +165,7 @@ def classifier_stream(classifier: Classifier, device: torch.device) -> Stream:
 
     def stream(pictures: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[list[int], np.ndarray]]:
         for indices, batch in batches_by_size(pictures, BATCH_SIZE):
-            with torch.inference_mode(), _exact(device):
+            with torch.inference_mode(), exact(device):
                 large = batch.shape[1] * batch.shape[2] > LARGE_PIXELS  # a float32 copy would be gigabytes
                 if large or (classifier.spec.resampled and device.type == "cpu"):
                     pixels = torch.from_numpy(resize(batch, classifier.spec)).to(device)
@@ -178,7 +178,7 @@ def classifier_stream(classifier: Classifier, device: torch.device) -> Stream:
 
 
 @contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
+def exact(device: torch.device) -> Iterator[None]:
     """fp32 that is fp32: on a GPU, cuDNN rounds to TF32 unless told otherwise."""
     import torch
 

@@ -7,16 +7,18 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.artifacts.heat_maps import looking_of
 from zoo.errors import MissingExtraError, UsageError
+from zoo.evaluation.looking import Loaded
 from zoo.recipes.place import PicturePlace
 
 if TYPE_CHECKING:
     from zoo.artifacts.card import Card
     from zoo.artifacts.predictor import Predictor
-    from zoo.evaluation.evaluation import Stream
     from zoo.evaluation.pictures import EvalSet
     from zoo.models.classifier import Classifier
     from zoo.runs.run import Run
@@ -37,7 +39,7 @@ class EvalTarget:
         trained_on: the name of those pictures, for comparison.
         source: what it was found as; None for a classifier of the user.
         preprocess: of the model.
-        load: takes `auto`, `cpu` or `cuda`; returns the model as `zoo.evaluation.evaluation.answers` takes it.
+        load: takes `auto`, `cpu` or `cuda`; returns the model.
         recorded: the figures that it came with, and the split that they are of.
         run: whether it is a run, and not a file.
         adopted: whether it was trained elsewhere: nobody knows on what.
@@ -50,7 +52,7 @@ class EvalTarget:
     trained_on: str
     source: Run | Card | None
     preprocess: PreprocessSpec
-    load: Callable[[str], Stream]
+    load: Callable[[str], Loaded]
     recorded: tuple[dict[str, Any], str]
     run: bool
     adopted: bool = False
@@ -109,25 +111,32 @@ def find_target(path: Path) -> EvalTarget:
     return _of_artifact(path, read_card(path))
 
 
-def _running(classifier: Callable[[], Classifier], device: str) -> Stream:
+def _running(make: Callable[[], Classifier], device: str) -> Loaded:
     """A classifier on `auto`, `cpu` or `cuda`."""
     try:
         import torch
 
         from zoo.evaluation.evaluation import classifier_stream
+        from zoo.evaluation.looking import classifier_looking
     except ImportError:
         raise MissingExtraError("Evaluating a run", "train") from None
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("PyTorch finds no CUDA GPU on this machine.", "Leave out --device, or give --device cpu.")
     chosen = "cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"
-    return classifier_stream(classifier(), torch.device(chosen))
+    classifier = make()
+    stream = classifier_stream(classifier, torch.device(chosen))
+    return Loaded(stream, partial(classifier_looking, classifier, stream))
 
 
-def _predicting(predictor: Predictor, device: str) -> Stream:
+def _predicting(predictor: Predictor, device: str) -> Loaded:
     if device != "auto":
         cause = "A loaded predictor has its device already."
         raise UsageError(cause, "Leave out device, or choose it in zoo.load.", code="impossible-option")
-    return predictor.stream
+    return _loaded(predictor)
+
+
+def _loaded(predictor: Predictor) -> Loaded:
+    return Loaded(predictor.stream, partial(looking_of, predictor))
 
 
 def _of_run(run: Run) -> EvalTarget:
@@ -148,15 +157,15 @@ def _of_run(run: Run) -> EvalTarget:
 
 
 def _of_artifact(path: Path, card: Card) -> EvalTarget:
-    def load(device: str) -> Stream:
+    def load(device: str) -> Loaded:
         from zoo.artifacts.predictor import load as load_artifact
 
-        return load_artifact(path, "cpu" if device == "auto" else device).stream
+        return _loaded(load_artifact(path, "cpu" if device == "auto" else device))
 
     return _of_card(card, path.name, load)
 
 
-def _of_card(card: Card, name: str, load: Callable[[str], Stream]) -> EvalTarget:
+def _of_card(card: Card, name: str, load: Callable[[str], Loaded]) -> EvalTarget:
     seed = card.recipe.get("seed", 0)
     seed = seed if isinstance(seed, int) and 0 <= seed < 2**32 else 0
     return EvalTarget(

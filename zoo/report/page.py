@@ -13,16 +13,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
+from zoo.artifacts.heat_pictures import heat_colours, under_heat
+from zoo.evaluation.looking import maps_of_mistakes
 from zoo.files import write_atomically, write_text
 from zoo.report.html import clean, count, png
 from zoo.report.plots import CURVES, MAX_COUNTED_CLASSES, plot_confusion, plot_curves, plot_reliability
 from zoo.report.sections import Sections, run_sections
 
 if TYPE_CHECKING:
-    import numpy as np
     from jinja2 import Template
 
+    from zoo.artifacts.heat_maps import HeatMap
     from zoo.evaluation.evaluation import Evaluation
+    from zoo.evaluation.looking import Look
     from zoo.report.plots import Curve, Rows
     from zoo.runs.run import Run
 
@@ -43,14 +48,19 @@ FIGURES = (
 )
 
 
-def draw_run(run: Run, evaluation: Evaluation) -> None:
-    """Writes confusion.png and report.html into a run's folder, each complete or not at all."""
+def draw_run(run: Run, evaluation: Evaluation, look: Look) -> None:
+    """Writes confusion.png and report.html into a run's folder, each complete or not at all.
+
+    Args:
+        look: as of `write_report`.
+    """
     title = f"{run.info.backbone} on {run.info.dataset.name}"
     heading = f"{title}: {evaluation.split_name} accuracy {evaluation.figures['top1']:.2%}"
     write_atomically(
         run.path / "confusion.png", lambda file: plot_confusion(evaluation.counts, evaluation.classes, heading, file)
     )
-    write_report(run.path / "report.html", evaluation, title=title, sections=run_sections(run), rows=run.rows())
+    sections, rows = run_sections(run), run.rows()
+    write_report(run.path / "report.html", evaluation, title=title, sections=sections, rows=rows, look=look)
 
 
 def write_report(
@@ -61,6 +71,7 @@ def write_report(
     sections: Sections,
     rows: Rows = (),
     notes: Sequence[str] = (),
+    look: Look | None = None,
 ) -> None:
     """Writes a report, complete or not at all.
 
@@ -68,11 +79,13 @@ def write_report(
         sections: more facts, by title.
         rows: of metrics.csv, if there was a training.
         notes: warnings at the top, one sentence each.
+        look: the model that was evaluated, for heat maps of its mistakes.
     """
+    maps = maps_of_mistakes(evaluation, look) if look else []
     write_text(
         path,
         _template().render(
-            _facts(evaluation), title=title, sections=_shown(sections), notes=notes, curves=_curves(rows)
+            _facts(evaluation, maps), title=title, sections=_shown(sections), notes=notes, curves=_curves(rows)
         )
         + "\n",
     )
@@ -92,7 +105,7 @@ def _template() -> Template:
     return environment.get_template("report.html.jinja")
 
 
-def _facts(evaluation: Evaluation) -> dict[str, Any]:
+def _facts(evaluation: Evaluation, maps: Sequence[HeatMap]) -> dict[str, Any]:
     figures, found, classes = evaluation.figures, evaluation.calibration, evaluation.classes
     mean = float((found.counts * found.confidence).sum() / found.counts.sum())
     mistakes, pairs = evaluation.mistakes(), evaluation.confusions()
@@ -119,6 +132,9 @@ def _facts(evaluation: Evaluation) -> dict[str, Any]:
         ),
         "num_mistakes": len(mistakes),
         "mistakes": [_mistake(evaluation, *mistake) for mistake in mistakes[:SHOWN_MISTAKES]],
+        "maps": [_picture(under_heat(each)[1]) for each in maps],
+        "method": maps[0].method if maps else "",
+        "colours": _colours(),
     }
 
 
@@ -170,19 +186,31 @@ def _mistake(evaluation: Evaluation, index: int, true: int, guess: int, sure: fl
     pictures = evaluation.split.pictures
     return {
         "where": "/".join(Path(pictures.name(index)).parts[-2:]),
-        "thumbnail": _thumbnail(pictures[index]),
+        "thumbnail": _picture(pictures[index]),
         "actual": evaluation.classes[true],
         "guess": evaluation.classes[guess],
         "sure": sure,
     }
 
 
-def _thumbnail(picture: np.ndarray) -> str:
-    from zoo.report.contact_sheet import GAP, contact_sheet
+def _picture(picture: np.ndarray) -> str:
+    """A thumbnail."""
+    from PIL import Image
 
-    sheet = contact_sheet([picture], [""], columns=1, side=THUMBNAIL)
+    from zoo.report.contact_sheet import mounted
+
     buffer = BytesIO()
-    sheet.crop((GAP, GAP, GAP + THUMBNAIL, GAP + THUMBNAIL)).save(buffer, "PNG")
+    Image.fromarray(mounted(picture, THUMBNAIL)).save(buffer, "PNG")
+    return _uri(buffer)
+
+
+def _colours() -> str:
+    """The colours of a heat map, from cold to hot."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    steps = np.linspace(0, 1, THUMBNAIL, dtype=np.float32)
+    Image.fromarray(np.tile(heat_colours(steps), (8, 1, 1))).save(buffer, "PNG")
     return _uri(buffer)
 
 
