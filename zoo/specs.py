@@ -222,8 +222,8 @@ class EnterableRuntime(Runtime, Protocol):
 class MappedRuntime(Runtime, Protocol):
     """A `Runtime` of a file that was written with `WriteOptions.heatmap`."""
 
-    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The logits, and float32 `[N, K, h, w]`: how much each place of a picture adds to each logit."""
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Float32 `[N, K, h, w]`: how much each place of a picture adds to each logit."""
         ...
 
 

@@ -97,10 +97,10 @@ class _Session:
         logits: np.ndarray = self._session.run(["logits"], {"image": images}, self._run_options(images))[0]
         return logits
 
-    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def maps(self, images: np.ndarray) -> np.ndarray:
         """See `zoo.specs.MappedRuntime`."""
-        logits, maps = self._session.run(["logits", "heatmap"], {"image": images}, self._run_options(images))
-        return logits, maps
+        maps: np.ndarray = self._session.run(["heatmap"], {"image": images}, self._run_options(images))[0]
+        return maps
 
     def from_resized(self, values: np.ndarray) -> np.ndarray | None:
         """See `zoo.specs.EnterableRuntime`. The first call opens a second session, with the weights once more."""

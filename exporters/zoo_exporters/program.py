@@ -208,10 +208,9 @@ class TorchRuntime:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._run(lambda pixels: self._module(pixels)[0], images)
 
-    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def maps(self, images: np.ndarray) -> np.ndarray:
         """See `zoo.specs.MappedRuntime`."""
-        logits, _, maps = self._run_all(self._module, images)
-        return logits, maps
+        return self._run(lambda pixels: self._module(pixels)[2], images)
 
     def from_resized(self, values: np.ndarray) -> np.ndarray | None:
         """See `zoo.specs.EnterableRuntime`."""
@@ -221,11 +220,8 @@ class TorchRuntime:
         return None if self._behind is None else self._run(self._behind, values)
 
     def _run(self, part: Callable[[Tensor], Tensor], values: np.ndarray) -> np.ndarray:
-        (found,) = self._run_all(lambda pixels: (part(pixels),), values)
-        return found
-
-    def _run_all(self, part: Callable[[Tensor], tuple[Tensor, ...]], values: np.ndarray) -> list[np.ndarray]:
         given = torch.from_numpy(np.require(values, requirements=["C", "W"])).to(self._device)
         jit: Any = torch.jit
         with torch.inference_mode(), jit.optimized_execution(self._optimised):
-            return [found.float().cpu().numpy() for found in part(given)]
+            found: np.ndarray = part(given).float().cpu().numpy()
+        return found

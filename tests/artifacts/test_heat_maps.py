@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,8 +7,8 @@ import pytest
 from tests.refusals import refused
 from zoo.artifacts.heat_maps import CELLS, HeatMap, heat_map
 from zoo.artifacts.heat_pictures import heat_colours, heat_picture
-from zoo.artifacts.predictor import Predictor, load
-from zoo.specs import PreprocessSpec
+from zoo.artifacts.predictor import Predictor, load, open_runtime
+from zoo.specs import LoadOptions, PreprocessSpec
 from zoo.transforms.preprocess_numpy import Preprocessed, resize
 from zoo.transforms.view import framed, model_view
 
@@ -72,6 +73,16 @@ def test_a_network_that_looks_nowhere_has_a_flat_map():
     found = model.heat_map(np.full((5, 5, 3), 9, np.uint8))
     assert not found.values.any()
     assert (heat_picture(found)[: 7 * SIZE, : 7 * SIZE] == heat_picture(found)[: 7 * SIZE, -7 * SIZE :]).all()
+
+
+def test_a_file_for_tensors_without_maps_is_occluded_whatever_its_card_says():
+    spec = PreprocessSpec(image_size=SIZE)
+    exporter = SimpleNamespace(load=lambda path, options: reds)
+    model = predictor(reds, spec)
+    model.card.exported["heatmap"] = True
+    model.runtime = open_runtime(exporter, Path("model"), "tensor", spec, LoadOptions())
+    picture = np.full((SIZE, SIZE, 3), (200, 0, 0), np.uint8)
+    assert model.heat_map(picture).method == "occlusion"
 
 
 def test_progress_is_told_and_may_end_the_work():

@@ -62,14 +62,15 @@ def trained_on_objects() -> Classifier:
 class Runtime:
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
-        self.maps = ClassMaps(classifier.network, torch.zeros(1, 3, SIZE, SIZE))
+        self.of_last_call = ClassMaps(classifier.network, torch.zeros(1, 3, SIZE, SIZE))
 
     def __call__(self, images):
         with torch.no_grad():
             return self.classifier(torch.from_numpy(np.ascontiguousarray(images))).numpy()
 
-    def with_maps(self, images):
-        return self(images), self.maps().detach().numpy()
+    def maps(self, images):
+        self(images)
+        return self.of_last_call().detach().numpy()
 
 
 def share_found(classifier: Classifier, method: str) -> float:

@@ -119,7 +119,7 @@ def heat_map(
 def _maps(runtime: MappedRuntime, classes: int, picture: np.ndarray) -> np.ndarray:
     """The class activation maps of one picture, float32 `[K, h, w]`. The file and its card are untrusted."""
     try:
-        maps = np.asarray(runtime.with_maps(picture)[1])
+        maps = np.asarray(runtime.maps(picture))
     except Exception as error:  # runtimes raise classes of their own
         cause = f"The artifact's own heat map fails: {raised(error)}."
         raise ArtifactError(cause, "Export it again.", code="runtime-failed") from None

@@ -28,7 +28,7 @@ from zoo.errors import (
 )
 from zoo.metrics import log_softmax
 from zoo.processes.threads import Threads, aside
-from zoo.specs import Input, LoadOptions, PreprocessSpec, Runtime
+from zoo.specs import Input, LoadOptions, MappedRuntime, PreprocessSpec, Runtime
 
 if TYPE_CHECKING:
     from zoo.specs import ExporterSpec
@@ -266,9 +266,9 @@ def open_runtime(
     runtime = exporter.load(path, options)
     if takes == "pixels":
         return runtime
-    from zoo.transforms.preprocess_numpy import Preprocessed
+    from zoo.transforms.preprocess_numpy import MappedPreprocessed, Preprocessed
 
-    return Preprocessed(runtime, spec)
+    return MappedPreprocessed(runtime, spec) if isinstance(runtime, MappedRuntime) else Preprocessed(runtime, spec)
 
 
 def read_card(path: Path | str) -> Card:

@@ -75,8 +75,8 @@ def _serve(path: Path, how: dict[str, Any], questions: IO[bytes], answers: IO[by
 
 
 def _maps(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
-    assert isinstance(runtime, MappedRuntime), "the runtime has no with_maps"
-    return runtime.with_maps(pixels)[1]
+    assert isinstance(runtime, MappedRuntime), "the runtime has no maps"
+    return runtime.maps(pixels)
 
 
 def _reason(error: Exception) -> str:

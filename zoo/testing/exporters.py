@@ -160,8 +160,8 @@ def _gives_maps(case: ExporterCase) -> None:
     runtime = case.load(path)
     images = np.stack([sample_pictures(1)[0]] * 2)
     if not isinstance(runtime, MappedRuntime):
-        raise broken("The runtime of a file with heat maps has no 'with_maps'.", "See zoo.specs.MappedRuntime.")
-    maps = runtime.with_maps(fed_to(case, images))[1]
+        raise broken("The runtime of a file with heat maps has no 'maps'.", "See zoo.specs.MappedRuntime.")
+    maps = runtime.maps(fed_to(case, images))
     wanted = class_maps(classifier, images)
     if maps.shape != wanted.shape or not np.abs(maps - wanted).max() <= 1e-3 * wanted.std():
         remedy = "Return zoo.models.class_maps.ClassMaps of the network as they are."

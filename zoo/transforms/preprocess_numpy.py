@@ -37,7 +37,7 @@ _ELONGATED = 16  # wider than this many times the height: tiles go along the col
 
 
 class Preprocessed:
-    """An `EnterableRuntime` and `MappedRuntime` that takes pixels, around a runtime that takes tensors."""
+    """An `EnterableRuntime` that takes pixels, around a runtime that takes tensors."""
 
     def __init__(self, runtime: Runtime, spec: PreprocessSpec) -> None:
         self._runtime = runtime
@@ -50,10 +50,17 @@ class Preprocessed:
         """See `zoo.specs.EnterableRuntime`."""
         return self._runtime(normalise(values, self._spec))
 
-    def with_maps(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `zoo.specs.MappedRuntime`. Only for a runtime that is one."""
-        assert isinstance(self._runtime, MappedRuntime)
-        return self._runtime.with_maps(preprocess(images, self._spec))
+
+class MappedPreprocessed(Preprocessed):
+    """A `Preprocessed` that is a `MappedRuntime` too."""
+
+    def __init__(self, runtime: MappedRuntime, spec: PreprocessSpec) -> None:
+        super().__init__(runtime, spec)
+        self._mapped = runtime
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """See `zoo.specs.MappedRuntime`."""
+        return self._mapped.maps(preprocess(images, self._spec))
 
 
 def preprocess(images: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
