@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from .browsing import need_browser, tab
 from .demo_server import NASTY
 from .private_server import CREDENTIALS
 from .test_demo import started
+from .test_demo_everybody import findings
 
 need_browser()
 
@@ -51,6 +54,19 @@ def test_the_tab_fits_a_phone(visit):
         page.get_by_role("button", name="Check this file now").click()
         page.locator("#checked .verdict").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_tab(visit, scheme):
+    with visit(color_scheme=scheme) as page:
+        choose(page, 1)
+        tab(page, "About the model").click()
+        page.locator("#about h2").first.wait_for()
+        for summary in page.locator("#about summary").all():
+            summary.click()
+        page.get_by_role("button", name="Check this file now").click()
+        page.locator("#checked .verdict").wait_for()
+        assert findings(page) == []
 
 
 def test_a_page_with_a_password_works_as_others_do(browser, tmp_path, blue):

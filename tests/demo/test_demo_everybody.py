@@ -104,7 +104,7 @@ def test_axe_finds_nothing(visit, scheme):
 
 
 def findings(page):
-    page.add_script_tag(path=AXE)
+    page.evaluate(AXE.read_text(encoding="utf-8"))  # the page's policy allows no script that is added to it
     found = page.evaluate("async () => (await axe.run()).violations")
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
 
