@@ -122,7 +122,9 @@ def guesser_of(client: str, headers: Mapping[str, list[str]]) -> str:
         address = ipaddress.ip_address(client)
     except ValueError:
         return "unknown"
-    return str(ipaddress.ip_network((address, _SUBNET), strict=False)) if address.version == 6 else str(address)  # noqa: PLR2004
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, _SUBNET), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def client_of(scope: Mapping[str, Any]) -> str:

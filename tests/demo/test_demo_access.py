@@ -219,6 +219,7 @@ def test_the_number_of_counted_addresses_is_bounded(quick, monkeypatch):
         ("127.0.0.1", ["x"], "unknown"),
         ("", [], "unknown"),
         ("2001:db8::1:2:3:4", [], "2001:db8::/64"),
+        ("::ffff:1.2.3.4", [], "1.2.3.4"),
     ],
 )
 def test_whose_guesses_count_together(client, forwarded, guesser):

@@ -42,7 +42,7 @@ def test_it_asks_nobody_serves_no_file_of_the_folder_and_leaves_nothing(tmp_path
     given = {"HOME": str(places["home"]), "TMPDIR": str(places["tmp"]), "ASKED": str(tmp_path / "asked")}
     given["MPLCONFIGDIR"] = str(tmp_path / "fonts")  # Gradio imports matplotlib, which lists the system's fonts there
     caches = dict.fromkeys(("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "HF_HOME"), str(places["home"]))
-    # The setting of the user does not count: there is no telemetry.
+    # Telemetry stays off, also where the user's own setting allows it.
     program = [sys.executable, "-c", f"import os; os.chdir({str(places['work'])!r})\n{PROGRAM}", "demo", str(model)]
     with started(program, **given, **caches, GRADIO_ANALYTICS_ENABLED="True") as process:
         url = process.stdout.readline().split()[4]
