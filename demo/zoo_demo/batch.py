@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Literal
@@ -81,35 +80,6 @@ class Batch:
         """What `zoo predict --json` prints for these pictures."""
         rows = JsonRows()
         return "".join([*(rows.row(row.file, row.predictions[0]) for row in self.rows), rows.end()])
-
-
-class Stops:
-    """The batches that run, each of a visitor, who can stop it."""
-
-    def __init__(self) -> None:
-        self._running: dict[str, threading.Event] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def running(self, session: str) -> Iterator[threading.Event]:
-        """Set when the visitor stops the batch, or begins another one."""
-        self.stop(session)
-        stopped = threading.Event()
-        with self._lock:
-            self._running[session] = stopped
-        try:
-            yield stopped
-        finally:
-            with self._lock:
-                if self._running.get(session) is stopped:
-                    del self._running[session]
-
-    def stop(self, session: str) -> None:
-        """Stops the visitor's batch, if there is one."""
-        with self._lock:
-            stopped = self._running.get(session)
-        if stopped:
-            stopped.set()
 
 
 def run(

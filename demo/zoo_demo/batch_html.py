@@ -23,7 +23,8 @@ def progress_html(batch: Batch, language: Language) -> str:
     said = say("batch.progress", language, done=batch.done, total=batch.total)
     if 0 < batch.done < batch.total:
         said += " " + say("batch.left", language, n=max(1, round(batch.seconds_left)))
-    return f"<p>{text(said)}</p><progress value='{batch.done}' max='{batch.total}' aria-hidden='true'></progress>"
+    bar = f"<progress class='wide-progress' value='{batch.done}' max='{batch.total}' aria-hidden='true'></progress>"
+    return f"<p>{text(said)}</p>{bar}"
 
 
 def ended_html(batch: Batch, language: Language) -> str:
@@ -41,13 +42,13 @@ def batch_html(batch: Batch, card: Card, title: str, language: Language) -> str:
     """The figures if the classes are known, the answers, the downloads, and what could not be read."""
     if not batch.rows:
         return unread_html(batch, language)
-    true, stranger = true_classes([row.file for row in batch.rows], card.classes)
+    true, unknown = true_classes([row.file for row in batch.rows], card.classes)
     figures = ""
     if true is not None:
         predicted = [card.classes.index(row.predictions[0].label) for row in batch.rows]
         figures = figures_html(Figures.of(card.classes, true, predicted), language)
-    elif stranger is not None:
-        figures = f"<p>{text(say('batch.stranger', language, folder=_short(stranger)))}</p>"
+    elif unknown is not None:
+        figures = f"<p>{text(say('batch.unknown', language, folder=_short(unknown)))}</p>"
     names = None if true is None else [card.classes[number] for number in true]
     table = _table(batch, names, title, language)
     return figures + unread_html(batch, language) + _downloads(batch, card, language) + table
@@ -103,7 +104,7 @@ def _table(batch: Batch, true: Sequence[str] | None, title: str, language: Langu
         rows.append(f"<tr>{''.join(cells)}</tr>")
     caption = text(say("batch.caption", language, model=title))
     return (
-        f"<div class='wide' role='region' aria-label='{text(say('batch.answers', language))}' tabindex='0'>"
+        f"<div class='answers' role='region' aria-label='{text(say('batch.answers', language))}' tabindex='0'>"
         f"<table class='sortable'><caption><span>{caption}</span></caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
@@ -135,7 +136,7 @@ def _mistakes(figures: Figures, language: Language) -> str:
         f"<li>{text(say('batch.mistake', language, n=count, true=_short(true), predicted=_short(predicted)))}</li>"
         for true, predicted, count in kinds
     )
-    return f"<h3>{text(say('batch.mistakes', language))}</h3><ul>{items}</ul>"
+    return f"<h2>{text(say('batch.mistakes', language))}</h2><ul>{items}</ul>"
 
 
 def _matrix(figures: Figures, language: Language) -> str:
@@ -152,10 +153,9 @@ def _matrix(figures: Figures, language: Language) -> str:
     )
     corner = text(say("batch.matrix-corner", language))
     return (
-        f"<div class='wide' role='region' aria-label='{text(say('batch.matrix-name', language))}' tabindex='0'>"
+        f"<div class='answers' role='region' aria-label='{text(say('batch.matrix-name', language))}' tabindex='0'>"
         f"<table class='matrix'><caption><span>{text(caption)}</span></caption>"
-        f"<thead><tr><th scope='col'>{corner}</th>{head}</tr>"
-        f"</thead><tbody>{rows}</tbody></table></div>"
+        f"<thead><tr><th scope='col'>{corner}</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -22,15 +22,15 @@ def true_classes(names: Sequence[str], classes: Sequence[str]) -> tuple[list[int
     """
     index = {unicodedata.normalize("NFC", name): number for number, name in enumerate(classes)}
     folders = [[unicodedata.normalize("NFC", part) for part in PurePosixPath(name).parts[:-1]] for name in names]
-    stranger = None
+    unknown = None
     for depth in range(min(map(len, folders), default=0)):
         level = [parts[depth] for parts in folders]
         known = [index[name] for name in level if name in index]
         if len(known) == len(level):
             return known, None
-        if known and stranger is None:
-            stranger = next(name for name in level if name not in index)
-    return None, stranger
+        if known and unknown is None:
+            unknown = next(name for name in level if name not in index)
+    return None, unknown
 
 
 @dataclass(frozen=True)

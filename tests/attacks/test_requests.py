@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -70,14 +71,16 @@ def test_a_path_that_was_not_uploaded_is_not_opened(site, client, places, path, 
         picture["meta"] = {"_type": "gradio.FileData"}
     with_session = {"session_hash": f"s{next(COUNT)}"}
     numbers = functions(client)
+    paths = json.dumps([picture["path"]])
     calls = [
         (CALL, {"data": [picture, "colours (onnx)"]}),
         (JOIN, {"data": [picture, "colours (onnx)"], "fn_index": numbers["predict"], **with_session}),
         (JOIN, {"data": [picture, "[]", "colours (onnx)"], "fn_index": numbers["either"], **with_session}),
+        (JOIN, {"data": [paths, "colours (onnx)"], "fn_index": numbers["batch"], **with_session}),
     ]
     for endpoint, body in calls:
         done, text = answer(client, body, endpoint)
-        assert not done
+        assert done == (body.get("fn_index") in (numbers["either"], numbers["batch"]))  # the page shows a sentence
         assert NOT_OURS in text
     shown = client.get(f"gradio_api/file={filled(path, places)}".replace("\0", "%00").replace("\\", "%5c"))
     assert shown.status_code == 404
@@ -88,10 +91,12 @@ COUNT = itertools.count()
 
 
 def functions(client) -> dict[str, int]:
-    """The functions that take a picture: the one with an address, and the one that a change of the model calls."""
+    """The functions that take pictures: one with an address, one that a change of the model calls, one for many."""
     found = client.get("config").json()["dependencies"]
     either = [each["id"] for each in found if len(each["inputs"]) == 3]
-    return {"predict": next(each["id"] for each in found if each["api_name"] == "predict"), "either": either[0]}
+    batch = [each["id"] for each in found if len(each["inputs"]) == 2 and len(each["outputs"]) == 4]
+    predict = next(each["id"] for each in found if each["api_name"] == "predict")
+    return {"predict": predict, "either": either[0], "batch": batch[0]}
 
 
 def test_an_upload_is_answered_and_shown(client, places):
