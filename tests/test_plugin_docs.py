@@ -31,6 +31,7 @@ SPECS = [
     specs.Written,
     specs.LoadOptions,
     specs.LoggerSpec,
+    specs.PublisherSpec,
     specs.Provider,
 ]
 FACTS = [facts.RunStarted, facts.EpochEnded, facts.RunEnded, facts.Exported]  # of run hooks, which plugins read

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import typer
 
     from zoo.facts import EpochEnded, Exported, RunEnded, RunStarted
-    from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider
+    from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, PublisherSpec
 
 PROJECT = "zoo"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -70,6 +70,18 @@ def zoo_loggers() -> Iterable[LoggerSpec]:  # type: ignore[empty-body]
         @hookimpl
         def zoo_loggers():
             yield LoggerSpec(name="print", create=PrintLogger)
+    """
+
+
+@hookspec
+def zoo_publishers() -> Iterable[PublisherSpec]:  # type: ignore[empty-body]
+    """Returns ways to show exported files to other people.
+
+    Example::
+
+        @hookimpl
+        def zoo_publishers():
+            yield PublisherSpec(name="poster", write=write_poster)
     """
 
 

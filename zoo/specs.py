@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zoo.data.types import Dataset
 
 # Of this module and `zoo.hookspecs`. The first number rises when a plugin must change, the second when it may do more.
-INTERFACE = "1.1"
+INTERFACE = "1.2"
 # Fields that the next interface will not have, as `Spec.field`, and what to use instead, as a sentence.
 DEPRECATED: dict[str, str] = {}
 
@@ -368,7 +368,25 @@ class LoggerSpec:
     description: str = ""
 
 
-Spec = BackboneSpec | DatasetSpec | ExporterSpec | LoggerSpec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherSpec:
+    """A way to show exported files to other people: a folder that is made of them.
+
+    Attributes:
+        name: what users write: `zoo export --publish NAME=FOLDER`; `web` and `space` have options of their own.
+        write: takes exported files and an empty folder, and fills the folder. Returns lines of text for the user: what
+            to do with the folder, whose final name stands in for `{folder}`. Raises `ZooError` for files that it cannot show.
+        format: the name of the exporter whose files it takes.
+        description: a few words for listings.
+    """
+
+    name: str
+    write: Callable[[Sequence[Path], Path], Sequence[str]]
+    format: str = "onnx"
+    description: str = ""
+
+
+Spec = BackboneSpec | DatasetSpec | ExporterSpec | LoggerSpec | PublisherSpec
 T_co = TypeVar("T_co", BackboneSpec, DatasetSpec, covariant=True)
 
 

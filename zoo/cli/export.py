@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 def export(
     run: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of a training. Default: the newest one under ./runs.", show_default=False),
+        list[Path] | None,
+        typer.Argument(
+            help="Folder of a training. Default: the newest one under ./runs. With --web, --space or --publish also "
+            "exported files.",
+            show_default=False,
+        ),
     ] = None,
     *,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx.")] = False,
@@ -70,7 +74,18 @@ def export(
             "Default: RUN/export/model.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    web: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Write a web page that runs the model in its visitors' browsers."),
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Write a Gradio Space of Hugging Face.", show_default=False)
+    ] = None,
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="Write another kind of folder: see `zoo list publishers`."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files and folders that zoo wrote.")] = False,
     data: Annotated[
         Path | None, typer.Option(help="Where the pictures of the run are now, if they have moved.", show_default=False)
     ] = None,
@@ -83,13 +98,15 @@ def export(
     written, and the exit code is 1.
     """
     chosen = list(dict.fromkeys(["onnx"] * onnx + ["torchscript"] * torchscript + ["pt2"] * pt2 + (formats or [])))
-    if not chosen:
+    from zoo.cli import publishing
+    from zoo.cli.tables import print_json
+
+    places = publishing.places(web, space, publish)
+    if not chosen and not places:
         raise UsageError(
             "No format was chosen.",
             "Add --onnx, --torchscript, --pt2, or --format with a name of `zoo list exporters`.",
         )
-    from zoo.cli.tables import print_json
-
     asked: dict[str, Any] = {
         "input": takes,
         "precision": precision,
@@ -103,13 +120,25 @@ def export(
         "examples": examples,
         "time_limit": time_limit,
     }
-    artifacts, failed = _export(run, chosen, output, asked, overwrite=overwrite, data=data)
-    if as_json:
-        print_json([_record(artifact) for artifact in artifacts])
-    elif artifacts:
+    publishing.check(places, asked, overwrite=overwrite)
+    artifacts: list[Artifact] = []
+    failed: list[ExportError] = []
+    files = publishing.given_files(run, places, bool(chosen or output or data), asked)
+    if not files:
+        folder = publishing.one_run(run)
+        ready = publishing.ready_files(folder, places, chosen, output, asked)
+        missing = [name for name in publishing.formats(places) if name not in {*chosen, *ready}]
+        if chosen or missing:
+            artifacts, failed = _export(folder, chosen + missing, output, asked, overwrite=overwrite, data=data)
+        files = [*ready.values(), *(artifact.path for artifact in artifacts)]
+    records = [_record(artifact) for artifact in artifacts]
+    if artifacts and not as_json:
         _print(artifacts)
     for error in failed:
         show_error(error)
+    published = [] if failed else publishing.publish_all(places, files, overwrite=overwrite, as_json=as_json)
+    if as_json:
+        print_json({"artifacts": records, "published": published} if places else records)
     if failed:
         raise typer.Exit(failed[0].exit_code)
 

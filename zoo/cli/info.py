@@ -12,7 +12,7 @@ from zoo.cli.output_file import check_target, writing
 from zoo.cli.run_facts import is_run, pixel_range, recipe_facts, run_facts
 from zoo.errors import UnknownNameError, UsageError, nearest
 from zoo.recipes.builtin import recipe_names
-from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, PreprocessSpec, Spec, WeightsSpec
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, PreprocessSpec, PublisherSpec, Spec, WeightsSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -278,7 +278,9 @@ def _spec_facts(spec: Spec) -> Facts:
             ]
         case ExporterSpec():
             return [("suffix", spec.suffix), ("parity", f"within {spec.tolerance:g} of the logits' spread")]
-        case LoggerSpec():
+        case PublisherSpec():
+            return [("takes", f"files of the format {spec.format}")]
+        case _:
             return []
 
 

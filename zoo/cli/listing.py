@@ -26,6 +26,7 @@ class Listing(StrEnum):
     DATASETS = "datasets"
     EXPORTERS = "exporters"
     LOGGERS = "loggers"
+    PUBLISHERS = "publishers"
     RECIPES = "recipes"
     RUNS = "runs"
 
@@ -45,7 +46,7 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List backbones, datasets, exporters, loggers, recipes or runs."""
+    """List backbones, datasets, exporters, loggers, publishers, recipes or runs."""
     from zoo.cli.tables import print_json, warn_problems
     from zoo.registry import registry
 
@@ -74,6 +75,7 @@ def _rows(kind: Listing, search: str, sort: Order | None) -> Sequence[Registered
         Listing.DATASETS: registry().datasets,
         Listing.EXPORTERS: registry().exporters,
         Listing.LOGGERS: registry().loggers,
+        Listing.PUBLISHERS: registry().publishers,
     }
     return [entry for entry in listings[kind]() if _matches(entry.name, search)]
 
@@ -185,6 +187,10 @@ def _logger(row: dict[str, Any]) -> tuple[object, ...]:
     return row["name"], _source(row), row["description"]
 
 
+def _publisher(row: dict[str, Any]) -> tuple[object, ...]:
+    return row["name"], row["format"], _source(row), row["description"]
+
+
 def _recipe(row: dict[str, Any]) -> tuple[object, ...]:
     return row["name"], row["backbone"], row["dataset"], row["description"]
 
@@ -201,5 +207,6 @@ COLUMNS = {
     Listing.DATASETS: (("dataset", "classes", "pictures", "from", "description"), _dataset),
     Listing.EXPORTERS: (("exporter", "suffix", "from", "description"), _exporter),
     Listing.LOGGERS: (("logger", "from", "description"), _logger),
+    Listing.PUBLISHERS: (("publisher", "takes", "from", "description"), _publisher),
     Listing.RECIPES: (("recipe", "backbone", "dataset", "description"), _recipe),
 }

@@ -21,6 +21,7 @@ from zoo.registry.loading import (
     HOOKS,
     KINDS,
     LOGGER,
+    PUBLISHER,
     AnyProvider,
     Contents,
     FaultyPluginError,
@@ -30,7 +31,7 @@ from zoo.registry.loading import (
 )
 from zoo.registry.lookup import Registered, Status
 from zoo.registry.plugin_file import PluginFile, announce, announced_files, find_file
-from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, PublisherSpec, Spec
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -140,6 +141,10 @@ class Registry:
         """The logger with this name. Raises `UnknownNameError`, or `UsageError` if it is ambiguous."""
         return self._find(LOGGER, name)
 
+    def publisher(self, name: str) -> Registered[PublisherSpec]:
+        """The publisher with this name. Raises `UnknownNameError`, or `UsageError` if it is ambiguous."""
+        return self._find(PUBLISHER, name)
+
     def backbones(self) -> list[Registered[BackboneSpec]]:
         return self._all(BACKBONE)
 
@@ -152,6 +157,9 @@ class Registry:
     def loggers(self) -> list[Registered[LoggerSpec]]:
         return self._all(LOGGER)
 
+    def publishers(self) -> list[Registered[PublisherSpec]]:
+        return self._all(PUBLISHER)
+
     def exporter_for(self, path: str | Path) -> Registered[ExporterSpec]:
         """The exporter whose suffix `path` ends with. The file may be missing.
 
@@ -159,17 +167,8 @@ class Registry:
         """
         file_name = Path(path).name.lower()
         for plugins in (self._builtins, self._third_parties):
-            ends = [e for e in self._entries(EXPORTER, plugins) if file_name.endswith(e.spec.suffix)]
-            longest = max((len(entry.spec.suffix) for entry in ends), default=0)
-            hits = [entry for entry in ends if len(entry.spec.suffix) == longest]
-            if len(hits) > 1:
-                raise UsageError(
-                    f"Several exporters have the suffix '{hits[0].spec.suffix}': {lookup.listed(hits)}.",
-                    f"Disable one of them, for example with: zoo plugins disable {hits[0].distribution}",
-                    code="ambiguous-suffix",
-                )
-            if hits:
-                return hits[0]
+            if hit := lookup.with_suffix(self._entries(EXPORTER, plugins), file_name):
+                return hit
         suffixes = sorted({entry.spec.suffix for entry in self.exporters()})
         raise UsageError(
             f"The file name '{path}' does not have the suffix of an export format.",

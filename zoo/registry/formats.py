@@ -56,10 +56,10 @@ def _guarded(
 
 def remedy(entry: Registered[ExporterSpec]) -> str:
     """What a user does about a fault of a plugin's format."""
-    return f"{_reporting(entry)}, or use another format."
+    return f"{reporting(entry)}, or use another format."
 
 
-def _reporting(entry: Registered[ExporterSpec]) -> str:
+def reporting(entry: Registered[Any]) -> str:
     """What a user does about a fault of a third-party spec, as the beginning of a sentence.
 
     For example: "Report it to the authors of zoo-mine 1.2 (https://example.org/issues)".

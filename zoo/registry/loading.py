@@ -21,7 +21,7 @@ from zoo.registry.interface import NEEDED, deprecations, interface_fault
 from zoo.registry.patience import PATIENCE
 from zoo.registry.plugin_file import PluginFile, import_file
 from zoo.registry.validation import name_fault, provider_fault, spec_fault
-from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, Spec
+from zoo.specs import BackboneSpec, DatasetSpec, ExporterSpec, LoggerSpec, Provider, PublisherSpec, Spec
 
 if TYPE_CHECKING:
     from typer.models import CommandInfo, TyperInfo
@@ -49,7 +49,8 @@ BACKBONE = Kind("backbone", "zoo_backbones", BackboneSpec, provides=True)
 DATASET = Kind("dataset", "zoo_datasets", DatasetSpec, provides=True)
 EXPORTER = Kind("exporter", "zoo_exporters", ExporterSpec)
 LOGGER = Kind("logger", "zoo_loggers", LoggerSpec)
-KINDS: tuple[Kind[Spec], ...] = (BACKBONE, DATASET, EXPORTER, LOGGER)
+PUBLISHER = Kind("publisher", "zoo_publishers", PublisherSpec)
+KINDS: tuple[Kind[Spec], ...] = (BACKBONE, DATASET, EXPORTER, LOGGER, PUBLISHER)
 COMMANDS = "zoo_commands"
 # Packages that take long to import.
 HEAVY = ("torch", "torchvision", "tensorflow", "jax", "onnxruntime", "transformers", "timm", "matplotlib", "gradio")

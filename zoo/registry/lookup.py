@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Generic
 
-from zoo.errors import PluginError, ZooError
+from zoo.errors import PluginError, UsageError, ZooError
 from zoo.registry.discovery import Plugin, Problem, canonical
 from zoo.registry.loading import AnyProvider, Contents, FaultyPluginError, Kind, S, a_thing, isolated
 from zoo.registry.validation import PROVIDED_NAME, is_name, spec_fault
+from zoo.specs import ExporterSpec
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Registered(Generic[S]):
     """A spec, and the plugin that registers it.
 
     Attributes:
-        kind: `backbone`, `dataset`, `exporter` or `logger`.
+        kind: `backbone`, `dataset`, `exporter`, `logger` or `publisher`.
         name: the shortest name that finds it: the spec's name, or `distribution:name` where several plugins have it.
         plugin: the name of the entry point.
         provided: whether the name comes from a provider. The provider makes the spec when that is first read.
@@ -74,6 +75,20 @@ def prefixes(statuses: Iterable[Status]) -> tuple[str, ...]:
     """The prefixes of all providers: `timm/`."""
     names = (name for status in statuses for table in status.registers.values() for name in table)
     return tuple(name.removesuffix("…") for name in names if name.endswith("…"))
+
+
+def with_suffix(entries: Iterable[Registered[ExporterSpec]], file_name: str) -> Registered[ExporterSpec] | None:
+    """The exporter with the longest suffix that a name ends with. Raises `UsageError` where several have it."""
+    ends = [entry for entry in entries if file_name.endswith(entry.spec.suffix)]
+    longest = max((len(entry.spec.suffix) for entry in ends), default=0)
+    hits = [entry for entry in ends if len(entry.spec.suffix) == longest]
+    if len(hits) > 1:
+        raise UsageError(
+            f"Several exporters have the suffix '{hits[0].spec.suffix}': {listed(hits)}.",
+            f"Disable one of them, for example with: zoo plugins disable {hits[0].distribution}",
+            code="ambiguous-suffix",
+        )
+    return hits[0] if hits else None
 
 
 def listed(hits: Iterable[Registered[S]]) -> str:

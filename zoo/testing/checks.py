@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import PluginError
 from zoo.registry import Registered, registry
 from zoo.registry.given import for_now
-from zoo.specs import BackboneSpec, DatasetRequest, DatasetSpec, ExporterSpec, LoggerSpec, Spec
+from zoo.specs import BackboneSpec, DatasetRequest, DatasetSpec, ExporterSpec, LoggerSpec, PublisherSpec, Spec
 from zoo.testing.plugins import find_plugins, report_plugin
 from zoo.testing.rules import Report, Result
 
@@ -122,6 +122,8 @@ def _entry_report(entry: Registered[Any], formats: Iterable[str] | None, *, weig
             from zoo.testing.loggers import report_logger
 
             return report_logger(spec)
+        case PublisherSpec():
+            return Report(())  # the rules of plugins say what can be said without a file: its fields are valid
 
 
 def backbone_report(spec: BackboneSpec, formats: Iterable[str] | None, *, weights: bool) -> Report:

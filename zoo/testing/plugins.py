@@ -123,7 +123,7 @@ def _registers_commands(case: PluginCase) -> None:
 
 
 def _all(host: Registry) -> list[Registered[Any]]:
-    return [*host.backbones(), *host.datasets(), *host.exporters(), *host.loggers()]
+    return [*host.backbones(), *host.datasets(), *host.exporters(), *host.loggers(), *host.publishers()]
 
 
 RULES: tuple[Rule[PluginCase], ...] = (

@@ -1,0 +1,3 @@
+"""Web pages that run exported models in their visitors' browsers."""
+
+from __future__ import annotations

@@ -1,0 +1,271 @@
+// The page: from what a visitor does to what is shown.
+import { watch } from "./camera.js";
+import { classify, dispose, load } from "./classifier.js";
+import { digitOf } from "./drawing.js";
+import { heatMap, paintHeat } from "./heat.js";
+import { givenFiles } from "./given.js";
+import { makePad } from "./pad.js";
+import { site, threads } from "./runtime.js";
+import { about, bars, facts, make, paint, percent, short } from "./shown.js";
+import { fill, language, say } from "./texts.js";
+import { verify } from "./verify.js";
+import { modelView } from "./view.js";
+
+const $ = (id) => document.getElementById(id) ?? document.querySelector(id);
+const asked = new URLSearchParams(location.search);
+const state = { model: null, pixels: null, answer: null, request: 0, working: null, camera: null, address: "" };
+
+/** The sentence of an error. */
+function sentence(error, key = "wrong.run") {
+  return error.key ? say(error.key, error.values) : say(key, { reason: short(String(error?.message ?? error), 300) });
+}
+
+function showError(text) {
+  $("answer").replaceChildren(make("p", text, { class: "wrong", role: "alert" }));
+  $("details").hidden = true;
+}
+
+// A model
+
+async function choose(index, backend, notice = "") {
+  stopCamera();
+  stopWork();
+  const request = ++state.request;
+  const { models } = await site;
+  const { name, bytes } = models[index];
+  $("loaded").hidden = false;
+  const progress = (size) => {
+    $("loaded").value = Math.min(1, size / bytes);
+    $("status").textContent = say("loading", { share: percent(Math.min(1, size / bytes)) });
+    if (size >= bytes) $("status").textContent = say("starting");
+  };
+  const old = state.model;
+  state.model = null;
+  if (old) await dispose(old);
+  try {
+    const model = await load(`models/${name}`, { backend, progress });
+    if (request !== state.request) return await dispose(model);
+    state.model = model;
+  } catch (error) {
+    if (request !== state.request) return;
+    $("loaded").hidden = true;
+    if (backend === "wasm") {
+      $("main").hidden = true;
+      $("status").replaceChildren(make("span", sentence(error, "wrong.model"), { class: "wrong", role: "alert" }));
+      return;
+    }
+    $("webgpu").checked = false;
+    return await choose(index, "wasm", sentence(error, "wrong.gpu"));
+  }
+  $("loaded").hidden = true;
+  $("status").textContent = notice;
+  showModel(state.model);
+  if (state.pixels) await look(state.pixels);
+}
+
+function showModel({ card, backend }) {
+  const number = threads();
+  $("main").hidden = false;
+  $("name").textContent = document.title = short(card.name);
+  $("about").textContent = about(card);
+  $("facts").replaceChildren(...facts(card));
+  $("verified").textContent = "";
+  $("drawing").hidden = !card.dataset.drawable;
+  $("backend").textContent = say(`backend.${backend}`, { threads: number, s: number > 1 ? "s" : "" });
+  $("examples").hidden = !card.examples.length;
+  $("example-list").replaceChildren(...card.examples.map(example));
+  for (const element of [$("seen"), $("heat-map")]) element.width = element.height = 1;
+}
+
+function example({ label, file }, index) {
+  const bytes = Uint8Array.from(atob(file), (character) => character.charCodeAt(0));
+  const picture = new Blob([bytes], { type: file.startsWith("/9j/") ? "image/jpeg" : "image/png" });
+  const image = make("img", "", { alt: say("examples.alt", { n: index + 1, label: short(label) }) });
+  image.src = URL.createObjectURL(picture);
+  const button = make("button", [image], { type: "button", class: "example" });
+  button.addEventListener("click", () => show(picture));
+  return button;
+}
+
+// A picture
+
+/** Shows a file and classifies it. */
+function show(file, others = 0) {
+  stopCamera();
+  URL.revokeObjectURL(state.address);
+  state.address = URL.createObjectURL(file);
+  $("preview").src = state.address;
+  $("preview").alt = say("input.alt");
+  $("preview").hidden = false;
+  $("hint").textContent = others ? say("input.one", { n: others + 1 }) : say("input.hint");
+  return look(file);
+}
+
+async function look(picture) {
+  stopWork();
+  const { model } = state;
+  if (!model) return;
+  const request = ++state.request;
+  try {
+    const answer = await classify(model, picture);
+    if (request !== state.request) return;
+    Object.assign(state, { answer, pixels: answer.pixels });
+    showAnswer(answer);
+    showSeen(answer.pixels);
+  } catch (error) {
+    if (request !== state.request) return;
+    state.pixels = state.answer = null;
+    $("preview").hidden = true;
+    showError(sentence(error));
+  }
+}
+
+function showAnswer({ top, milliseconds, pixels }) {
+  const { width, height } = pixels;
+  $("answer").replaceChildren(
+    make("p", [make("bdi", short(top[0].label))], { class: "best" }),
+    bars(top),
+    make("p", say("answer.time", { ms: milliseconds.toFixed(1), width, height })),
+  );
+}
+
+function showSeen(pixels) {
+  const spec = state.model.card.preprocess;
+  const text = say("answer.seen", { side: spec.image_size });
+  paint($("seen"), modelView(pixels, spec));
+  $("seen").setAttribute("aria-label", text);
+  $("seen-text").textContent = text;
+  $("heat").hidden = true;
+  $("details").hidden = false;
+}
+
+// Longer work, which may be stopped
+
+function stopWork() {
+  state.working?.abort();
+  state.working = null;
+}
+
+async function lookWhere() {
+  const { model, pixels, answer } = state;
+  const { index, label } = answer;
+  stopWork();
+  const working = (state.working = new AbortController());
+  $("look").disabled = true;
+  $("stop").hidden = false;
+  const progress = (share) => ($("heat-progress").textContent = say("heat.progress", { share: `${Math.round(100 * share)}%` }));
+  try {
+    progress(0);
+    const map = await heatMap(model, pixels, index, progress, working.signal);
+    if (working.signal.aborted) return;
+    paintHeat($("heat-map"), map);
+    $("heat-map").setAttribute("aria-label", say("heat.alt", { label: short(label) }));
+    $("heat-text").textContent = say("heat.title", { label: short(label) });
+    $("heat").hidden = false;
+  } catch (error) {
+    if (!working.signal.aborted) showError(sentence(error));
+  } finally {
+    if (state.working === working) state.working = null;
+    $("look").disabled = false;
+    $("stop").hidden = true;
+    $("heat-progress").textContent = "";
+  }
+}
+
+async function check() {
+  $("verify").disabled = true;
+  const tell = (share) => ($("verified").textContent = say("heat.progress", { share: `${Math.round(100 * share)}%` }));
+  try {
+    tell(0);
+    const found = await verify(state.model, tell);
+    const [difference, allowed] = [found?.difference.toExponential(1), found?.allowed];
+    const key = found ? (found.passed ? "verify.passed" : "verify.failed") : "verify.none";
+    $("verified").textContent = say(key, { n: found?.pictures, difference, allowed });
+  } catch (error) {
+    $("verified").textContent = sentence(error);
+  } finally {
+    $("verify").disabled = false;
+  }
+}
+
+// The camera
+
+function stopCamera() {
+  state.camera?.abort();
+  state.camera = null;
+}
+
+async function useCamera() {
+  if (state.camera) return stopCamera();
+  stopWork();
+  const camera = (state.camera = new AbortController());
+  state.request++;
+  $("camera").textContent = say("camera.stop");
+  $("preview").hidden = $("details").hidden = true;
+  $("answer").setAttribute("aria-live", "off"); // else each picture would be read out
+  try {
+    await watch($("video"), (video, rate) => lookAt(video, rate, camera.signal), camera.signal);
+  } catch (error) {
+    showError(sentence(error));
+  } finally {
+    if (state.camera === camera) state.camera = null;
+    $("camera").textContent = say("camera.start");
+    $("rate").textContent = "";
+    $("video").hidden = true;
+    $("answer").setAttribute("aria-live", "polite");
+    if (state.answer) showSeen(state.pixels);
+  }
+}
+
+async function lookAt(video, rate, signal) {
+  $("video").hidden = false;
+  const answer = await classify(state.model, video);
+  if (signal.aborted) return;
+  Object.assign(state, { answer, pixels: answer.pixels });
+  showAnswer(answer);
+  $("rate").textContent = say("camera.rate", { rate: rate.toFixed(1) });
+}
+
+// The start
+
+async function start() {
+  fill(document);
+  const missing = ["WebAssembly", "createImageBitmap", "ReadableStream"].find((name) => !(name in globalThis));
+  if (missing) throw Object.assign(new Error(missing), { key: "wrong.browser", values: { what: missing } });
+  const { models } = await site;
+  $("models").replaceChildren(...models.map(({ label, bytes }, index) => make("option", `${short(label)} (${(bytes / 2 ** 20).toFixed(1)} MiB)`, { value: index })));
+  $("menu").hidden = models.length < 2;
+  $("gpu").hidden = !navigator.gpu;
+  const first = Math.min(models.length - 1, Math.max(0, Number.parseInt(asked.get("model"), 10) || 0));
+  $("models").value = first;
+  $("webgpu").checked = Boolean(navigator.gpu) && asked.get("backend") === "webgpu";
+  const again = () => choose(Number($("models").value), $("webgpu").checked ? "webgpu" : "wasm");
+  $("models").addEventListener("change", again);
+  $("webgpu").addEventListener("change", again);
+  $("camera").addEventListener("click", useCamera);
+  $("look").addEventListener("click", lookWhere);
+  $("stop").addEventListener("click", stopWork);
+  $("verify").addEventListener("click", check);
+  givenFiles({ drop: $("drop"), input: $("file"), button: $("choose"), taken: show });
+  makePad($("pad"), $("undo"), $("clear"), (strokes) => strokes.length && look(digitOf(strokes)));
+  await again();
+  await keepOffline();
+}
+
+/** Keeps the page for use without a network, where the browser can. */
+async function keepOffline() {
+  if (!navigator.serviceWorker) return;
+  try {
+    const { version } = await (await fetch("files.json", { cache: "no-cache" })).json();
+    await navigator.serviceWorker.register(`sw.js?v=${version}`, { updateViaCache: "none" });
+  } catch {
+    // Without it, the page works as long as there is a network.
+  }
+}
+
+try {
+  await start();
+} catch (error) {
+  $("status").replaceChildren(make("span", sentence(error, "wrong.model"), { class: "wrong", role: "alert" }));
+}
+document.documentElement.dataset.ready = language;

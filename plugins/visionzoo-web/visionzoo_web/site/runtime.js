@@ -1,0 +1,79 @@
+// onnxruntime-web: WebAssembly with SIMD in a worker of its own, or WebGPU where that is asked for.
+
+export const site = fetch(new URL("site.json", import.meta.url)).then((response) => response.json());
+const MAX_THREADS = 4; // more share the memory's bandwidth and the cores of a phone
+const started = new Map();
+
+/** How many threads WebAssembly may use: several only in a page that is isolated from others by its headers. */
+export function threads() {
+  return globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
+}
+
+async function start(backend) {
+  const folder = new URL(`${(await site).runtime}/`, import.meta.url).href;
+  const ort = await import(`${folder}ort.${backend}.min.mjs`);
+  ort.env.wasm.wasmPaths = folder;
+  ort.env.wasm.numThreads = threads();
+  ort.env.wasm.proxy = backend === "wasm"; // the page stays responsive; WebGPU has no proxy
+  ort.env.logLevel = "error";
+  return ort;
+}
+
+/** A session for the bytes of a file, and the runtime that it belongs to. */
+export async function openSession(bytes, backend) {
+  if (!started.has(backend)) started.set(backend, start(backend));
+  try {
+    const ort = await started.get(backend);
+    return { ort, session: await ort.InferenceSession.create(bytes, { executionProviders: [backend] }) };
+  } catch (error) {
+    started.delete(backend);
+    throw error;
+  }
+}
+
+let turn = Promise.resolve(); // one run at a time: a runtime refuses a second one
+
+/** The outputs of a model by name. `data`: uint8 RGB of n pictures; `shape`: [n, height, width]. */
+export function run(model, data, shape, outputs) {
+  const image = new model.ort.Tensor("uint8", data, [...shape, 3]);
+  const answer = turn.then(() => model.session.run({ image }, outputs));
+  turn = answer.catch(() => {});
+  return answer;
+}
+
+/** The logits of n pictures, one after the other, as a Float32Array. */
+export async function logitsOf(model, data, shape) {
+  const { logits } = await run(model, data, shape, ["logits"]);
+  const expected = shape[0] * model.card.classes.length;
+  if (logits.data.length !== expected || !logits.data.every(Number.isFinite)) throw new Error("logits");
+  return logits.data;
+}
+
+/** Probabilities, in float64 as zoo computes them. */
+export function softmax(logits) {
+  const most = logits.reduce((one, other) => Math.max(one, other), -Infinity);
+  const powers = Float64Array.from(logits, (value) => Math.exp(value - most));
+  const sum = powers.reduce((one, other) => one + other, 0);
+  return powers.map((value) => value / sum);
+}
+
+/** What an address has, as a Uint8Array. `progress` is called with the number of bytes so far. */
+export async function fetchBytes(address, progress = () => {}) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${response.status} ${new URL(address).pathname}`);
+  const parts = [];
+  let size = 0;
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    progress((size += value.length));
+  }
+  const bytes = new Uint8Array(size);
+  let place = 0;
+  for (const part of parts) {
+    bytes.set(part, place);
+    place += part.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,58 @@
+// Keeps the page for use without a network, and isolates it, so that it may use threads on hosts without `_headers`.
+// Its address has the version of the page: a new version is a new worker.
+
+const version = new URL(self.location).searchParams.get("v");
+const scope = self.registration.scope;
+const ours = `zoo ${scope} `; // caches belong to the whole origin, which may have other pages
+const name = `${ours}${version}`;
+// Names of these files contain their hash or version, so they never change.
+const isFixed = (address) => /^(vendor|models)\//.test(address.slice(scope.length));
+
+self.addEventListener("install", (event) => event.waitUntil(install()));
+self.addEventListener("activate", (event) => event.waitUntil(removeOld()));
+self.addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  if (method === "GET" && url.startsWith(scope)) event.respondWith(answer(event.request));
+});
+
+async function install() {
+  const { own, kept } = await (await fetch(`${scope}files.json`, { cache: "no-cache" })).json();
+  const cache = await caches.open(name);
+  await cache.addAll(["./", "files.json", ...own].map((file) => new Request(`${scope}${file}`, { cache: "no-cache" })));
+  for (const file of kept) {
+    const known = await caches.match(`${scope}${file}`);
+    await (known ? cache.put(`${scope}${file}`, known) : cache.add(`${scope}${file}`));
+  }
+  await self.skipWaiting();
+}
+
+async function removeOld() {
+  for (const each of await caches.keys()) if (each.startsWith(ours) && each !== name) await caches.delete(each);
+}
+
+async function answer(request) {
+  const cache = await caches.open(name);
+  if (isFixed(request.url)) {
+    const known = await cache.match(request);
+    if (known) return isolated(known);
+    const found = await fetch(request);
+    if (found.ok) await cache.put(request, found.clone());
+    return isolated(found);
+  }
+  try {
+    return isolated(await fetch(request, { cache: "no-cache" }));
+  } catch (error) {
+    const known = await cache.match(request, { ignoreSearch: true });
+    if (known) return isolated(known);
+    throw error;
+  }
+}
+
+function isolated(response) {
+  if (response.type !== "basic" && response.type !== "default") return response;
+  const headers = new Headers(response.headers);
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  headers.set("Cross-Origin-Resource-Policy", "cross-origin");
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+}
