@@ -111,7 +111,7 @@ test-lowest: $(LOWEST)
 coverage: $(INSTALLED)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
-	$(BIN)/coverage combine --quiet
+	-$(BIN)/coverage combine --quiet  # a process that a test killed leaves a broken file
 	$(BIN)/coverage report
 
 lint: $(INSTALLED)
