@@ -284,7 +284,7 @@ def test_no_process_of_a_training_is_left(bars, tmp_path, monkeypatch, how):
     (rank,) = [pid for pid in members(process.pid) if pid != process.pid]
     if how == signal.SIGKILL:
         os.kill(rank, signal.SIGSTOP)  # it notices nothing by itself
-    ended(process, how, 60)
+    ended(process, how, 120)
     wait_for(lambda: not members(process.pid), 10)
 
 
