@@ -14,8 +14,10 @@ import pytest
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
+from zoo.artifacts.heat_pictures import heat_picture
 from zoo.artifacts.predictor import load
 from zoo.cli import app
+from zoo.data.sources import FileSource
 from zoo.errors import UsageError
 from zoo.images import read_picture
 
@@ -179,6 +181,21 @@ def test_heat_maps(model, bars, tmp_path):
     with pytest.raises(UsageError, match="not empty"):
         raise run_zoo(model, first, "--heatmap", maps).exception
     assert sorted(maps.iterdir()) == written
+
+
+def test_a_picture_with_a_heat_map_is_read_once_and_has_its_own_map(model, bars, tmp_path, monkeypatch):
+    files = [tmp_path / f"{number}.png" for number in range(12)]
+    for file, other in zip(files, sorted((bars / "test").rglob("*.png")), strict=False):
+        Image.open(other).rotate(7).resize((31, 40)).save(file)
+    files[4].write_bytes(b"torn")
+    read, real = [], FileSource.read
+    monkeypatch.setattr(FileSource, "read", lambda self, *rest: read.append(self.path) or real(self, *rest))
+    done = run_zoo(model, *files, "--heatmap", tmp_path / "maps", "--json")
+    assert (sorted(read), done.exit_code) == (sorted(files), 1)
+    predictor = load(model)
+    for file in {*files} - {files[4]}:
+        written = read_picture(tmp_path / "maps" / file.name).astype(int)
+        assert np.abs(written - heat_picture(predictor.heat_map(file))).max() <= 1
 
 
 def test_a_heat_map_of_a_picture_with_a_long_name(model, bars, tmp_path):

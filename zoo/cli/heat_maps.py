@@ -11,6 +11,8 @@ from zoo.errors import UsageError
 _MAX_STEM = 120  # bytes; a number, `.png` and the marks of an unfinished file come to a name of at most 255
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from zoo.artifacts.predictor import Prediction, Predictor
 
 
@@ -28,15 +30,23 @@ class HeatMaps:
         except UsageError as error:
             raise UsageError(error.cause, "Name another folder with --heatmap.", code=error.code) from None
         self._predictor = predictor
+        self._views: dict[int, np.ndarray] = {}
 
-    def add(self, file: Path, prediction: Prediction) -> None:
+    def see(self, index: int, picture: np.ndarray) -> None:
+        """Keeps what the network sees of a picture, uint8 `[H, W, 3]`, until its answer is there."""
+        from zoo.transforms.view import framed, model_view
+
+        spec = self._predictor.card.preprocess
+        (self._views[index],) = framed(model_view(picture, spec)[None], spec)
+
+    def add(self, index: int, file: Path, prediction: Prediction) -> None:
         """Writes the map of the picture's class to `NAME.png`, or to `NAME-2.png` for a second picture of that name."""
         from PIL import Image
 
         from zoo.artifacts.heat_pictures import heat_picture
         from zoo.files import write_atomically
 
-        found = self._predictor.heat_map(file, prediction.label)
+        found = self._predictor.heat_map(self._views.pop(index), prediction.label)
         stem = _shortened(file.stem)
         path, number = self._folder / f"{stem}.png", 1
         while path.exists():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.artifacts.predictor import Prediction, Predictor
+    from zoo.cli.heat_maps import HeatMaps
     from zoo.data.pictures import FilePictures
 
 Results = Generator[tuple[Path, "Prediction | str"], None, None]
@@ -68,7 +69,7 @@ def predict(
     with (
         writer,
         stderr().status(f"classifying {len(files)} pictures") as status,
-        closing(_classify(predictor, given, top_k)) as results,
+        closing(_classify(predictor, given, top_k, maps)) as results,
     ):
         for done, (file, found) in enumerate(results, start=1):
             if time.monotonic() - shown > SHOWN_EVERY_S:
@@ -80,7 +81,7 @@ def predict(
             else:
                 writer.add(file, found)
                 if maps is not None:
-                    maps.add(file, found)
+                    maps.add(done - 1, file, found)
     for path in foreign:
         cause = f"'{path}' cannot be read: zoo does not decode {path.suffix.lower()} files."
         stderr().print(printable(cause), style="yellow", markup=False)
@@ -127,7 +128,7 @@ def _files(given: list[str]) -> tuple[list[Path], list[Path]]:
     return files, foreign
 
 
-def _classify(predictor: Predictor, pictures: FilePictures, top_k: int) -> Results:
+def _classify(predictor: Predictor, pictures: FilePictures, top_k: int, maps: HeatMaps | None) -> Results:
     """Yields each file in order, with its prediction or what is wrong with it."""
     from zoo.artifacts.predictor import BATCH_SIZE
     from zoo.data.prefetch import decode
@@ -141,6 +142,8 @@ def _classify(predictor: Predictor, pictures: FilePictures, top_k: int) -> Resul
             if isinstance(picture, UnreadablePictureError):
                 results[index] = str(picture)
             else:
+                if maps is not None:
+                    maps.see(index, picture)
                 yield index, picture
 
     def failed(index: int, _: TooLittleMemoryError) -> None:
