@@ -81,6 +81,7 @@ def test_a_path_that_was_not_uploaded_is_not_opened(site, client, places, path, 
     for endpoint, body in calls:
         done, text = answer(client, body, endpoint)
         assert done == (body.get("fn_index") in (numbers["either"], numbers["batch"]))  # the page shows a sentence
+        assert "class='bars'" not in text
         assert NOT_OURS in text
     shown = client.get(f"gradio_api/file={filled(path, places)}".replace("\0", "%00").replace("\\", "%5c"))
     assert shown.status_code == 404
