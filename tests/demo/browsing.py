@@ -28,6 +28,16 @@ def tab(page, name):
     return page.get_by_role("tab", name=name, exact=True)
 
 
+def open_tab(page, name):
+    """Chooses a tab, which on a phone may be in the menu of those that have no room."""
+    page.locator("[role=tablist]").first.wait_for()
+    if tab(page, name).count():
+        tab(page, name).click()
+    else:
+        page.get_by_role("button", name="More tabs").first.click()
+        page.get_by_role("button", name=name, exact=True).click()
+
+
 def best(page):
     """The most probable class, in large letters."""
     return page.locator("#answer .best")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .browsing import need_browser, tab
+from .browsing import need_browser, open_tab, tab
 from .test_batch import COLOURS, png, zipped
 from .test_demo_everybody import PHONE, findings
 
@@ -15,7 +15,7 @@ need_browser()
 
 def give(page, *paths):
     """Chooses files on the tab, and waits until they are uploaded."""
-    tab(page, "Many pictures").click()
+    open_tab(page, "Many pictures")
     page.locator("#batch-files input[type=file]").set_input_files(paths)
     page.locator("#batch-files td a").nth(len(paths) - 1).wait_for()
 
