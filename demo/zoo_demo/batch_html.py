@@ -48,7 +48,7 @@ def batch_html(batch: Batch, card: Card, title: str, language: Language) -> str:
         predicted = [card.classes.index(row.predictions[0].label) for row in batch.rows]
         figures = figures_html(Figures.of(card.classes, true, predicted), language)
     elif unknown is not None:
-        figures = f"<p>{text(say('batch.unknown', language, folder=_short(unknown)))}</p>"
+        figures = f"<p>{text(say('batch.unknown', language, folder=short(unknown)))}</p>"
     names = None if true is None else [card.classes[number] for number in true]
     table = _table(batch, names, title, language)
     return figures + unread_html(batch, language) + _downloads(batch, card, language) + table
@@ -58,7 +58,7 @@ def unread_html(batch: Batch, language: Language) -> str:
     """The pictures without an answer, each with its sentence."""
     if not batch.unread:
         return ""
-    items = "".join(f"<li>{shown_name(_short(file))}: {text(str(error))}</li>" for file, error in batch.unread)
+    items = "".join(f"<li>{shown_name(short(file))}: {text(str(error))}</li>" for file, error in batch.unread)
     summary = say("batch.unread-list", language)
     return f"<details class='unread' open><summary>{text(summary)}</summary><ul>{items}</ul></details>"
 
@@ -93,13 +93,13 @@ def _table(batch: Batch, true: Sequence[str] | None, title: str, language: Langu
         best = row.predictions[0]
         cells = [
             f"<td data-value='{number}'><img src='{source(row.thumbnail)}' alt='' loading='lazy'> {number + 1}</td>",
-            f"<th scope='row'>{shown_name(_short(row.file))}</th>",
-            f"<td>{shown_name(_short(best.label))}</td>",
+            f"<th scope='row'>{shown_name(short(row.file))}</th>",
+            f"<td>{shown_name(short(best.label))}</td>",
             f"<td data-value='{best.probability!r}'>{text(percent(best.probability))}</td>",
         ]
         if true is not None:
             verdict = "right" if true[number] == best.label else "wrong"
-            cells.append(f"<td>{shown_name(_short(true[number]))}</td>")
+            cells.append(f"<td>{shown_name(short(true[number]))}</td>")
             cells.append(f"<td>{text(say(f'batch.{verdict}', language))}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     caption = text(say("batch.caption", language, model=title))
@@ -133,7 +133,7 @@ def _mistakes(figures: Figures, language: Language) -> str:
     if not kinds:
         return ""
     items = "".join(
-        f"<li>{text(say('batch.mistake', language, n=count, true=_short(true), predicted=_short(predicted)))}</li>"
+        f"<li>{text(say('batch.mistake', language, n=count, true=short(true), predicted=short(predicted)))}</li>"
         for true, predicted, count in kinds
     )
     return f"<h2>{text(say('batch.mistakes', language))}</h2><ul>{items}</ul>"
@@ -144,9 +144,9 @@ def _matrix(figures: Figures, language: Language) -> str:
     caption = say("batch.matrix", language)
     if len(shown) < len(figures.classes):
         caption += " " + say("batch.matrix-part", language, n=len(shown), total=len(figures.classes))
-    head = "".join(f"<th scope='col'>{shown_name(_short(figures.classes[number], 40))}</th>" for number in shown)
+    head = "".join(f"<th scope='col'>{shown_name(short(figures.classes[number], 40))}</th>" for number in shown)
     rows = "".join(
-        f"<tr><th scope='row'>{shown_name(_short(figures.classes[row], 40))}</th>"
+        f"<tr><th scope='row'>{shown_name(short(figures.classes[row], 40))}</th>"
         + "".join(_cell(int(figures.counts[row, column]), right=row == column) for column in shown)
         + "</tr>"
         for row in shown
@@ -164,5 +164,6 @@ def _cell(count: int, *, right: bool) -> str:
     return f"<td{kind}>{count}</td>"
 
 
-def _short(value: str, most: int = MAX_NAME) -> str:
+def short(value: str, most: int = MAX_NAME) -> str:
+    """At most so many characters."""
     return value if len(value) <= most else value[: most - 1] + "…"

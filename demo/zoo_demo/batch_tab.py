@@ -96,11 +96,12 @@ def done(progress: str, result: str = "") -> Sequence[Any]:
     return progress, result, gr.Button(interactive=True), gr.Button(interactive=False)
 
 
-def connect(parts: Parts, stops: Stops, found: Callable[..., Found], inputs: list[Any]) -> None:
+def connect(parts: Parts, stops: Stops, found: Callable[..., Found], inputs: list[Any], js: str | None = None) -> None:
     """Connects the buttons around a batch.
 
     Args:
         found: takes the inputs, and yields what `steps` and `done` make.
+        js: changes the inputs in the browser.
     """
 
     def end(request: gr.Request) -> None:
@@ -109,5 +110,5 @@ def connect(parts: Parts, stops: Stops, found: Callable[..., Found], inputs: lis
     begin, stop, progress, result = parts
     waiting = json.dumps({language: f"<p>{say('batch.waiting', language)}</p>" for language in LANGUAGES})
     begin.click(None, None, progress, js=_WAITING.format(waiting), queue=False, api_visibility="private")
-    begin.click(found, inputs, [progress, result, begin, stop], **_LONG)
+    begin.click(found, inputs, [progress, result, begin, stop], js=js, **_LONG)
     stop.click(end, None, None, concurrency_limit=None, **_INSIDE)

@@ -21,6 +21,7 @@ __all__ = [
     "MAX_BATCHES",
     "MAX_BATCH_PICTURES",
     "MAX_CALL_BYTES",
+    "MAX_COMPARED",
     "MAX_DRAWING_CHARACTERS",
     "MAX_GUESSERS",
     "MAX_MODELS",
@@ -71,3 +72,4 @@ BATCH_SECONDS = 540.0  # for one batch: its uploads are kept a little longer
 MAX_ZIP_LIST_BYTES = 2**20  # of the list of members: Python makes an object of each before it can be counted
 MAX_UNPACKED_BYTES = 512 * 10**6  # of all pictures of a zip together, each of `MAX_UPLOAD_BYTES` at most
 MAX_ZIP_RATIO = 200  # bytes of a member for each byte in the zip, beyond its first megabyte
+MAX_COMPARED = 4  # models

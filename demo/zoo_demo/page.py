@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from zoo.report.html import clean
-from zoo_demo import about_tab, batch_tab, picture_tab
+from zoo_demo import about_tab, batch_tab, compare_tab, picture_tab
 from zoo_demo.answers import Answers
 from zoo_demo.card_html import describe, unavailable
 from zoo_demo.limits import MAX_WAITING
@@ -52,6 +52,9 @@ def build(models: Sequence[Model], uploads: Uploads, left_out: Sequence[LeftOut]
                 picture_tab.add(answers, uploads, models, choice, texts)
             with gr.Tab(texts("tab.batch"), id="batch"):
                 batch_tab.add(answers, uploads, choice, texts)
+            if len(models) > 1:
+                with gr.Tab(texts("tab.compare"), id="compare"):
+                    compare_tab.add(answers, uploads, models, texts)
             with gr.Tab(texts("tab.about"), id="about-model") as about:
                 about_tab.add(answers, about, choice, texts)
 

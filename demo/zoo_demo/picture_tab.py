@@ -48,7 +48,7 @@ def add(answers: Answers, uploads: Uploads, models: Sequence[Model], choice: gr.
                 with drawing:
                     pad = _pad()
                 with gr.Tab(texts("tab.upload"), id="upload"):
-                    picture = _picture(texts)
+                    picture = picture_input(texts, "picture")
             strip = examples_strip.add(models[0].card, texts)
         with gr.Column():
             hint = texts("picture.hint-drawable" if first else "picture.hint")
@@ -156,12 +156,13 @@ def arrived(request: gr.Request) -> float:
     return float(request.headers.get(ARRIVED) or "nan")
 
 
-def _picture(texts: gr.I18n) -> gr.Image:
+def picture_input(texts: gr.I18n, name: str) -> gr.Image:
+    """Where one picture is given."""
     camera = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "environment"}})
     return gr.Image(
         sources=["upload", "clipboard", "webcam"],
         label=texts("picture.label"),
-        elem_id="picture",
+        elem_id=name,
         buttons=[],
         webcam_options=camera,
     )
