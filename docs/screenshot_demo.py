@@ -25,7 +25,7 @@ def main() -> None:
     artifact = Path(sys.argv[1]) if len(sys.argv) > 1 else newest_artifact()
     with loaded([artifact]) as models, running(models, "127.0.0.1") as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        page = browser.new_page(viewport={"width": 1100, "height": 700}, device_scale_factor=1.5)
+        page = browser.new_page(viewport={"width": 1100, "height": 960}, device_scale_factor=1.5)
         page.goto(url)
         pad = page.locator(".pad canvas")
         pad.wait_for()
@@ -40,6 +40,8 @@ def main() -> None:
                 page.mouse.move(*place, steps=6)
             page.mouse.up()
         page.get_by_text("What the model sees").wait_for()
+        page.get_by_role("button", name="Show where it looks").click()
+        page.locator("#heat img").wait_for()
         page.mouse.move(0, 0)
         page.wait_for_timeout(1000)
         TARGET.parent.mkdir(exist_ok=True)
