@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from zoo.artifacts.heat_pictures import heat_picture
 from zoo.artifacts.predictor import load
 from zoo.cli import app
-from zoo.data.sources import FileSource
 from zoo.errors import UsageError
+from zoo.images import read as images
 from zoo.images import read_picture
 
 
@@ -188,8 +188,8 @@ def test_a_picture_with_a_heat_map_is_read_once_and_has_its_own_map(model, bars,
     for file, other in zip(files, sorted((bars / "test").rglob("*.png")), strict=False):
         Image.open(other).rotate(7).resize((31, 40)).save(file)
     files[4].write_bytes(b"torn")
-    read, real = [], FileSource.read
-    monkeypatch.setattr(FileSource, "read", lambda self, *rest: read.append(self.path) or real(self, *rest))
+    read, real = [], images._with_image
+    monkeypatch.setattr(images, "_with_image", lambda source, *rest: read.append(source) or real(source, *rest))
     done = run_zoo(model, *files, "--heatmap", tmp_path / "maps", "--json")
     assert (sorted(read), done.exit_code) == (sorted(files), 1)
     predictor = load(model)
