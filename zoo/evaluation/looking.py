@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.models.classifier import Classifier
 
 MOST = 12  # pictures
+OCCLUSION_PART = 3  # runs of the evaluation for each run of an occlusion
 SECONDS = 3.0  # after which no other map begins
 
 Look = Callable[[], Looking]
@@ -73,7 +74,8 @@ def _maps(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray] | None:
 def maps_of_mistakes(evaluation: Evaluation, look: Look) -> list[HeatMap]:
     """Heat maps of the most confident mistakes, in their order, for the class that was predicted. At most `MOST`.
 
-    Occlusion asks the network at most half as often as the evaluation did, which may be too seldom for a single map.
+    Occlusion asks the network at most a third as often as the evaluation did: too seldom for a single map, if there
+    were few pictures.
     A model that fails here has no maps: the figures of its evaluation must not be lost.
     """
     try:
@@ -83,7 +85,7 @@ def maps_of_mistakes(evaluation: Evaluation, look: Look) -> list[HeatMap]:
 
 
 def _maps_of_mistakes(evaluation: Evaluation, looking: Looking) -> Iterator[HeatMap]:
-    affordable = MOST if looking.maps else len(evaluation.indices) // 2 // OCCLUSION_RUNS
+    affordable = MOST if looking.maps else len(evaluation.indices) // OCCLUSION_PART // OCCLUSION_RUNS
     end = time.monotonic() + SECONDS
     for index, _, guess, _ in evaluation.mistakes()[: min(MOST, affordable)]:
         if time.monotonic() > end:
