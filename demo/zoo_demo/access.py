@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from getpass import getpass
 from typing import Any
 
@@ -44,7 +45,8 @@ def credentials_from(given: str | None) -> str | None:
             code="auth-user",
         )
     if not colon:
-        password = getpass(f"Password of {user}: ")
+        with suppress(EOFError):  # nobody is there to ask
+            password = getpass(f"Password of {user}: ")
     besides = password.lower().replace(user.lower(), "")
     if len(besides) < MIN_PASSWORD or len(set(besides)) < MIN_DISTINCT or not password.isprintable():
         raise UsageError(

@@ -48,8 +48,9 @@ _STREAMS = re.compile(rf"{API}/(?:queue/data|upload_progress|call/{ID}/{ID})")
 _CALLS = re.compile(rf"{API}/(?:queue/join|call/(?P<name>{ID}))/?")
 _UPLOAD = re.compile(rf"{API}/upload/?")
 _CANCEL = re.compile(rf"{API}/(?:cancel/?|stream/{ID}/close)")
-# Gradio builds addresses from the first kind. The second is this module's own. Files are always sent whole.
-_DROPPED = re.compile(rb"x-gradio-.*|x-zoo-.*|range")
+# Gradio builds addresses from the first kind. The second is this module's own. Files are always sent whole. Passwords
+# are checked here.
+_DROPPED = re.compile(rb"x-gradio-.*|x-zoo-.*|range|authorization")
 ARRIVED = "x-zoo-arrived"  # seconds of the monotonic clock
 _QUERIES = re.compile(rf"{API}/(?:queue/data|upload|upload_progress)/?")
 

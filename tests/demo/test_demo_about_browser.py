@@ -47,7 +47,8 @@ def test_the_tab_tells_the_card_of_the_chosen_model_and_checks_its_file(visit):
 def test_the_tab_fits_a_phone(visit):
     with visit(**PHONE) as page:
         choose(page, 1)
-        tab(page, "About the model").click()
+        page.get_by_label("More tabs").click()
+        page.locator(".overflow-dropdown button", has_text="About the model").click()
         page.locator("#about h2").first.wait_for()
         for summary in page.locator("#about summary").all():
             summary.click()

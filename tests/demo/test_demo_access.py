@@ -237,6 +237,13 @@ def test_credentials_come_from_the_option_a_prompt_or_the_environment(monkeypatc
     monkeypatch.setattr(module, "getpass", lambda prompt: f"typed after {prompt}")
     assert credentials_from("bob") == "bob:typed after Password of bob: "
 
+    def nobody(prompt):
+        raise EOFError
+
+    monkeypatch.setattr(module, "getpass", nobody)
+    with refused("weak-password", kind=UsageError):
+        credentials_from("bob")
+
 
 @pytest.mark.parametrize(
     ("given", "code"),

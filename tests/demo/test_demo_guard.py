@@ -63,6 +63,7 @@ def test_headers_that_gradio_trusts_do_not_reach_it():
         (b"x-gradio-server", b"http://a:b"),
         (b"range", b"bytes=5-2"),
         (b"x-zoo-arrived", b"0"),
+        (b"authorization", b"Basic YTpi"),
         (b"accept", b"*/*"),
     ]
     status, answer = asyncio.run(ask(guarded(echo), scope("GET", "/", *hostile)))
