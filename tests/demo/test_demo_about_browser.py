@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from .browsing import need_browser, tab
+from .browsing import need_browser, open_tab, tab
 from .demo_server import NASTY
 from .private_server import CREDENTIALS
 from .test_demo import started
@@ -26,7 +26,7 @@ def test_the_tab_tells_the_card_of_the_chosen_model_and_checks_its_file(visit):
     with visit() as page:
         about = page.locator("#about")
         assert about.get_by_role("heading").count() == 0
-        tab(page, "About the model").click()
+        open_tab(page, "About the model")
         about.get_by_role("heading", name="Integrity").wait_for()
         assert about.get_by_role("heading", name="Training curves").count() == 0
         page.get_by_role("button", name="Check this file now").click()
@@ -47,8 +47,7 @@ def test_the_tab_tells_the_card_of_the_chosen_model_and_checks_its_file(visit):
 def test_the_tab_fits_a_phone(visit):
     with visit(**PHONE) as page:
         choose(page, 1)
-        page.get_by_label("More tabs").click()
-        page.locator(".overflow-dropdown button", has_text="About the model").click()
+        open_tab(page, "About the model")
         page.locator("#about h2").first.wait_for()
         for summary in page.locator("#about summary").all():
             summary.click()
@@ -61,7 +60,7 @@ def test_the_tab_fits_a_phone(visit):
 def test_axe_finds_nothing_on_the_tab(visit, scheme):
     with visit(color_scheme=scheme) as page:
         choose(page, 1)
-        tab(page, "About the model").click()
+        open_tab(page, "About the model")
         page.locator("#about h2").first.wait_for()
         for summary in page.locator("#about summary").all():
             summary.click()
