@@ -195,7 +195,9 @@ def run(model: Path, folder: Path, options: Any, results: Results) -> None:
         sides["litserve"] = lambda: served_by_litserve(model.absolute(), bodies, options, python)
     for pair in range(options.pairs):
         for side in sorted(sides, reverse=pair % 2 == 1):
-            results.add(case=case, side=side, pair=pair, requests=len(files), clients=options.clients, **sides[side]())
+            busy = os.getloadavg()[0]  # of what else runs
+            found = {"clients": options.clients, "load": busy, **sides[side]()}
+            results.add(case=case, side=side, pair=pair, requests=len(files), **found)
 
 
 def main() -> None:

@@ -38,7 +38,8 @@ def table(records: Records, nuisances: int) -> str:
     return "\n".join(lines) + (
         f"\n\n{first['clients']} clients, {first['requests']:,} requests, beside {nuisances} clients that stall and "
         f"{nuisances} that leave. Claimed: none lost; {claims}. Clients and server share the cores: times and pictures "
-        f"per second depend on what else runs, the ratios less.\n{_beside(records)}"
+        f"per second depend on what else runs, the ratios less. Before each side the machine's load was "
+        f"{min(r['load'] for r in records):.1f} to {max(r['load'] for r in records):.1f}.\n{_beside(records)}"
     )
 
 

@@ -71,7 +71,8 @@ class Page:
     def __init__(self, url: str) -> None:
         self.url = url
         self.client = httpx.Client(base_url=url, trust_env=False, timeout=TIMEOUT_S)
-        self.config = self.client.get("config").json()
+        components = self.client.get("config").json()["components"]
+        self.title = next(each["props"]["value"] for each in components if each["type"] == "dropdown")
 
     def send(self, upload: Hostile, *, as_form: bool = True) -> str:
         body, kind = form((upload.filename, upload.build()))
@@ -91,9 +92,7 @@ class Page:
         return ""
 
     def ask(self, path: str) -> tuple[bool, str]:
-        values = {each["id"]: each["props"].get("value") for each in self.config["components"]}
-        called = next(each for each in self.config["dependencies"] if each["api_name"] == "predict")
-        return answer(self.client, {"data": [{"path": path}, *(values[each] for each in called["inputs"][1:])]})
+        return answer(self.client, {"data": [{"path": path}, self.title]})
 
     def good(self) -> bool:
         body, kind = form(("x.png", png("blue")))

@@ -1,8 +1,10 @@
-"""One answer everywhere: the page, its Gradio client, `/api`, `zoo serve`, `zoo predict` and `zoo.load`.
+"""One answer everywhere: the page, Gradio's client, `/api`, `zoo serve`, `zoo predict` and `zoo.load`.
 
 All but `zoo.load` give probabilities and no logits. With every class listed, differences of logarithms of probabilities
 are differences of logits: both are compared after their mean over the classes is taken away, relative to the spread of
-the logits. What the browser makes of the page's answer is for `test_demo_browser.py`.
+the logits. The page gets HTML, in which probabilities are rounded to a hundredth of a percent: they are compared as far
+as they go, and its logits are those of `/predict`, which shares its code. What the browser makes of the HTML is for
+`test_demo_browser.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +28,7 @@ import httpx
 
 from zoo.artifacts.predictor import load
 from zoo.cli import app as zoo_app
+from zoo.metrics import log_softmax
 
 from ..attacks.site import answer, demo, upload
 from ..corpus.pictures import all_animations, all_modes, all_orientations, all_sizes, encoded
@@ -32,6 +36,7 @@ from .process import serving
 
 FILES, FEW = 200, 12
 BOUND = 1e-4  # of the spread
+PAGE = "page"
 Shares = dict[str, float]  # probability of each class
 Ways = dict[str, Callable[[list[Path]], list[Shares]]]
 
@@ -80,7 +85,7 @@ def ways(model, page, tmp_path_factory) -> Iterator[Ways]:
             "zoo predict": lambda files: predicted(model, files, classes),
             "zoo serve": lambda files: posted(files, f"http://127.0.0.1:{service.port}/predict?top_k={classes}"),
             "/api/predict": lambda files: posted(files, f"{page.url}api/predict?top_k={classes}"),
-            "page": lambda files: on_the_page(http, files),
+            PAGE: lambda files: on_the_page(http, files),
             "gradio_client": lambda files: [
                 labelled(client.predict(gradio_client.handle_file(file), api_name="/predict")[0]) for file in files
             ],
@@ -108,17 +113,20 @@ def posted(files: list[Path], url: str) -> list[Shares]:
 
 
 def on_the_page(http, files: list[Path]) -> list[Shares]:
-    """By the requests that the page sends: an upload, a place in the queue, a stream of events."""
+    """The widths of the bars, by the requests that the page sends: an upload, a place in the queue, a stream."""
     config = http.get("config").json()
-    values = {each["id"]: each["props"].get("value") for each in config["components"]}
-    called = next(each for each in config["dependencies"] if each["api_name"] == "predict")
+    title = next(each["props"]["value"] for each in config["components"] if each["type"] == "dropdown")
+    sizes = {each["id"]: (len(each["inputs"]), len(each["outputs"])) for each in config["dependencies"]}
+    called = next(number for number, size in sizes.items() if size == (3, 1))  # picture, pad and model; the answer
     found = []
     for number, file in enumerate(files):
-        given = [{"path": upload(http, file.read_bytes(), file.name)}, *(values[each] for each in called["inputs"][1:])]
-        body = {"data": given, "fn_index": called["id"], "session_hash": f"agreement{number}"}
+        given = [{"path": upload(http, file.read_bytes(), file.name)}, None, title]
+        body = {"data": given, "fn_index": called, "session_hash": f"agreement{number}"}
         done, line = answer(http, body, "gradio_api/queue/join")
         assert done, line
-        found.append(labelled(json.loads(line.removeprefix("data: "))["output"]["data"][0]))
+        (page,) = json.loads(line.removeprefix("data: "))["output"]["data"]
+        bars = re.findall(r"class='name'>([^<]+)<.*?width:([0-9.]+)%", page)
+        found.append({name: float(width) / 100 for name, width in bars})
     return found
 
 
@@ -136,6 +144,9 @@ def test_all_ways_to_an_answer_give_the_same(model, ways, tmp_path, count):
     for name, rows in found.items():
         shares = np.array([[row[label] for label in predictor.classes] for row in rows])
         assert shares.shape == logits.shape
+        if name == PAGE:
+            assert np.abs(shares - np.exp(log_softmax(logits))).max() < 0.6e-4
+            continue
         off[name] = np.abs(centred(np.log(shares)) - centred(logits)).max() / logits.std()
     print({name: f"{value:.1e}" for name, value in off.items()})
     assert max(off.values()) < BOUND, off
