@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 from zoo.errors import DataError
@@ -169,3 +171,23 @@ def test_a_zip_is_closed():
     with pytest.raises(DataError):
         PictureZip(damaged)
     assert damaged.closed
+
+
+def test_a_thousand_damaged_zips_are_told_or_read():
+    random = np.random.default_rng(0)
+    whole = zip_of("a.jpg", "b/c.jpg", "notes.txt", ("d.jpg", bytes(5000)))
+    read = 0
+    for _ in range(1000):
+        data = bytearray(whole)
+        for _ in range(random.integers(1, 6)):
+            data[random.integers(len(data))] = random.integers(256)
+        if random.random() < 0.2:
+            del data[random.integers(len(data)) :]
+        try:
+            archive = opened(bytes(data))
+        except DataError:
+            continue
+        for member in archive.members:
+            with suppress(DataError):
+                read += len(archive.read(member)) > 0
+    assert read > 100
