@@ -22,7 +22,7 @@ from zoo_demo.service import Answer
 from zoo_demo.texts import Language, say
 
 TOP_K = 3  # as `zoo predict`
-STEP_SECONDS = 0.3  # between two reports
+STEP_SECONDS = 1.0  # between two reports: screen readers read each of them
 THUMBNAIL_SIDE = 72
 _SMALL_BYTES = 2500  # a smaller view is its own thumbnail
 

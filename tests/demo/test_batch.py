@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+pytest.importorskip("gradio", reason="the demo extra is not installed")
+
 from zoo.artifacts.predictor import Prediction, Predictor
 from zoo.cli import app
 from zoo.errors import ArtifactError, DataError, UsageError
@@ -170,6 +172,27 @@ def test_the_visitors_name_of_an_upload_is_text_and_bounded(uploads):
     path.write_bytes(b"")
     assert path.name == "picture.png"
     assert uploads.name(str(path)) == name[-255:]
+
+
+def test_the_files_of_a_form_have_a_limit_together_and_are_kept_all_or_not_at_all(uploads, monkeypatch):
+    from zoo_demo import routes
+
+    monkeypatch.setattr(routes, "MAX_UPLOAD_BYTES", 10)
+    sink = routes._Sink(uploads)
+    for name in ("a.png", "b.png"):
+        sink.begin(name)
+        sink.data(b"x" * 5)
+        sink.end()
+    assert [uploads.name(str(path)) for path in sink.finished()] == ["a.png", "b.png"]
+    sink.begin("c.png")
+    with refused("uploads-too-large", "together", kind=DataError):
+        sink.data(b"x")
+    sink.discard()
+    assert list(uploads.folder.iterdir()) == []
+    one = routes._Sink(uploads)
+    one.begin("a.png")
+    with refused("upload-too-large", kind=DataError):
+        one.data(b"x" * 11)
 
 
 def test_a_batch_goes_on_behind_a_broken_picture_and_tells_how_far_it_is(fake, monkeypatch):
