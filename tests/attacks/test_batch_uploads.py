@@ -52,3 +52,10 @@ def test_behind_them_a_good_one_is_answered(site):
     assert done
     assert "good.png" in text
     assert "x.zip</bdi>: The zip cannot be read" in text
+
+
+def test_one_model_is_not_compared(site):
+    with site.client() as client:
+        parts = {each["props"].get("elem_id") for each in client.get("config").json()["components"]}
+    assert "batch-begin" in parts
+    assert "compare-begin" not in parts
