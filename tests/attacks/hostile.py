@@ -1,7 +1,7 @@
 """A thousand hostile uploads, generated from a seed: each a file, a name, and sometimes a length that is wrong.
 
-Pictures that claim or hold too much come from `uploads`. The others are mutations of good pictures, what is no picture,
-zip files, file names, and requests whose announced length is not that of their body.
+Pictures that claim or hold too much come from `uploads`. The others are mutations of good pictures, files that are not
+pictures, zip files, file names, and requests whose announced length is not that of their body.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Page:
 
 
 def wrong_length(url: str, body: bytes, kind: str, said: str) -> str:
-    """No answer, if more bytes are announced than come; else one that is no failure of the server."""
+    """No answer, if more bytes are announced than come; else one that is not a failure of the server."""
     place = urlsplit(url)
     head = f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\nContent-Type: {kind}\r\n"
     with socket.create_connection((place.hostname, place.port), timeout=TIMEOUT_S) as connection:
