@@ -34,7 +34,9 @@ async function choose(index, backend, notice = "") {
   const { models } = await site;
   const { name, bytes } = models[index];
   $("loaded").hidden = false;
+  let loading = true; // the card may be refused while the file still comes
   const progress = (size) => {
+    if (!loading || request !== state.request) return;
     $("loaded").value = Math.min(1, size / bytes);
     $("status").textContent = say("loading", { share: percent(Math.min(1, size / bytes)) });
     if (size >= bytes) $("status").textContent = say("starting");
@@ -47,6 +49,7 @@ async function choose(index, backend, notice = "") {
     if (request !== state.request) return await dispose(model);
     state.model = model;
   } catch (error) {
+    loading = false;
     if (request !== state.request) return;
     $("loaded").hidden = true;
     if (backend === "wasm") {

@@ -33,30 +33,65 @@ export function digitOf(strokes) {
   return { data, width: SIDE, height: SIDE };
 }
 
-/** 1 where there is ink: within half a pen of a line, with round ends and joints. */
+/** 1 where there is ink. Lines and discs are Pillow's: src/libImaging/Draw.c, ImagingDrawWideLine. */
 function inkOf(strokes, side) {
   const ink = new Uint8Array(side * side);
-  const radius = (OVERSAMPLING * PEN) / 2;
   for (const stroke of strokes) {
-    stroke.forEach((point, index) => stamp(ink, side, stroke[Math.max(0, index - 1)], point, radius));
+    stroke.forEach((point, index) => {
+      if (index) drawLine(ink, side, stroke[index - 1].map(Math.trunc), point.map(Math.trunc));
+      drawDisc(ink, side, point);
+    });
   }
   return ink;
 }
 
-function stamp(ink, side, [ax, ay], [bx, by], radius) {
-  const [dx, dy] = [bx - ax, by - ay];
-  const length = dx * dx + dy * dy;
-  const from = (one, other) => Math.max(0, Math.floor(Math.min(one, other) - radius));
-  const to = (one, other) => Math.min(side - 1, Math.ceil(Math.max(one, other) + radius));
-  // Pillow's discs reach half a pixel farther: they include their last pixel.
-  const reach = (radius + 0.5) ** 2;
-  for (let y = from(ay, by); y <= to(ay, by); y++) {
-    for (let x = from(ax, bx); x <= to(ax, bx); x++) {
-      const along = length ? Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / length)) : 0;
-      if ((x - ax - along * dx) ** 2 + (y - ay - along * dy) ** 2 <= reach) ink[y * side + x] = 1;
-    }
+/** Sets the pixels of a box, cut off at the borders, for which `inside` holds. */
+function set(ink, side, [left, top, right, bottom], inside) {
+  for (let y = Math.max(0, top); y <= Math.min(side - 1, bottom); y++) {
+    for (let x = Math.max(0, left); x <= Math.min(side - 1, right); x++) if (inside(x, y)) ink[y * side + x] = 1;
   }
 }
+
+function drawDisc(ink, side, [x, y]) {
+  const radius = (OVERSAMPLING * PEN) / 2;
+  const box = [x - radius, y - radius, x + radius, y + radius].map(Math.trunc);
+  const [left, top, right, bottom] = box;
+  const [across, down] = [(right - left + 1) / 2, (bottom - top + 1) / 2];
+  const inside = (column, row) =>
+    ((column - (left + right) / 2) / across) ** 2 + ((row - (top + bottom) / 2) / down) ** 2 <= 1;
+  set(ink, side, box, inside);
+}
+
+function drawLine(ink, side, [x0, y0], [x1, y1]) {
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  if (!dx && !dy) return;
+  const half = (Math.round(OVERSAMPLING * PEN) - 1) / 2;
+  const [most, least] = [up(half) / Math.hypot(dx, dy), down(half) / Math.hypot(dx, dy)];
+  const corners = [
+    [x0 - down(least * dy), y0 + up(most * dx)],
+    [x1 - down(least * dy), y1 + up(most * dx)],
+    [x1 + down(most * dy), y1 - up(least * dx)],
+    [x0 + down(most * dy), y0 - up(least * dx)],
+  ];
+  const edges = corners.map(([x, y], index) => {
+    const [nextX, nextY] = corners[(index + 1) % 4];
+    return { x, y, dx: nextX - x, dy: nextY - y };
+  });
+  const turn = Math.sign(edges.reduce((sum, edge) => sum + edge.x * edge.dy - edge.y * edge.dx, 0));
+  // The ends of a row are rounded to the next pixel.
+  const inside = (x, y) =>
+    edges.every((edge) => {
+      const outside = turn * ((x - edge.x) * edge.dy - (y - edge.y) * edge.dx);
+      return edge.dy ? outside < Math.abs(edge.dy) / 2 : outside <= 0;
+    });
+  const [columns, rows] = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
+  set(ink, side, [Math.min(...columns), Math.min(...rows), Math.max(...columns), Math.max(...rows)], inside);
+}
+
+/** To the nearest whole number, halves away from 0. */
+const up = (value) => Math.sign(value) * Math.floor(Math.abs(value) + 0.5);
+/** To the nearest whole number, halves towards 0. */
+const down = (value) => Math.sign(value) * Math.ceil(Math.abs(value) - 0.5);
 
 /** Where the field begins: whole pixels before the ink, with its mean in the middle and no ink outside. */
 function corners(ink, side) {

@@ -35,8 +35,10 @@ let turn = Promise.resolve(); // one run at a time: a runtime refuses a second o
 
 /** The outputs of a model by name. `data`: uint8 RGB of n pictures; `shape`: [n, height, width]. */
 export function run(model, data, shape, outputs) {
-  const image = new model.ort.Tensor("uint8", data, [...shape, 3]);
-  const answer = turn.then(() => model.session.run({ image }, outputs));
+  const answer = turn.then(() => {
+    const image = new model.ort.Tensor("uint8", data.slice(), [...shape, 3]); // the worker takes its memory away
+    return model.session.run({ image }, outputs);
+  });
   turn = answer.catch(() => {});
   return answer;
 }

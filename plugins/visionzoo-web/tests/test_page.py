@@ -1,0 +1,274 @@
+"""The page in a browser: what a visitor does, and what is shown."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from browsing import AXE, BLUE, RED, best, coloured, draw, file_of, fire, give, need_browser, visiting
+from conftest import NASTY
+
+need_browser()
+
+
+@pytest.fixture
+def visit(browser, site, serve):
+    return lambda **options: visiting(browser, serve(site)[0], **options)
+
+
+def seen(page) -> np.ndarray:
+    """What the model sees, as shown: uint8 `[S, S, 3]`."""
+    data = page.evaluate(
+        "() => { const c = document.querySelector('#seen'); const d = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
+        " return [c.width, ...d.data]; }"
+    )
+    return np.array(data[1:], np.uint8).reshape(data[0], data[0], 4)[..., :3]
+
+
+def test_a_picture_is_uploaded_dropped_or_pasted(visit):
+    from zoo.specs import PreprocessSpec
+    from zoo.transforms.view import model_view
+
+    with visit() as page:
+        assert page.title() == "colours"
+        assert "nothing is sent" in page.locator("footer").inner_text()
+        assert "WebAssembly with SIMD, 1 thread." in page.locator("footer").inner_text()
+        noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8) // 4
+        noise[..., 2] += 150
+        give(page, file_of(noise))
+        best(page).get_by_text("blue").wait_for()
+        assert "from 60 by 40 pixels." in page.locator("#answer").inner_text()
+        assert page.locator("#answer li").count() == 3
+        assert page.locator("#preview").get_attribute("src").startswith("blob:")
+        shown = seen(page)
+        assert np.abs(shown.astype(int) - model_view(noise, PreprocessSpec(image_size=24))).max() <= 1
+        fire(page, "drop", "#drop", coloured(RED), coloured(BLUE))
+        best(page).get_by_text("red").wait_for()
+        assert "the first of 2 was taken" in page.locator("#hint").inner_text()
+        fire(page, "paste", "body", coloured(BLUE))
+        best(page).get_by_text("blue").wait_for()
+        assert page.locator("#answer").get_attribute("aria-live") == "polite"
+
+
+def test_the_button_opens_the_file_chooser(visit):
+    with visit() as page:
+        page.keyboard.press("Tab")  # the menu of models
+        page.keyboard.press("Tab")
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(coloured(RED))
+        best(page).get_by_text("red").wait_for()
+
+
+def test_the_camera_is_classified_until_it_is_stopped(visit):
+    with visit() as page:
+        page.get_by_role("button", name="Use the camera").click()
+        page.get_by_text("pictures a second").wait_for()
+        best(page).get_by_text("green").wait_for()  # Chromium's own picture
+        assert page.locator("#answer").get_attribute("aria-live") == "off"
+        page.get_by_role("button", name="Stop the camera").click()
+        page.locator("#video").wait_for(state="hidden")
+        assert page.evaluate("() => document.querySelector('#video').srcObject") is None
+        assert page.locator("#rate").inner_text() == ""
+        page.locator("#details").wait_for()
+        # A picture ends it, too.
+        page.get_by_role("button", name="Use the camera").click()
+        page.get_by_text("pictures a second").wait_for()
+        give(page, coloured(RED))
+        page.locator("#video").wait_for(state="hidden")
+        best(page).get_by_text("red").wait_for()
+
+
+def test_drawing_by_mouse_and_by_keys(visit):
+    with visit() as page:
+        draw(page, (0.3, 0.3), (0.7, 0.3), (0.4, 0.8))
+        page.get_by_text("from 28 by 28 pixels.").wait_for()
+        assert seen(page).max() > 240
+        page.get_by_role("button", name="Clear").click()
+        assert page.get_by_role("button", name="Undo").is_disabled()
+        first = page.locator("#answer").inner_text()
+        page.locator("#pad").focus()
+        for key in (" ", *["ArrowDown"] * 8, " "):
+            page.keyboard.press(key)
+        page.wait_for_function("(text) => document.querySelector('#answer').innerText !== text", arg=first)
+        assert page.locator("#pad").get_attribute("aria-label").startswith("Drawing pad. Arrow keys")
+        assert page.get_by_role("button", name="Undo").is_enabled()
+
+
+def test_another_model_answers_to_the_same_picture(visit):
+    with visit() as page:
+        give(page, coloured(BLUE))
+        best(page).get_by_text("blue").wait_for()
+        page.get_by_label("Model", exact=True).select_option("1")
+        page.wait_for_function("() => document.title.startsWith('<img')")
+        best(page).wait_for()
+        # All its texts are hostile, and none becomes markup.
+        assert page.locator("h1").inner_text().startswith("<img src=x onerror=alert(1)>")
+        page.locator("#card summary").click()
+        assert page.locator("#facts dd").filter(has_text=NASTY[:60]).count() >= 4
+        assert page.locator("h1 img, #answer img, #facts img, body script").count() == 0
+        assert page.locator("#drawing").is_hidden()
+
+
+def test_this_browser_answers_as_the_card_says(visit):
+    with visit() as page:
+        page.locator("#card summary").click()
+        for index in "01":
+            page.get_by_label("Model", exact=True).select_option(index)
+            page.wait_for_function(f"() => document.title.startsWith('{'c<'[int(index)]}')")
+            page.get_by_role("button", name="Check this browser").click()
+            page.get_by_text("Yes: on 7 reference pictures").wait_for()
+
+
+def test_another_answer_than_the_cards_is_told(browser, site, serve, changed):
+    def shift(card):
+        card["reference"]["logits"][3][1] += 0.01 * card["reference"]["spread"]
+
+    with visiting(browser, serve(changed(shift))[0]) as page:
+        page.locator("#card summary").click()
+        page.get_by_role("button", name="Check this browser").click()
+        page.get_by_text("No: on 7 reference pictures the logits differ by 1.0e-2 of their spread").wait_for()
+
+
+def test_a_wrong_file_and_a_huge_one_are_told(visit):
+    with visit() as page:
+        wrong = page.locator("#answer [role=alert]")
+        give(page, {"name": "a.png", "mimeType": "image/png", "buffer": b"this is no picture"})
+        wrong.get_by_text("This file is not a picture that this browser can read.").wait_for()
+        give(page, coloured(BLUE))
+        best(page).get_by_text("blue").wait_for()
+        from PIL import Image
+
+        give(page, file_of(Image.new("1", (9000, 7000))))
+        wrong.get_by_text("The picture has 9000 by 7000 pixels").wait_for()
+        give(page, file_of(Image.new("1", (20000, 2))))
+        wrong.get_by_text("The picture has 20000 by 2 pixels").wait_for()
+        assert page.locator("#details").is_hidden()
+        give(page, file_of(Image.new("RGB", (4000, 3000), RED)))  # as of a phone
+        best(page).get_by_text("red").wait_for()
+
+
+def test_heat_maps_are_those_of_zoo_and_can_be_stopped(visit, files):
+    import zoo
+
+    picture = np.random.default_rng(2).integers(0, 256, (30, 44, 3), dtype=np.uint8)
+    code = """async ([place, bytes, width, index]) => {
+      const { load, dispose } = await import(new URL("classifier.js", location).href);
+      const { heatMap } = await import(new URL("heat.js", location).href);
+      const model = await load(place);
+      const pixels = { data: Uint8Array.from(bytes), width, height: bytes.length / width / 3 };
+      const { values, rows, method } = await heatMap(model, pixels, index);
+      await dispose(model);
+      return { values: [...values], rows, method };
+    }"""
+    with visit() as page:
+        models = page.evaluate("() => fetch('site.json').then((found) => found.json())")["models"]
+        for path, model, method in zip(files, models, ("occlusion", "maps"), strict=True):
+            expected = zoo.load(path).heat_map(picture)
+            index = zoo.load(path).classes.index(expected.label)
+            found = page.evaluate(code, [f"models/{model['name']}", picture.reshape(-1).tolist(), 44, index])
+            assert found["method"] == expected.method == method
+            values = np.reshape(found["values"], (found["rows"], -1))
+            assert np.abs(values - expected.values).max() < 0.03 * np.abs(expected.values).max()
+        give(page, file_of(picture))
+        best(page).wait_for()
+        page.get_by_role("button", name="Show where it looks").click()
+        page.locator("#heat").wait_for()
+        assert page.locator("#heat-map").get_attribute("aria-label").startswith("Heat map of the class ")
+        page.evaluate("() => { document.querySelector('#look').click(); document.querySelector('#stop').click(); }")
+        page.locator("#stop").wait_for(state="hidden")
+        assert page.get_by_role("button", name="Show where it looks").is_enabled()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": {"width": 390, "height": 800}},
+        {"color_scheme": "dark"},
+        {"locale": "zh-CN", "viewport": {"width": 390, "height": 800}},
+    ],
+    ids=["phone", "dark", "Chinese"],
+)
+def test_phones_the_dark_and_chinese_without_a_finding_of_axe(visit, options):
+    with visit(**options) as page:
+        give(page, coloured(BLUE))
+        best(page).get_by_text("blue").wait_for()
+        page.locator("#look").click()
+        page.locator("#heat").wait_for()
+        page.locator("#card summary").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+        if "locale" in options:
+            assert page.locator("html").get_attribute("lang") == "zh-CN"
+            assert page.get_by_role("button", name="选择图片").is_visible()
+        if not AXE.exists():
+            pytest.skip("not installed: axe-core (npm install in tests/web)")
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("() => axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map((n) => n.html)]))")
+        assert found == []
+
+
+def test_the_page_works_without_a_network_after_the_first_visit(browser, site, serve):
+    address, server = serve(site)
+    context = browser.new_context()
+    try:
+        with visiting(context, address) as page:
+            page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
+            page.reload()  # served by the worker, isolated: threads
+            page.locator("html[data-ready]").wait_for(state="attached")
+            assert page.evaluate("crossOriginIsolated") is True
+            give(page, coloured(BLUE))
+            best(page).get_by_text("blue").wait_for()
+        server.shutdown()
+        server.server_close()
+        with visiting(context, address, noted=("ERR_CONNECTION", "ERR_FAILED", "ERR_SOCKET")) as page:
+            give(page, coloured(RED))
+            best(page).get_by_text("red").wait_for()
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def changed(site, tmp_path):
+    """A function that copies the page with another first card."""
+    import shutil
+
+    def copy(change):
+        folder = tmp_path / "changed"
+        shutil.copytree(site, folder)
+        name = json.loads((folder / "site.json").read_text())["models"][0]["name"]
+        path = folder / "models" / f"{name}.json"
+        card = json.loads(path.read_text(encoding="utf-8"))
+        change(card)
+        path.write_text(json.dumps(card), encoding="utf-8")
+        return folder
+
+    return copy
+
+
+def test_a_hostile_card_is_a_sentence_and_another_model_still_works(browser, serve, changed):
+    folder = changed(lambda card: card.update(classes=["a\x00b", "green", "blue"]))
+    with visiting(browser, serve(folder)[0]) as page:
+        page.locator("#status").get_by_text("The card of this model has control characters in a class.").wait_for()
+        assert page.locator("main").is_hidden()
+        page.get_by_label("Model", exact=True).select_option("1")
+        page.locator("main").wait_for()
+        assert page.locator("#status").inner_text() == ""
+
+
+def test_a_folder_without_its_model_is_told(browser, serve, changed):
+    folder = changed(lambda card: None)
+    name = json.loads((folder / "site.json").read_text())["models"][0]["name"]
+    (folder / "models" / f"{name}.onnx").unlink()
+    with visiting(browser, serve(folder)[0], noted=("404",)) as page:
+        page.locator("#status").get_by_text("Check that the folder is complete.").wait_for()
+
+
+def test_example_pictures_of_the_card_are_offered(browser, serve, changed):
+    import base64
+
+    file = base64.b64encode(coloured(BLUE)["buffer"]).decode()
+    folder = changed(lambda card: card.update(examples=[{"label": "blue", "file": file}]))
+    with visiting(browser, serve(folder)[0]) as page:
+        page.get_by_role("button", name="Example picture 1: blue").click()
+        best(page).get_by_text("blue").wait_for()
