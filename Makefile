@@ -12,7 +12,7 @@ RELEASE := .venv/.release
 ONNX_GPU := .venv/onnx-gpu/bin/python
 LOWEST := .venv/lowest/.installed
 # Distributions of their own, which development needs too.
-PLUGINS := plugins/visionzoo-efficientnet-lite plugins/visionzoo-timm
+PLUGINS := plugins/visionzoo-efficientnet-lite plugins/visionzoo-timm plugins/visionzoo-web
 # What a version of a dependency may change. int8 needs a newer onnxruntime than the lowest, and tests/exporters says so.
 LOWEST_TESTS := tests/test_metrics.py tests/images tests/transforms tests/artifacts/test_artifact.py tests/models \
 	tests/exporters/test_exporters.py tests/exporters/test_onnx.py tests/exporting/test_exporting.py \

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGINS = [ROOT / "plugins" / name for name in ("visionzoo-efficientnet-lite", "visionzoo-timm")]
+PLUGINS = [ROOT / "plugins" / name for name in ("visionzoo-efficientnet-lite", "visionzoo-timm", "visionzoo-web")]
 SHIPPED = (
     "LICENSE",
     "README.md",
@@ -174,6 +174,9 @@ def main_job(python: Path, place: Path) -> None:
     for name in ("model.onnx", "model.pt"):
         print(zoo("predict", f"run/export/{name}", "one.png").strip())
         zoo("verify", f"run/export/{name}", "--data", "mnist", "--against", "run")
+    zoo("export", "run", "--web", "site")
+    if not (place / "site" / "index.html").exists():
+        raise CheckError("zoo export --web, of the fourth wheel, wrote no page.")
     missing = [name for name in ("report.html", "curves.png", "metrics.csv") if not (place / "run" / name).exists()]
     if missing:
         raise CheckError(f"The run folder does not hold {', '.join(missing)}.")

@@ -107,7 +107,8 @@ def test_a_workflow_takes_no_more_than_it_needs(name):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_installs_for_each_goal_what_it_needs(tmp_path):
-    plugins = [Path("plugins", name, "pyproject.toml") for name in ("visionzoo-efficientnet-lite", "visionzoo-timm")]
+    names = ("visionzoo-efficientnet-lite", "visionzoo-timm", "visionzoo-web")
+    plugins = [Path("plugins", name, "pyproject.toml") for name in names]
     for name in ("Makefile", "pyproject.toml", "constraints.txt", *plugins):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

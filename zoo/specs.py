@@ -375,7 +375,8 @@ class PublisherSpec:
     Attributes:
         name: what users write: `zoo export --publish NAME=FOLDER`; `web` and `space` have options of their own.
         write: takes exported files and an empty folder, and fills the folder. Returns lines of text for the user: what
-            to do with the folder, whose final name stands in for `{folder}`. Raises `ZooError` for files that it cannot show.
+            to do with the folder, whose final name stands in for `{folder}`. Raises `ZooError` for files that it cannot
+            show.
         format: the name of the exporter whose files it takes.
         description: a few words for listings.
     """

@@ -41,7 +41,7 @@ class MissingRuntimeError(Exception):
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[misc,valid-type]
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Runs before each build. An editable installation works without the files, until a page is written."""
         try:
             fetch()
@@ -64,7 +64,7 @@ def fetch() -> None:
     with TemporaryDirectory() as folder:
         command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--loglevel", "error"]
         try:
-            ended = subprocess.run(
+            ended = subprocess.run(  # noqa: S603
                 command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
             )
         except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+NASTY = "<img src=x onerror=alert(1)>${alert(2)}</script><script>alert(3)</script>"
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = ("--no-sandbox", "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 # Chromium's own moving picture, and no question before it is shown.

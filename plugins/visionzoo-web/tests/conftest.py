@@ -20,9 +20,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 if find_spec("visionzoo_web") is None:
     sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))  # browsing, javascript
+sys.path.insert(0, str(ROOT / "tests"))
+from browsing import NASTY, chromium  # noqa: E402
 
-NASTY = "<img src=x onerror=alert(1)>${alert(2)}</script><script>alert(3)</script>"
 COLOURS = ("red", "green", "blue")
 
 
@@ -106,9 +106,10 @@ def files(tmp_path_factory, installed) -> tuple[Path, Path]:
         shapes[3].weight.mul_(20)
     names = dict.fromkeys(("name", "created", "backbone", "weights", "metrics_split"), NASTY)
     dataset = {"name": NASTY, "source": NASTY, "licence": NASTY, "notes": (NASTY,)}
+    hostile = names | {"classes": (NASTY, "green", "blue"), "dataset": dataset}
     return (
         _exported(folder / "colours.onnx", colours),
-        _exported(folder / "shapes.onnx", shapes, heatmap=True, classes=(NASTY, "green", "blue"), dataset=dataset, **names),
+        _exported(folder / "shapes.onnx", shapes, heatmap=True, **hostile),
     )
 
 
@@ -164,7 +165,5 @@ def card(files) -> dict:
 
 @pytest.fixture(scope="session")
 def browser():
-    from browsing import chromium
-
     with chromium() as browser:
         yield browser

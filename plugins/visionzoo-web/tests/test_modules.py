@@ -106,7 +106,7 @@ def test_views_and_frames_are_those_of_zoo(name, tmp_path):
     code = f"""import {{ modelView, framed }} from "./site/view.js";
 {BASE64} const views = given.pictures.map((p) => modelView(p, given.spec));
 const pictures = [...views, ...views.map((view) => framed(view, given.spec))]; return {PICTURES};"""
-    found = [pixels(each) for each in run(tmp_path, code, {"pictures": [given(each) for each in noise], "spec": fields})]
+    found = list(map(pixels, run(tmp_path, code, {"pictures": list(map(given, noise)), "spec": fields})))
     for picture, view, frame in zip(noise, found, found[len(noise) :], strict=False):
         assert np.abs(view.astype(int) - model_view(picture, spec)).max() <= 1, picture.shape
         np.testing.assert_array_equal(frame, framed(view[None], spec)[0])
@@ -220,9 +220,8 @@ def test_names_lose_what_would_turn_the_text_around(tmp_path):
 def test_each_text_is_used_and_in_two_languages(tmp_path):
     text = (SITE / "texts.js").read_text(encoding="utf-8")
     keys = set(re.findall(r'^  "?([\w.-]+)"?: \[', text, re.MULTILINE))
-    rest = "\n".join(
-        path.read_text(encoding="utf-8") for path in SITE.iterdir() if path.suffix in (".js", ".html") and path.name != "texts.js"
-    )
+    users = [path for path in SITE.iterdir() if path.suffix in (".js", ".html") and path.name != "texts.js"]
+    rest = "\n".join(path.read_text(encoding="utf-8") for path in users)
     said = set(re.findall(r'say\("([\w.-]+)"|data-(?:text|label)="([\w.-]+)"', rest))
     assert {first or second for first, second in said} <= keys
     patterns = ("backend.", "card.")  # composed
@@ -234,8 +233,8 @@ def test_our_own_files_are_small_and_without_markup_from_data():
     sources = [path for path in SITE.iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in sources) < OWN_BYTES
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "http:", "https:"):
-        assert word not in text.replace("over https,", "").replace("通过 https", ""), word
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "://"):
+        assert word not in text, word
     html = (SITE / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"\son\w+=|style=|<script(?! type=\"module\" src=\")", html)
 

@@ -6,8 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from browsing import AXE, BLUE, RED, best, coloured, draw, file_of, fire, give, need_browser, visiting
-from conftest import NASTY
+from browsing import AXE, BLUE, NASTY, RED, best, coloured, draw, file_of, fire, give, need_browser, visiting
 
 need_browser()
 
@@ -20,8 +19,8 @@ def visit(browser, site, serve):
 def seen(page) -> np.ndarray:
     """What the model sees, as shown: uint8 `[S, S, 3]`."""
     data = page.evaluate(
-        "() => { const c = document.querySelector('#seen'); const d = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
-        " return [c.width, ...d.data]; }"
+        "() => { const c = document.querySelector('#seen');"
+        " return [c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; }"
     )
     return np.array(data[1:], np.uint8).reshape(data[0], data[0], 4)[..., :3]
 
@@ -204,7 +203,8 @@ def test_phones_the_dark_and_chinese_without_a_finding_of_axe(visit, options):
         if not AXE.exists():
             pytest.skip("not installed: axe-core (npm install in tests/web)")
         page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate("() => axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map((n) => n.html)]))")
+        summary = "({ violations }) => violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])"
+        found = page.evaluate(f"() => axe.run().then({summary})")
         assert found == []
 
 

@@ -104,9 +104,7 @@ def _write_descriptions(models: Sequence[Model], runtime: Runtime, folder: Path)
         "display": "standalone",
         "background_color": "#ffffff",
         "theme_color": "#1d4ed8",
-        "icons": [
-            {"src": f"icon-{side}.png", "sizes": f"{side}x{side}", "type": "image/png"} for side in ICON_SIDES
-        ],
+        "icons": [{"src": f"icon-{side}.png", "sizes": f"{side}x{side}", "type": "image/png"} for side in ICON_SIDES],
     }
     _write_json(folder / "manifest.webmanifest", manifest)
     described = {
