@@ -84,7 +84,7 @@ class Fake:
 
 def main(log: str, language: str | None = None) -> None:
     from zoo_demo import server
-    from zoo_demo.models import Model
+    from zoo_demo.models import LeftOut, Model
 
     names = dict.fromkeys(("name", "format", "created", "backbone", "weights", "metrics_split"), NASTY)
     dataset = DatasetCard(name=NASTY, source=NASTY, notes=(NASTY,))
@@ -94,7 +94,8 @@ def main(log: str, language: str | None = None) -> None:
     coloured = [{"label": name, "file": png((20, 20), name)} for name in ("red", "green", "blue")]
     hostile = card(**names, **more, classes=(NASTY, "green", "blue"), dataset=dataset)
     models = [Model(c.name, c, Fake(Predictor(c, means), log)) for c in (card(examples=coloured), hostile)]
-    with server.running(models, "127.0.0.1", language=language) as url:
+    broken = [LeftOut("models/broken.onnx", f"The file is damaged. Copy it again. {NASTY}")]
+    with server.running(models, "127.0.0.1", left_out=broken, language=language) as url:
         print(url, flush=True)
         server.wait_for_interrupt()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from PIL import Image
+
 from .browsing import best, draw, ink, need_browser, tab
 from .demo_server import NASTY
 
@@ -151,3 +153,21 @@ def test_an_example_of_the_card_gets_an_answer(visit):
         page.get_by_role("option").nth(1).click()
         page.locator("#facts h1", has_text="<img").wait_for()
         examples.first.wait_for(state="detached")
+
+
+def test_a_file_that_does_not_load_is_named(visit):
+    with visit() as page:
+        page.get_by_text("1 file not shown").click()
+        named = page.locator("#left-out li")
+        assert named.inner_text().startswith("broken.onnx: The file is damaged. Copy it again.")
+        assert NASTY in named.inner_text()
+
+
+def test_a_picture_of_too_many_pixels_is_refused(visit, tmp_path):
+    Image.new("L", (8000, 5001)).save(tmp_path / "large.png")
+    with visit() as page:
+        tab(page, "Picture").click()
+        page.set_input_files("input[type=file]", tmp_path / "large.png")
+        told = page.locator("#answer [role=alert]")
+        told.wait_for()
+        assert "the limit is 40,000,000 pixels" in told.inner_text()
