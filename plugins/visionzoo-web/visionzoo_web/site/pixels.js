@@ -15,7 +15,7 @@ export class PictureError extends Error {
 
 /** { data, width, height } of anything that `classify` takes; data is RGB, a Uint8Array. */
 export async function pixelsOf(picture) {
-  if (picture instanceof Blob) {
+  if (typeof picture.arrayBuffer === "function") { // a Blob, maybe of another frame
     const bitmap = await decoded(picture);
     try {
       return drawn(bitmap);
