@@ -133,7 +133,7 @@ def test_another_answer_than_the_cards_is_told(browser, site, serve, changed):
 def test_a_wrong_file_and_a_huge_one_are_told(visit):
     with visit() as page:
         wrong = page.locator("#answer [role=alert]")
-        give(page, {"name": "a.png", "mimeType": "image/png", "buffer": b"this is no picture"})
+        give(page, {"name": "a.png", "mimeType": "image/png", "buffer": b"this is not a picture"})
         wrong.get_by_text("This file is not a picture that this browser can read.").wait_for()
         give(page, coloured(BLUE))
         best(page).get_by_text("blue").wait_for()
@@ -272,3 +272,16 @@ def test_example_pictures_of_the_card_are_offered(browser, serve, changed):
     with visiting(browser, serve(folder)[0]) as page:
         page.get_by_role("button", name="Example picture 1: blue").click()
         best(page).get_by_text("blue").wait_for()
+
+
+def test_the_example_for_a_page_of_ones_own(browser, site, serve, tmp_path):
+    import re
+    import shutil
+    from pathlib import Path
+
+    docs = (Path(__file__).parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
+    (example,) = [each for each in re.findall(r"```html\n(.*?)```", docs, re.DOTALL) if "classifier.js" in each]
+    folder = shutil.copytree(site, tmp_path / "site")
+    (folder / "own.html").write_text(f"<!doctype html><html data-ready><title>own</title>{example}")
+    with visiting(browser, f"{serve(folder)[0]}own.html") as page:
+        page.locator("#answer").get_by_text("blue: 0.").wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from zoo.artifacts.card import Card
 from zoo.artifacts.predictor import read_card
 from zoo.errors import ArtifactError, UsageError
-from zoo.files import file_sha256
 from zoo.registry import registry
 
 HASH_CHARACTERS = 10
@@ -50,6 +50,12 @@ class Model:
         return [(term, value) for term, value in rows if value]
 
 
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_models(files: Sequence[Path]) -> list[Model]:
     """Checks exported files and describes them. Raises `ArtifactError`, `UsageError`."""
     if not files:
@@ -79,5 +85,5 @@ def _read(path: Path) -> Model:
     text = exporter.read_card(path)
     assert text is not None  # read_card above refused it
     stem = re.sub(r"[^a-z0-9]+", "-", card.name.lower())[:STEM_CHARACTERS].strip("-") or "model"
-    name = f"{stem}-{file_sha256(path)[:HASH_CHARACTERS]}"
+    name = f"{stem}-{sha256(path)[:HASH_CHARACTERS]}"
     return Model(path, name, card, text, path.stat().st_size)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from visionzoo_web.models import Model, read_models
 from visionzoo_web.write import readme
-from zoo._version import __version__
+from zoo import __version__
 
 APP = '''"""Shows the models of this folder with `zoo demo`."""
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo_web.icon import draw_icon
-from visionzoo_web.models import Model, read_models
+from visionzoo_web.models import Model, read_models, sha256
 from zoo.errors import ExportError
-from zoo.files import file_sha256
 
 HERE = Path(__file__).parent
 SITE = HERE / "site"
@@ -116,7 +115,7 @@ def _write_descriptions(models: Sequence[Model], runtime: Runtime, folder: Path)
     kept = [f"{runtime.folder}/{name}" for name in RUNTIME]
     kept += [f"models/{models[0].name}{suffix}" for suffix in (".json", ".onnx")]
     own.remove("sw.js")
-    digest = hashlib.sha256("".join(file_sha256(folder / name) for name in [*own, "sw.js"]).encode())
+    digest = hashlib.sha256("".join(sha256(folder / name) for name in [*own, "sw.js"]).encode())
     _write_json(folder / "files.json", {"version": digest.hexdigest()[:16], "own": own, "kept": kept})
 
 
