@@ -21,6 +21,7 @@ from zoo.specs import (
     DatasetSpec,
     ExporterSpec,
     LoggerSpec,
+    PublisherSpec,
     Provider,
     Stage,
     WeightsSpec,
@@ -68,6 +69,11 @@ def zoo_exporters():
 @hookimpl
 def zoo_loggers():
     return [LoggerSpec(name="wire", create=print)]
+
+
+@hookimpl
+def zoo_publishers():
+    return [PublisherSpec(name="poster", write=print, description="a page of sizes")]
 
 
 @pytest.fixture(autouse=True)
@@ -121,11 +127,12 @@ def add_run(folder, name, created, **extra):
 def test_list_counts_every_kind(tmp_path):
     add_run(tmp_path, "first", "2026-01-01")
     lines = zoo("list").splitlines()
-    assert [line.split("  ")[0] for line in lines[:6]] == [
+    assert [line.split("  ")[0] for line in lines[:7]] == [
         "backbones (4)",
         "datasets (2)",
         "exporters (1)",
         "loggers (1)",
+        "publishers (1)",
         "recipes (16)",
         "runs (1)",
     ]
@@ -155,11 +162,17 @@ def test_search_is_a_glob(glob, names):
 
 def test_list_json_holds_the_specs_without_their_factories():
     table = json.loads(zoo("list", "--json"))
-    assert set(table) == {"backbones", "datasets", "exporters", "loggers", "recipes", "runs"}
+    assert set(table) == {"backbones", "datasets", "exporters", "loggers", "publishers", "recipes", "runs"}
     tiny = table["backbones"][3]
     assert (tiny["plugin"], tiny["weights"]["name"], tiny["weights"]["image_size"]) == ("fine", "SHAPES_V1", 48)
     assert not {"build", "stages"} & set(tiny)
     assert table["exporters"][0]["suffix"] == ".fake"
+
+
+def test_list_publishers_says_what_they_take():
+    _, row = zoo("list", "publishers").splitlines()
+    assert row.split()[:2] == ["poster", "onnx"]
+    assert "a page of sizes" in row
 
 
 def test_list_runs_newest_first_and_damaged_ones_named(tmp_path):

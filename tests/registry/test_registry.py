@@ -400,4 +400,4 @@ def test_the_examples_of_the_documentation_are_a_plugin(site, monkeypatch):
     for index, block in enumerate(blocks):
         site.install(f"doc{index}", block)
     states = [(status.state, status.problems) for status in site.registry().plugins()]
-    assert states == [("loaded", ())] * 7
+    assert states == [("loaded", ())] * 8

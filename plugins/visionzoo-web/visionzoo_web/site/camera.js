@@ -2,7 +2,7 @@
 
 const SMOOTHING = 0.8; // of the pictures a second
 
-/** Why there is no camera; `key` is its sentence in texts.js. */
+/** Why a camera cannot be used; `key` is its sentence in texts.js. */
 export class CameraError extends Error {
   constructor(key) {
     super(key);
