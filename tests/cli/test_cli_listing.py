@@ -21,8 +21,8 @@ from zoo.specs import (
     DatasetSpec,
     ExporterSpec,
     LoggerSpec,
-    PublisherSpec,
     Provider,
+    PublisherSpec,
     Stage,
     WeightsSpec,
 )

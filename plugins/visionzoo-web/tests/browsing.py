@@ -33,17 +33,13 @@ def need_browser():
 
 
 @contextmanager
-def chromium(*options: str):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*OPTIONS, *CAMERA, *options], timeout=TIMEOUT_MS
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+def chromium(playwright, *options: str):
+    arguments = [*OPTIONS, *CAMERA, *options]
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, timeout=TIMEOUT_MS)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @contextmanager
@@ -67,7 +63,8 @@ def visiting(browser, address: str, *, noted=(), **options):
         page.locator("html[data-ready]").wait_for(state="attached")
         yield page
         assert hosts - {""} == {urlsplit(address).netloc}  # "": data: and blob: addresses
-        assert [error for error in errors if not any(part in error for part in noted)] == []
+        left = [error for error in errors if not any(part in error for part in noted)]
+        assert not left, left
     finally:
         page.close()
 

@@ -125,7 +125,16 @@ def site(files, tmp_path_factory) -> Path:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """As `python -m http.server`, silently. A browser may close a connection early."""
+    """As `python -m http.server`, silently, with more headers. A browser may close a connection early."""
+
+    def __init__(self, more: dict[str, str], *arguments, **named):
+        self.more = more
+        super().__init__(*arguments, **named)
+
+    def end_headers(self):
+        for name, value in self.more.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_message(self, *_):
         pass
@@ -142,8 +151,9 @@ def serve():
     """A function that serves a folder and returns its address, and the server to stop."""
     servers = []
 
-    def start(folder: Path):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=folder))
+    def start(folder: Path, headers: dict[str, str] | None = None):
+        handler = functools.partial(_Handler, headers or {}, directory=folder)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -164,6 +174,14 @@ def card(files) -> dict:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    with chromium() as browser:
+def playwright():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
+    with chromium(playwright) as browser:
         yield browser

@@ -24,7 +24,7 @@ export async function openSession(bytes, backend) {
   if (!started.has(backend)) started.set(backend, start(backend));
   try {
     const ort = await started.get(backend);
-    return { ort, session: await ort.InferenceSession.create(bytes, { executionProviders: [backend] }) };
+    return { ort, session: await ort.InferenceSession.create(bytes, { executionProviders: [backend], logSeverityLevel: 3 }) };
   } catch (error) {
     started.delete(backend);
     throw error;
