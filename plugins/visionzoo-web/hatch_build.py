@@ -18,7 +18,7 @@ from typing import Any
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 except ImportError:  # fetched by hand
-    BuildHookInterface = object
+    BuildHookInterface = object  # type: ignore[assignment, misc]
 
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"  # as in tests/web/package.json
@@ -40,7 +40,7 @@ class MissingRuntimeError(Exception):
     """Why the files could not be fetched, as two sentences."""
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[misc,valid-type]
+class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Runs before each build. An editable installation works without the files, until a page is written."""
         try:

@@ -66,9 +66,11 @@ def test_the_camera_is_classified_until_it_is_stopped(visit):
         page.get_by_text("pictures a second").wait_for()
         best(page).get_by_text("green").wait_for()  # Chromium's own picture
         assert page.locator("#answer").get_attribute("aria-live") == "off"
+        page.evaluate("() => { window.track = document.querySelector('#video').srcObject.getTracks()[0]; }")
         page.get_by_role("button", name="Stop the camera").click()
         page.locator("#video").wait_for(state="hidden")
         assert page.evaluate("() => document.querySelector('#video').srcObject") is None
+        assert page.evaluate("() => window.track.readyState") == "ended"
         assert page.locator("#rate").inner_text() == ""
         page.locator("#details").wait_for()
         # A picture ends it, too.
@@ -81,9 +83,12 @@ def test_the_camera_is_classified_until_it_is_stopped(visit):
 
 def test_drawing_by_mouse_and_by_keys(visit):
     with visit() as page:
+        give(page, coloured(BLUE))
+        best(page).get_by_text("blue").wait_for()
         draw(page, (0.3, 0.3), (0.7, 0.3), (0.4, 0.8))
         page.get_by_text("from 28 by 28 pixels.").wait_for()
         assert seen(page).max() > 240
+        assert page.locator("#preview").is_hidden()
         page.get_by_role("button", name="Clear").click()
         assert page.get_by_role("button", name="Undo").is_disabled()
         first = page.locator("#answer").inner_text()

@@ -13,7 +13,7 @@ import { modelView } from "./view.js";
 
 const $ = (id) => document.getElementById(id) ?? document.querySelector(id);
 const asked = new URLSearchParams(location.search);
-const state = { model: null, pixels: null, answer: null, request: 0, working: null, camera: null, address: "" };
+const state = { model: null, pixels: null, answer: null, request: 0, working: null, camera: null, pad: null, address: "" };
 
 /** The sentence of an error. */
 function sentence(error, key = "wrong.run") {
@@ -95,6 +95,7 @@ function example({ label, file }, index) {
 /** Shows a file and classifies it. */
 function show(file, others = 0) {
   stopCamera();
+  state.pad.clear();
   URL.revokeObjectURL(state.address);
   state.address = URL.createObjectURL(file);
   $("preview").src = state.address;
@@ -102,6 +103,12 @@ function show(file, others = 0) {
   $("preview").hidden = false;
   $("hint").textContent = others ? say("input.one", { n: others + 1 }) : say("input.hint");
   return look(file);
+}
+
+function drawn(strokes) {
+  stopCamera();
+  $("preview").hidden = true;
+  return strokes.length && look(digitOf(strokes));
 }
 
 async function look(picture) {
@@ -250,7 +257,7 @@ async function start() {
   $("stop").addEventListener("click", stopWork);
   $("verify").addEventListener("click", check);
   givenFiles({ drop: $("drop"), input: $("file"), button: $("choose"), taken: show });
-  makePad($("pad"), $("undo"), $("clear"), (strokes) => strokes.length && look(digitOf(strokes)));
+  state.pad = makePad($("pad"), $("undo"), $("clear"), drawn);
   await again();
   await keepOffline();
 }
