@@ -62,20 +62,21 @@ def look(
 
     Raises `ZooError`, also where it will take longer than so many seconds: this process would be ended then.
     """
-    start = time.perf_counter()
+    begun = time.perf_counter()
+    picture = _picture(predictor, kind, body)
+    start = time.perf_counter()  # a large picture takes long to read, but only once
 
     def hurry(done: int, total: int) -> None:
         report(done / total)
-        if (time.perf_counter() - start) * total / done > seconds:
+        if start - begun + (time.perf_counter() - start) * total / done > seconds:
             raise ArtifactError(
                 f"The heat map takes longer than {seconds:g} seconds.",
                 "The operator can allow more time with --time-limit, or export the model with --heatmap.",
                 code="heat-map-late",
             )
 
-    picture = _picture(predictor, kind, body)
     if predictor.card.exported.get("heatmap") is not True:
-        predictor.predict([picture])
+        predictor.predict([model_view(picture, predictor.card.preprocess)])
         hurry(2, (CELLS + 1) ** 2)  # of several at once, each may take half as long
     start = time.perf_counter()
     found = heat_map(predictor, picture, progress=hurry)

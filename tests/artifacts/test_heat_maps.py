@@ -86,10 +86,10 @@ def test_a_file_for_tensors_without_maps_is_occluded_whatever_its_card_says():
 
 
 def test_progress_is_told_and_may_end_the_work():
-    steps, model = [], predictor(reds, PreprocessSpec(image_size=3 * SIZE))
+    steps, model = [], predictor(reds, PreprocessSpec(image_size=SIZE))
     picture = np.full((9, 9, 3), 200, np.uint8)
     heat_map(model, picture, progress=lambda *step: steps.append(step))
-    assert steps == [(28, 81), (56, 81), (81, 81)]
+    assert steps == [(27, 81), (54, 81), (81, 81)]
 
     def stop(done, _):
         raise KeyboardInterrupt

@@ -19,7 +19,7 @@ pytest.importorskip("gradio", reason="the demo extra is not installed")
 from zoo.artifacts.predictor import Predictor
 from zoo.errors import ArtifactError, DataError
 from zoo.images import read_picture
-from zoo_demo import limits
+from zoo_demo import limits, worker
 from zoo_demo.models import loaded
 from zoo_demo.service import Service
 from zoo_demo.uploads import FullError, Uploads
@@ -250,6 +250,19 @@ def test_a_heat_map_that_would_take_too_long_is_refused_before_the_process_is_en
     with refused("heat-map-late", kind=ArtifactError):
         look(predictor, "file", files()["png"], 0.5)
     assert time.monotonic() - start < 0.5
+
+
+def test_a_large_picture_is_read_once_so_its_heat_map_is_not_expected_to_take_long(monkeypatch):
+    def slow(*_):
+        time.sleep(0.1)
+        return np.zeros((300, 400, 3), np.uint8)
+
+    monkeypatch.setattr(worker, "_picture", slow)
+    predictor = Predictor(card(), lambda images: images.mean((1, 2), dtype=np.float32))
+    said, _ = look(predictor, "file", b"", 2.0)
+    assert said["label"] in predictor.classes
+    with refused("heat-map-late", kind=ArtifactError):
+        look(predictor, "file", b"", 0.1)
 
 
 def test_a_process_that_dies_is_replaced(tmp_path):

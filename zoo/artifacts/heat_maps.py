@@ -27,7 +27,7 @@ CELLS = 8  # along each side
 _COVERED = 2  # cells along each side of the square: a sixteenth of the area
 OCCLUSION_RUNS = (CELLS + _COVERED - 1) ** 2 + 1  # of the network, for one map
 _BATCH = 27  # pictures: a third of all
-_BATCH_PIXELS = 2**18  # up to which a batch has more
+_BATCH_PIXELS = 2**18  # up to which a batch has more, where nobody follows the work
 
 _Progress = Callable[[int, int], None]
 
@@ -146,7 +146,7 @@ def _occlusion(
     for mask, (row, column) in zip(masks, places, strict=True):
         mask[max(0, row) : row + _COVERED, max(0, column) : column + _COVERED] = True
     odds = np.empty(len(places))
-    size = max(_BATCH, _BATCH_PIXELS // view[..., 0].size)
+    size = _BATCH if progress is not None else max(_BATCH, _BATCH_PIXELS // view[..., 0].size)
     for start in range(0, len(places), size):
         batch = masks[start : start + size]
         covered = np.repeat(np.repeat(batch, np.diff(edges), axis=1), np.diff(edges), axis=2)
