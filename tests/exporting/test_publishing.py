@@ -130,6 +130,9 @@ def test_the_command_takes_the_file_of_a_run_and_makes_it_where_there_is_none(tr
     assert made.stat().st_mtime_ns == written
     sizes = [(tmp_path / name / "pages" / "one.txt").read_text() for name in ("one", "two")]
     assert sizes == [str(made.stat().st_size)] * 2
+    # It holds no example pictures, so it is not what was asked for.
+    with refused("output-exists", "model.onnx"):
+        run(trained.path, "--publish", f"poster={tmp_path / 'three'}", "--examples", "3")
 
 
 REFUSED = {
@@ -151,7 +154,7 @@ def test_the_command_refuses_before_any_work(code, monkeypatch, tmp_path):
 
 def test_options_that_would_have_no_effect_are_refused(model, trained, tmp_path):
     place = ["--publish", f"poster={tmp_path / 'site'}"]
-    for options in (["--precision", "int8"], ["--onnx"], ["--heatmap"], ["--output", "a.onnx"]):
+    for options in (["--precision", "int8"], ["--onnx"], ["--heatmap"], ["--examples", "3"], ["--output", "a.onnx"]):
         with refused("option-without-export"):
             run(model, *place, *options)
     for paths in ([trained.path, trained.path], [trained.path, model]):

@@ -80,7 +80,7 @@ def given_files(
 
     for name, _ in places:
         check_files(publisher_of(name).spec, paths)
-    fresh = {"precision": "fp32", "heatmap": False, **USUAL}
+    fresh = {"precision": "fp32", "heatmap": False, "examples": 0, **USUAL}
     if exporting or any(asked[name] != value for name, value in fresh.items()):
         raise UsageError(
             "Options of an export have no effect on files that exist.",
@@ -123,7 +123,8 @@ def ready_files(
             made = read_card(path)
         except ZooError:
             continue
-        if made.exported.get("heatmap") is True or not options.heatmap:
+        mapped = made.exported.get("heatmap") is True or not options.heatmap
+        if mapped and asked["examples"] in (0, len(made.examples)):
             ready[name] = path
     return ready
 
