@@ -7,10 +7,11 @@ from typing import Any
 import gradio as gr
 
 from zoo.artifacts.card import Card
+from zoo.errors import UsageError
 from zoo.report.html import text
 from zoo_demo.answers import Answers
 from zoo_demo.shown import source
-from zoo_demo.texts import language_of
+from zoo_demo.texts import language_of, say
 from zoo_demo.uploads import Uploads
 
 # The value is the number of the chosen picture; the template does not contain it, so choosing renders nothing again.
@@ -45,10 +46,14 @@ class Examples:
         card = self._answers.model(title, language_of(request.headers)).card
         return gr.HTML(shown=strip_html(card), visible=bool(card.examples))
 
-    def chosen(self, number: str, title: str) -> tuple[dict[str, Any], Any]:
+    def chosen(self, number: object, title: str, request: gr.Request) -> tuple[dict[str, Any], Any]:
         """The picture as the value of the page's picture, and the tab that shows it."""
-        examples = self._answers.model(title).card.examples
-        example = examples[int(number) % len(examples)]
+        language = language_of(request.headers)
+        examples = {str(index): each for index, each in enumerate(self._answers.model(title, language).card.examples)}
+        example = examples.get(str(number))
+        if example is None:
+            cause, remedy = say("wrong.example", language), say("wrong.model-remedy", language)
+            raise UsageError(cause, remedy, code="unknown-example")
         path = self._uploads.new(f"example.{example.media_type.rpartition('/')[2]}")
         path.write_bytes(example.file)
         return {"path": str(path), "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}, gr.Tabs(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from zoo_demo.models import Model
 from zoo_demo.shown import answer_html, error_html, heat_html, hint_html, label_data, progress_html, seen_text
 from zoo_demo.steps import Steps, Stops
 from zoo_demo.texts import LANGUAGES, language_of, say
+from zoo_demo.told import shown_error
 from zoo_demo.uploads import Uploads
 
 Programs = tuple[dict[str, Any], str]
@@ -58,7 +58,7 @@ def add(answers: Answers, uploads: Uploads, models: Sequence[Model], choice: gr.
             heat = gr.HTML(elem_id="heat", js_on_load=LIVE)
     asking = _connect(answers, choice, picture, pad, answer)
     examples = Examples(answers, uploads)
-    strip.input(examples.chosen, [strip, choice], [picture, tabs], postprocess=False, **_INSIDE).then(**asking)
+    strip.input(examples.chosen, [strip, choice], [picture, tabs], postprocess=False, **_INSIDE).success(**asking)
     choice.change(examples.strip, choice, strip, concurrency_limit=None, **_INSIDE)
     _connect_model(answers, choice, [drawing, tabs])
     _connect_look(answers, (look, stop, heat), (picture, pad, choice))
@@ -144,11 +144,6 @@ def _for_programs(answers: Answers, first: str) -> None:
 
     api(predict, api_name="predict", **ONE_MODEL)
     api(draw, api_name="draw", **ONE_MODEL)
-
-
-def shown_error(error: ZooError) -> gr.Error:
-    """The error for a program, escaped because Gradio shows messages as HTML."""
-    return gr.Error(escape(str(error), quote=False), print_exception=False)
 
 
 def arrived(request: gr.Request) -> float:

@@ -24,6 +24,7 @@ from zoo_demo.models import LeftOut, Model
 from zoo_demo.routes import add_routes
 from zoo_demo.sessions import Sessions
 from zoo_demo.texts import Language
+from zoo_demo.told import tell_errors
 from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
 from zoo_serve.admission import Admission
@@ -116,6 +117,7 @@ def _application(
     below = f"{root_path.rstrip('/')}{PROGRAMS}"
     api = application(state, hosts, with_password=access is not None, root_path=below)
     sessions = Sessions(blocks._queue)
+    tell_errors(blocks)
     functions = {number: function for number, function in blocks.fns.items() if function.fn is not None}
     names = {
         str(function.api_name): number for number, function in functions.items() if function.api_visibility == "public"

@@ -100,6 +100,15 @@ def functions(client) -> dict[str, int]:
     return {"predict": predict, "either": either[0], "batch": batch[0]}
 
 
+@pytest.mark.parametrize("value", [None, "7", {"path": "/etc/passwd"}], ids=str)
+def test_no_function_of_the_page_prints_a_traceback_for_strange_values(site, client, value):
+    for each in client.get("config").json()["dependencies"]:
+        if each["backend_fn"]:
+            body = {"data": [value] * len(each["inputs"]), "fn_index": each["id"], "session_hash": f"s{next(COUNT)}"}
+            answer(client, body, JOIN)
+    assert not [line for line in site.lines() if "Traceback" in line]
+
+
 def test_an_upload_is_answered_and_shown(client, places):
     done, text = answer(client, {"data": [{"path": places["own"]}, "colours (onnx)"]})
     assert done

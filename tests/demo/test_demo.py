@@ -172,7 +172,7 @@ def test_an_unreadable_file_gets_a_plain_sentence(client, tmp_path, data):
 
 def test_an_error_is_shown_as_text():
     pytest.importorskip("gradio", reason="the demo extra is not installed")
-    from zoo_demo.picture_tab import shown_error
+    from zoo_demo.told import shown_error
 
     assert shown_error(DataError("It's <b>.", "Go.")).message == "It's &lt;b&gt;. Go."
 
