@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 
-from zoo.errors import UsageError, ZooError
-from zoo_demo.limits import MAX_BATCH_PICTURES
+from zoo.errors import DataError, UsageError, ZooError
+from zoo_demo.limits import MAX_BATCH_PICTURES, MAX_ZIPS
 from zoo_demo.texts import Language, say
 from zoo_demo.uploads import Uploads
 from zoo_demo.zips import PictureZip, too_many
@@ -54,11 +54,14 @@ def given(paths: str, uploads: Uploads, language: Language) -> Iterator[Given]:
     named = _parsed(paths)
     if not named:
         raise UsageError(say("batch.none", language), say("batch.none-remedy", language), code="no-picture")
-    found = Given()
+    found, zips = Given(), 0
     with ExitStack() as stack:
         for path in named:
             name = uploads.name(path)
             if uploads.find(path).suffix.lower() == ".zip":
+                zips += 1
+                if zips > MAX_ZIPS:
+                    raise DataError(f"There are more than {MAX_ZIPS} zips.", "Send fewer.", code="too-many-zips")
                 _add_zip(path, name, found, uploads, stack, alone=len(named) == 1)
             else:
                 found.pictures.append(Picture(name, partial(uploads.read, path)))

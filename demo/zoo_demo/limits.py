@@ -37,6 +37,7 @@ __all__ = [
     "MAX_WAITING",
     "MAX_WAIT_SECONDS",
     "MAX_WRONG_GUESSES",
+    "MAX_ZIPS",
     "MAX_ZIP_LIST_BYTES",
     "MAX_ZIP_RATIO",
     "MODEL_BYTES",
@@ -69,6 +70,7 @@ MAX_GUESSERS = 10_000  # addresses whose wrong passwords are counted
 MAX_BATCH_PICTURES = 1000  # of one batch, and of one form
 MAX_BATCHES = 4  # at once; others wait
 BATCH_SECONDS = 540.0  # for one batch: its uploads are kept a little longer
+MAX_ZIPS = 20  # of one batch: all are open until it ends
 MAX_ZIP_LIST_BYTES = 2**20  # of the list of members: Python makes an object of each before it can be counted
 MAX_UNPACKED_BYTES = 512 * 10**6  # of all pictures of a zip together, each of `MAX_UPLOAD_BYTES` at most
 MAX_ZIP_RATIO = 200  # bytes of a member for each byte in the zip, beyond its first megabyte

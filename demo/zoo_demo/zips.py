@@ -71,6 +71,9 @@ class PictureZip:
             _check_overlaps(infos, self._zip.start_dir)
             self.members, self.skipped = self._sorted_out(infos)
             _check_sizes(self.members)
+            # The list holds also what is skipped, up to ten megabytes of objects.
+            infos.clear()
+            self._zip.NameToInfo.clear()
         except BaseException:
             file.close()
             raise

@@ -25,7 +25,7 @@ from zoo_demo.batch import Batch, Row, run, thumbnail
 from zoo_demo.batch_html import MAX_MATRIX_CLASSES, batch_html, ended_html, figures_html, progress_html
 from zoo_demo.given import Given, Picture, given
 from zoo_demo.labelled import Figures, true_classes
-from zoo_demo.limits import MAX_BATCH_PICTURES
+from zoo_demo.limits import MAX_BATCH_PICTURES, MAX_ZIPS
 from zoo_demo.models import loaded
 from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
@@ -163,6 +163,14 @@ def test_a_single_zip_that_cannot_be_read_is_the_answer_and_too_many_pictures_to
         refused("too-many-pictures", kind=DataError),
         given(json.dumps(one * (MAX_BATCH_PICTURES + 1)), uploads, "en"),
     ):
+        pass
+
+
+def test_many_zips_are_refused_because_all_of_them_are_open_at_once(uploads):
+    one = json.loads(sent(uploads, **{"a.zip": zipped(**{"a.png": png("red")})}))
+    with given(json.dumps(one * MAX_ZIPS), uploads, "en") as found:
+        assert len(found.pictures) == MAX_ZIPS
+    with refused("too-many-zips", kind=DataError), given(json.dumps(one * (MAX_ZIPS + 1)), uploads, "en"):
         pass
 
 
