@@ -201,6 +201,7 @@ def test_the_files_of_a_form_have_a_limit_together_and_are_kept_all_or_not_at_al
     one.begin("a.png")
     with refused("upload-too-large", kind=DataError):
         one.data(b"x" * 11)
+    one.discard()
 
 
 def test_a_batch_goes_on_behind_a_broken_picture_and_tells_how_far_it_is(fake, monkeypatch):
