@@ -41,7 +41,7 @@ class Given:
 
 @contextmanager
 def given(paths: str, uploads: Uploads, language: Language) -> Iterator[Given]:
-    """The pictures of a batch. The zips among its files are open until the context ends.
+    """The pictures of a batch. Its files are kept, and the zips among them open, until the context ends.
 
     The pictures of a single zip have their paths in it as names. Beside other files, a zip counts as a folder.
 
@@ -57,7 +57,7 @@ def given(paths: str, uploads: Uploads, language: Language) -> Iterator[Given]:
     found, zips = Given(), 0
     with ExitStack() as stack:
         for path in named:
-            name = uploads.name(path)
+            name = stack.enter_context(uploads.kept(path))
             if uploads.find(path).suffix.lower() == ".zip":
                 zips += 1
                 if zips > MAX_ZIPS:

@@ -9,7 +9,8 @@ import shutil
 import stat
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +35,7 @@ class _Entry:
     begun: float
     name: str
     num_bytes: int = _SMALLEST
+    batches: int = 0
 
 
 class Uploads:
@@ -79,9 +81,23 @@ class Uploads:
             self._remove(path.parent.name)
 
     def sweep(self) -> None:
-        """Removes uploads older than `limits.KEEP_SECONDS`."""
+        """Removes uploads older than `limits.KEEP_SECONDS`, except those that are kept for a batch."""
         with self._lock:
-            self._remove_older(limits.KEEP_SECONDS)
+            self._remove_older(limits.KEEP_SECONDS, but_batches=True)
+
+    @contextmanager
+    def kept(self, path: object) -> Iterator[str]:
+        """Keeps an upload beyond its time, but not where others need the room. Yields its name. Raises as `find`."""
+        entry = self._entries.get(self.find(path).parent.name)
+        if entry is None:
+            raise _not_ours()
+        with self._lock:
+            entry.batches += 1
+        try:
+            yield entry.name
+        finally:
+            with self._lock:
+                entry.batches -= 1
 
     def find(self, path: object) -> Path:
         """The upload that a request names. Raises the same `DataError` for all other paths, existing or not."""
@@ -127,9 +143,11 @@ class Uploads:
             if not self._remove_older(limits.SPARED_SECONDS, most=1):
                 raise FullError("The demo has no room for more uploads now.", "Try again in a minute.")
 
-    def _remove_older(self, seconds: float, most: int | None = None) -> int:
+    def _remove_older(self, seconds: float, most: int | None = None, *, but_batches: bool = False) -> int:
         now = time.monotonic()
-        old = [token for token, entry in self._entries.items() if now - entry.begun > seconds][:most]
+        entries = self._entries.items()
+        old = [token for token, entry in entries if now - entry.begun > seconds and not (but_batches and entry.batches)]
+        old = old[:most]
         for token in old:  # the oldest came first
             self._remove(token)
         return len(old)

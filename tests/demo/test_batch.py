@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+import time
 import zipfile
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ from zoo_demo.batch import Batch, Row, run, thumbnail
 from zoo_demo.batch_html import MAX_MATRIX_CLASSES, batch_html, ended_html, figures_html, progress_html
 from zoo_demo.given import Given, Picture, given
 from zoo_demo.labelled import Figures, true_classes
-from zoo_demo.limits import MAX_BATCH_PICTURES, MAX_ZIPS
+from zoo_demo.limits import KEEP_SECONDS, MAX_BATCH_PICTURES, MAX_ZIPS
 from zoo_demo.models import loaded
 from zoo_demo.turns import Turns
 from zoo_demo.uploads import Uploads
@@ -172,6 +173,27 @@ def test_many_zips_are_refused_because_all_of_them_are_open_at_once(uploads):
         assert len(found.pictures) == MAX_ZIPS
     with refused("too-many-zips", kind=DataError), given(json.dumps(one * (MAX_ZIPS + 1)), uploads, "en"):
         pass
+
+
+def test_uploads_do_not_go_while_their_batch_works(uploads, monkeypatch):
+    with given(sent(uploads, **{"a.png": png("red")}), uploads, "en") as found:
+        later = time.monotonic() + KEEP_SECONDS + 1
+        monkeypatch.setattr("zoo_demo.uploads.time.monotonic", lambda: later)
+        uploads.sweep()
+        assert found.pictures[0].read() == png("red")
+    uploads.sweep()
+    assert not list(uploads.folder.iterdir())
+
+
+def test_uploads_of_a_batch_go_where_others_need_the_room(uploads, monkeypatch):
+    with given(sent(uploads, **{"a.png": png("red")}), uploads, "en") as found:
+        later = time.monotonic() + KEEP_SECONDS + 1
+        monkeypatch.setattr("zoo_demo.uploads.time.monotonic", lambda: later)
+        uploads.quota = 0  # others need the room
+        with refused("uploads-full"):
+            uploads.new("b.png")
+        with refused("missing-upload"):
+            found.pictures[0].read()
 
 
 def test_the_visitors_name_of_an_upload_is_text_and_bounded(uploads):
