@@ -49,6 +49,30 @@ def test_the_page_asks_again_where_the_demo_is_busy(visit, blue):
         assert len(turned_away) == 2
 
 
+def test_a_call_that_was_turned_away_does_not_bring_the_answer_of_the_model_before(visit, blue):
+    with visit(noted="503 (Service Unavailable)") as page:
+        joined = []
+
+        def busy(route):
+            joined.append(route.request.post_data_json["fn_index"])
+            if len(joined) == 1:
+                route.fulfill(status=503, headers={"retry-after": "4"}, body='{"detail": "The demo is busy."}')
+            else:
+                route.continue_()
+
+        page.route("**/queue/join*", busy)
+        tab(page, "Picture").click()
+        page.set_input_files("input[type=file]", blue)
+        page.wait_for_function("() => document.querySelector('#picture img')")
+        page.get_by_label("Model").click()
+        page.get_by_role("option").nth(1).click()
+        page.locator("#answer .name", has_text="<img").wait_for()
+        while joined.count(joined[0]) < 2:  # the call that was turned away
+            page.wait_for_timeout(100)
+        page.wait_for_timeout(500)
+        assert page.locator("#answer .name").all_inner_texts() == ["blue", "green", NASTY]
+
+
 def test_a_drawing_gets_a_label_stroke_by_stroke(visit):
     with visit() as page:
         pad = page.locator(".pad")
