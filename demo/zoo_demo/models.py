@@ -136,7 +136,8 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
 
 
 def _title(card: Card, taken: Set[str]) -> str:
-    title = clean(f"{card.name} ({card.format})")
+    precision = "" if card.precision == "fp32" else f", {card.precision}"
+    title = clean(f"{card.name} ({card.format}{precision})")
     numbered = (f"{title}, {number}" for number in itertools.count(2))
     return next(name for name in itertools.chain([title], numbered) if name not in taken)
 

@@ -41,7 +41,7 @@ httpx = pytest.importorskip("httpx", reason="the demo extra is not installed")
 ROOT = Path(__file__).parents[2]
 
 
-def onnx_artifact(path: Path) -> Path:
+def onnx_artifact(path: Path, precision="fp32") -> Path:
     """`means` as an ONNX file with a card."""
     from onnx import TensorProto, helper, save_model
 
@@ -64,7 +64,7 @@ def onnx_artifact(path: Path) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     save_model(model, path)
-    text = card(content_hash=format_onnx.content_hash(path)).model_dump_json()
+    text = card(content_hash=format_onnx.content_hash(path), precision=precision).model_dump_json()
     format_onnx.write_card(path, text)
     return path
 
@@ -310,6 +310,9 @@ def test_models_of_one_name_are_told_apart(tmp_path):
     path = onnx_artifact(tmp_path / "model.onnx")
     with loaded([path] * 3) as models:
         assert [model.title for model in models] == ["colours (onnx)", "colours (onnx), 2", "colours (onnx), 3"]
+    small = onnx_artifact(tmp_path / "int8.onnx", precision="int8")
+    with loaded([path, small]) as models:
+        assert [model.title for model in models] == ["colours (onnx)", "colours (onnx, int8)"]
 
 
 def test_a_folder_shows_its_artifacts_and_names_the_others(tmp_path, monkeypatch):
