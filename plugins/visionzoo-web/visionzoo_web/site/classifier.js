@@ -1,7 +1,7 @@
 // Runs a model of `zoo export --web` in a page of your own: docs/web.md of visionzoo has an example.
 import { readCard } from "./card.js";
 import { pixelsOf } from "./pixels.js";
-import { fetchBytes, logitsOf, openSession, softmax } from "./runtime.js";
+import { fetchBytes, logitsOf, openSession, softmax, start } from "./runtime.js";
 
 /**
  * Loads a model.
@@ -12,7 +12,8 @@ import { fetchBytes, logitsOf, openSession, softmax } from "./runtime.js";
 export async function load(place, { backend = "wasm", progress } = {}) {
   const address = new URL(place, import.meta.url).href;
   const text = fetchBytes(`${address}.json`).then((bytes) => new TextDecoder().decode(bytes));
-  const [card, bytes] = await Promise.all([text.then(readCard), fetchBytes(`${address}.onnx`, progress)]);
+  const parts = [text.then(readCard), fetchBytes(`${address}.onnx`, progress), start(backend)];
+  const [card, bytes] = await Promise.all(parts);
   return { card, backend, ...(await openSession(bytes, backend)) };
 }
 

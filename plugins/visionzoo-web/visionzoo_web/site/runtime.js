@@ -2,33 +2,48 @@
 
 export const site = fetch(new URL("site.json", import.meta.url)).then((response) => response.json());
 const MAX_THREADS = 4; // more share the memory's bandwidth and the cores of a phone
-const started = new Map();
+const runtimes = new Map();
 
 /** How many threads WebAssembly may use: several only in a page that is isolated from others by its headers. */
 export function threads() {
   return globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
 }
 
-async function start(backend) {
+// A model of one Identity. Opening it starts the runtime while the real file still comes.
+const IDENTITY = Uint8Array.from(
+  atob("CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0="),
+  (character) => character.charCodeAt(0),
+);
+
+async function opened(ort, bytes, backend) {
+  return ort.InferenceSession.create(bytes, { executionProviders: [backend], logSeverityLevel: 3 });
+}
+
+async function started(backend) {
   const folder = new URL(`${(await site).runtime}/`, import.meta.url).href;
   const ort = await import(`${folder}ort.${backend}.min.mjs`);
   ort.env.wasm.wasmPaths = folder;
   ort.env.wasm.numThreads = threads();
   ort.env.wasm.proxy = backend === "wasm"; // the page stays responsive; WebGPU has no proxy
   ort.env.logLevel = "error";
+  await (await opened(ort, IDENTITY, backend)).release();
   return ort;
+}
+
+/** The runtime for a backend. It starts once; after a failure, again. */
+export function start(backend) {
+  if (!runtimes.has(backend)) {
+    const runtime = started(backend);
+    runtimes.set(backend, runtime);
+    runtime.catch(() => runtimes.delete(backend));
+  }
+  return runtimes.get(backend);
 }
 
 /** A session for the bytes of a file, and the runtime that it belongs to. */
 export async function openSession(bytes, backend) {
-  if (!started.has(backend)) started.set(backend, start(backend));
-  try {
-    const ort = await started.get(backend);
-    return { ort, session: await ort.InferenceSession.create(bytes, { executionProviders: [backend], logSeverityLevel: 3 }) };
-  } catch (error) {
-    started.delete(backend);
-    throw error;
-  }
+  const ort = await start(backend);
+  return { ort, session: await opened(ort, bytes, backend) };
 }
 
 let turn = Promise.resolve(); // one run at a time: a runtime refuses a second one
