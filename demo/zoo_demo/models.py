@@ -68,13 +68,15 @@ def newest_artifact(runs: Path = RUNS) -> Path:
 
     Of several files, it takes the ONNX file, which starts without torch.
     """
-    for run in list_runs(runs):
+    made = list_runs(runs)
+    for run in made:
         found = [path for path in (run.path / "export").glob("model.*") if _is_artifact(path)]
         if found:
             return max(found, key=lambda path: (path.suffix == ".onnx", path.stat().st_mtime))
+    first = "" if made else "`zoo train resnet18 mnist` and "
     raise UsageError(
         f"Folder '{runs}' has no exported model.",
-        "Make one with `zoo export --onnx`, or give a file: zoo demo model.onnx",
+        f"Make one with {first}`zoo export --onnx`, or give a file: zoo demo model.onnx",
         code="no-exported-model",
     )
 

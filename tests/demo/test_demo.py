@@ -303,7 +303,7 @@ def test_without_an_exported_model_there_is_a_remedy(tmp_path, monkeypatch):
     zoo_commands(app)
     result = CliRunner().invoke(app, [])
     assert isinstance(result.exception, UsageError)
-    assert "zoo export --onnx" in result.exception.remedy
+    assert "`zoo train resnet18 mnist` and `zoo export --onnx`" in result.exception.remedy
 
 
 def test_models_of_one_name_are_told_apart(tmp_path):
