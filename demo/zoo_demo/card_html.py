@@ -35,7 +35,8 @@ def describe(card: Card, language: Language = "en") -> str:
     ]
     table = "".join(f"<dt>{say(term, language)}</dt><dd>{markup.text(text)}</dd>" for term, text in rows)
     notes = "".join(f"<p class='note'>{markup.text(short(note, 1000))}</p>" for note in card.dataset.notes[:3])
-    summary = say("card.summary", language, accuracy=_accuracy(card, language))
+    key = "card.summary" if card.precision == "fp32" else "card.summary-converted"
+    summary = say(key, language, accuracy=_accuracy(card, language), precision=card.precision)
     return (
         f"<h1>{markup.text(short(card.name))}</h1><p>{markup.text(_classes(card, language))}</p>"
         f"<details><summary>{markup.text(summary)}</summary><dl>{table}</dl>{notes}</details>"
