@@ -26,7 +26,7 @@ def read_folder(folder: Path, *, training: bool = True) -> Listing:
     if not classes:
         pictures = len(find_pictures(folder))
         raise DataError(
-            f"Folder '{folder}' has no class folders. It holds {pictures} pictures.",
+            f"Folder '{folder}' has no class folders. It holds {pictures} picture{'' if pictures == 1 else 's'}.",
             f"Create one folder per class, for example {folder / 'cat'} and {folder / 'dog'}",
             code="folder-without-classes",
         )
