@@ -9,6 +9,7 @@ import gradio as gr
 
 from zoo.errors import ZooError
 from zoo.progress import Reporter
+from zoo_demo.texts import language_of, say
 
 
 def tell_errors(blocks: Any) -> None:
@@ -24,7 +25,9 @@ def tell_errors(blocks: Any) -> None:
             raise shown_error(error) from None
         except Exception as error:  # Gradio and its parts raise errors of any class
             Reporter().warn(f"A call of the page failed: {type(error).__name__}.")
-            raise gr.Error("The demo failed on this request. Try again.", print_exception=False) from None
+            language = language_of(getattr(named.get("request"), "headers", {}))
+            words = f"{say('wrong.request', language)} {say('wrong.again', language)}"
+            raise gr.Error(words, print_exception=False) from None
 
     blocks.process_api = told
 

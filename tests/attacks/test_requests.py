@@ -101,11 +101,16 @@ def functions(client) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("value", [None, "7", {"path": "/etc/passwd"}], ids=str)
-def test_no_function_of_the_page_prints_a_traceback_for_strange_values(site, client, value):
+def test_each_function_of_the_page_answers_strange_values_with_a_sentence_and_no_traceback(site, client, value):
+    client.headers["accept-language"] = "zh"
+    said = []
     for each in client.get("config").json()["dependencies"]:
         if each["backend_fn"]:
             body = {"data": [value] * len(each["inputs"]), "fn_index": each["id"], "session_hash": f"s{next(COUNT)}"}
-            answer(client, body, JOIN)
+            said.append(answer(client, body, JOIN)[1])
+    assert not [text for text in said if '"error":null' in text]
+    # Gradio takes only a file for a picture.
+    assert any("处理该请求时出错。" in text for text in said) == (value == "7")
     assert not [line for line in site.lines() if "Traceback" in line]
 
 
