@@ -35,6 +35,7 @@ _SHOWN = {
 }
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 _PROGRESS_SECONDS = 0.1  # between two checks of an upload
+_PIECE_BYTES = 2**14  # of a form, between the turns of other requests
 _UNKNOWN_TURNS = 30  # checks for an upload that may still begin
 _Arrived = dict[str, tuple[str, int]]  # of each upload that a page watches: its name, and the bytes so far
 BUSY = "The demo has too many uploads now. Try again in a few seconds."
@@ -93,7 +94,9 @@ async def _received(request: Request, uploads: Uploads, upload_id: str, arrived:
 
     async def chunks() -> AsyncIterator[bytes]:
         async for chunk in request.stream():
-            yield chunk
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                yield chunk[start : start + _PIECE_BYTES]
+                await asyncio.sleep(0)  # many small files take long, and others wait
             if upload_id:
                 arrived[upload_id] = (sink.name, sink.num_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -224,6 +225,28 @@ def test_the_files_of_a_form_have_a_limit_together_and_are_kept_all_or_not_at_al
     with refused("upload-too-large", kind=DataError):
         one.data(b"x" * 11)
     one.discard()
+
+
+def test_many_small_files_at_once_leave_turns_to_other_requests(uploads):
+    from zoo_demo import routes
+
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nbytes\r\n'
+
+    class Form:
+        headers = {"content-type": "multipart/form-data; boundary=x"}  # noqa: RUF012
+
+        async def stream(self):
+            yield part * 999 + b"--x--\r\n"
+
+    async def turns() -> int:
+        received, count = asyncio.create_task(routes._received(Form(), uploads, "", {})), 0
+        while not received.done():
+            count += 1
+            await asyncio.sleep(0)
+        assert len(await received) == 999
+        return count
+
+    assert asyncio.run(turns()) > 4
 
 
 def test_a_batch_goes_on_behind_a_broken_picture_and_tells_how_far_it_is(fake, monkeypatch):
