@@ -12,9 +12,9 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from getpass import getpass
+from getpass import GetPassWarning, getpass
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from zoo.errors import UsageError
 from zoo_demo.limits import GUESS_SECONDS, MAX_GUESSERS, MAX_WRONG_GUESSES, WRONG_SECONDS
@@ -45,8 +45,7 @@ def credentials_from(given: str | None) -> str | None:
             code="auth-user",
         )
     if not colon:
-        with suppress(EOFError):  # nobody is there to ask
-            password = getpass(f"Password of {user}: ")
+        password = _typed(user)
     besides = password.lower().replace(user.lower(), "")
     if len(besides) < MIN_PASSWORD or len(set(besides)) < MIN_DISTINCT or not password.isprintable():
         raise UsageError(
@@ -56,6 +55,20 @@ def credentials_from(given: str | None) -> str | None:
             code="weak-password",
         )
     return f"{user}:{password}"
+
+
+def _typed(user: str) -> str:
+    """The password from the terminal. Raises `UsageError` without one: what is typed would be seen, or nobody types."""
+    try:
+        with catch_warnings():
+            simplefilter("error", GetPassWarning)
+            return getpass(f"Password of {user}: ")
+    except (EOFError, GetPassWarning):
+        raise UsageError(
+            "The password cannot be asked for without a terminal.",
+            f"Give --auth USER:PASSWORD, or set {AUTH}.",
+            code="auth-terminal",
+        ) from None
 
 
 class Access:

@@ -241,8 +241,16 @@ def test_credentials_come_from_the_option_a_prompt_or_the_environment(monkeypatc
         raise EOFError
 
     monkeypatch.setattr(module, "getpass", nobody)
-    with refused("weak-password", kind=UsageError):
+    with refused("auth-terminal", kind=UsageError):
         credentials_from("bob")
+
+
+def test_a_password_is_not_asked_for_without_a_terminal():
+    command = [sys.executable, "-c", "from zoo_demo.access import credentials_from; credentials_from('bob')"]
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    done = subprocess.run(command, check=False, start_new_session=True, **pipes)
+    assert "The password cannot be asked for without a terminal." in done.stderr
+    assert "Warning" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ class Model:
         rows += [("licence of the data", card.dataset.licence), ("licence of the weights", card.weights_licence)]
         accuracy, number = card.metrics.get("top1"), card.metrics.get("num_pictures")
         if isinstance(accuracy, float) and type(number) is int:
-            rows.append(("accuracy", f"{accuracy:.2%} of {number:,} {card.metrics_split} pictures"))
+            term = "accuracy" if card.precision == "fp32" else f"accuracy before the conversion to {card.precision}"
+            rows.append((term, f"{accuracy:.2%} of {number:,} {card.metrics_split} pictures"))
         rows += [("precision", card.precision), ("exported", card.created)]
         return [(term, value) for term, value in rows if value]
 

@@ -45,7 +45,7 @@ def write_space(files: Sequence[Path], folder: Path) -> list[str]:
     (folder / "README.md").write_text(readme(_front(models), models), encoding="utf-8")
     return [
         "A Gradio Space: app.py starts zoo demo, requirements.txt has what it needs.",
-        "  Try it:        python {folder}/app.py",
+        "  Try it:        ZOO_HOST=127.0.0.1 python {folder}/app.py",
         "  Hugging Face:  create a Space with the SDK 'gradio', then push the files to it (git lfs install, first)",
     ]
 

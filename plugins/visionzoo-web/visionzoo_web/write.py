@@ -121,7 +121,7 @@ def _write_descriptions(models: Sequence[Model], runtime: Runtime, folder: Path)
 
 def _write_for_hosts(models: Sequence[Model], folder: Path) -> None:
     lines = "\n".join(f"  {name}: {value}" for name, value in HEADERS.items())
-    (folder / "_headers").write_text(f"/*\n{lines}\n", encoding="utf-8")  # Netlify, Cloudflare Pages
+    (folder / "_headers").write_text(f"/*\n{lines}\n", encoding="utf-8")  # Netlify
     (folder / ".nojekyll").touch()  # GitHub Pages
     front = {
         "title": models[0].card.name,
@@ -158,9 +158,9 @@ def _hosting(models: Sequence[Model]) -> list[str]:
     return [
         f"A page of {len(models)} model{'s' * (len(models) > 1)} ({size:.1f} MiB). It needs no server program: put the",
         "files of the folder on any web space. Pictures stay in the visitor's browser.",
-        "  Try it:             python -m http.server --directory {folder}",
+        "  Try it:             python -m http.server --bind 127.0.0.1 --directory {folder}",
         "  GitHub Pages:       push the files to a repository, then Settings, Pages, Deploy from a branch",
         "  Hugging Face:       create a Space with the SDK 'static', then push the files to it",
-        "  Netlify, Cloudflare Pages: drop the folder on their page; _headers lets the page use threads",
+        "  Netlify:            drop the folder on its page; _headers lets the page use threads",
         "A camera needs https, or localhost. docs/web.md has the iframe and the module for your own page.",
     ]

@@ -66,7 +66,7 @@ export function about({ classes }) {
 /** The facts of a card: <dt> and <dd>. */
 export function facts(card) {
   const rows = [
-    ["card.accuracy", accuracy(card)],
+    [card.precision === "fp32" ? "card.accuracy" : "card.accuracy-before", accuracy(card)],
     ["card.parity", parity(card)],
     ["card.backbone", card.backbone],
     ["card.weights", card.weights],

@@ -59,6 +59,7 @@ const TEXTS = {
   "card.about": ["An image classifier for {n} classes: {names}.", "图像分类模型，共 {n} 个类别：{names}。"],
   "card.about-more": ["An image classifier for {n} classes: {names} and {more} more.", "图像分类模型，共 {n} 个类别：{names}，另有 {more} 个。"],
   "card.accuracy": ["Accuracy", "准确率"],
+  "card.accuracy-before": ["Accuracy before the conversion", "转换前的准确率"],
   "card.measured": ["{share} of {n} pictures of the {split} split", "{split} 部分的 {n} 张图片中 {share} 正确"],
   "card.unmeasured": ["not measured", "未测量"],
   "card.parity": ["Parity", "一致性"],
