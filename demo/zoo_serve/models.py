@@ -112,6 +112,8 @@ def names_for(cards: Iterable[Card]) -> list[str]:
     taken: list[str] = []
     for card in cards:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", card.name).strip("-.")[:64] or "model"
+        if card.precision != "fp32":  # files of one run
+            plain = f"{plain}-{card.precision}"
         numbered = (f"{plain}-{number}" for number in itertools.count(2))
         taken.append(next(name for name in itertools.chain([plain], numbered) if name not in taken))
     return taken

@@ -41,6 +41,7 @@ def test_models_have_names_that_need_no_escaping():
     assert names_for(any_card(name=name) for name in names) == [
         "resnet18-mnist", "resnet18-mnist-2", "b-..-x", "model", "a" * 64,
     ]  # fmt: skip
+    assert names_for([any_card(name="a"), any_card(name="a", precision="int8")]) == ["a", "a-int8"]
 
 
 @pytest.mark.parametrize(("phase", "status"), [("starting", 503), ("ready", 200), ("draining", 503)])
