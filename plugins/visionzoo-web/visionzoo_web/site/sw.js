@@ -5,14 +5,21 @@ const version = new URL(self.location).searchParams.get("v");
 const scope = self.registration.scope;
 const ours = `zoo ${scope} `; // caches belong to the whole origin, which may have other pages
 const name = `${ours}${version}`;
+const within = (address) => new URL(address).pathname.slice(new URL(scope).pathname.length);
 // Names of these files contain their hash or version, so they never change.
-const isFixed = (address) => /^(vendor|models)\//.test(address.slice(scope.length));
+const isFixed = (address) => /^(vendor\/onnxruntime-web-[^/]+\/[^/]+|models\/[^/]+-[0-9a-f]{10}\.(json|onnx))$/.test(within(address));
+// Other pages below the folder, as at the root of a host, are left as they are: the headers could break them.
+const OWN = new Set(["", "index.html", "style.css", "manifest.webmanifest", "icon-192.png", "icon-512.png", "site.json", "files.json"]);
+for (const module of "app camera card classifier drawing given heat pad pixels runtime shown synthetic texts verify view".split(" ")) {
+  OWN.add(`${module}.js`);
+}
+const isOurs = (address) => address.startsWith(scope) && (OWN.has(within(address)) || isFixed(address));
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(removeOld()));
 self.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(scope)) event.respondWith(answer(event.request));
+  if (method === "GET" && isOurs(url)) event.respondWith(answer(event));
 });
 
 async function install() {
@@ -30,13 +37,14 @@ async function removeOld() {
   for (const each of await caches.keys()) if (each.startsWith(ours) && each !== name) await caches.delete(each);
 }
 
-async function answer(request) {
+async function answer(event) {
+  const { request } = event;
   const cache = await caches.open(name);
   if (isFixed(request.url)) {
     const known = await cache.match(request);
     if (known) return isolated(known);
     const found = await fetch(request);
-    if (found.ok) await cache.put(request, found.clone());
+    if (found.ok) event.waitUntil(cache.put(request, found.clone()).catch(() => {})); // the storage may be full
     return isolated(found);
   }
   try {
