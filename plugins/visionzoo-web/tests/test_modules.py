@@ -211,6 +211,28 @@ def test_other_text_than_a_card_is_refused(text, reason, tmp_path):
     assert refused(tmp_path, text) == f"card.{reason}"
 
 
+@pytest.mark.parametrize("size", [5, 24, 28, 30, 97])
+def test_heat_maps_cover_the_squares_of_zoo(size, tmp_path):
+    """Of a network that answers with the sum of its input: each square is an area."""
+    run(tmp_path, "return 0;")
+    stub = """export const logitsOf = async (model, data) => {
+  const length = 3 * model.card.preprocess.image_size ** 2;
+  return Float64Array.from({ length: (2 * data.length) / length }, (_, place) =>
+    place % 2 ? 0 : data.subarray((place / 2) * length, (place / 2 + 1) * length).reduce((sum, value) => sum + value, 0));
+};
+export const run = null;"""
+    (tmp_path / "site" / "runtime.js").write_text(stub)
+    code = """import { heatMap } from "./site/heat.js";
+const preprocess = { image_size: given, resize: "squash", interpolation: "bilinear", channels: "rgb", mean: [0, 0, 0], crop_fraction: 1 };
+const pixels = { data: new Uint8Array(3 * given * given).fill(1), width: given, height: given };
+return [...(await heatMap({ card: { preprocess, classes: ["a", "b"] } }, pixels, 0)).values];"""
+    cells = min(8, size)
+    edges = np.linspace(0, size, cells + 1).round().astype(int)
+    areas = [3.0 * (edges[min(cells, at + 2)] - edges[max(0, at)]) for at in range(-1, cells)]
+    sides = np.array([(areas[at] + areas[at + 1]) / 2 for at in range(cells)])
+    np.testing.assert_allclose(run(tmp_path, code, size), np.outer(sides, sides / 3).reshape(-1))
+
+
 def test_names_lose_what_would_turn_the_text_around(tmp_path):
     code = 'import { short } from "./site/shown.js";\nreturn given.map((text) => short(text));'
     found = run(tmp_path, code, ["a\u202eb\x07c", "x" * 500])

@@ -1,6 +1,6 @@
 // Heat maps: which parts of a picture an answer depends on, as zoo/artifacts/heat_maps.py computes them.
 import { logitsOf, run } from "./runtime.js";
-import { framed, modelView } from "./view.js";
+import { framed, halfToEven, modelView } from "./view.js";
 
 const CELLS = 8; // along each side
 const COVERED = 2; // cells along each side of the square that moves over the picture
@@ -40,12 +40,12 @@ async function occlusion(model, view, index, progress, signal) {
   const spec = model.card.preprocess;
   const size = view.width;
   const cells = Math.min(CELLS, size);
-  const colour = spec.mean.map((value) => Math.min(255, Math.max(0, Math.round(255 * value))));
+  const colour = spec.mean.map((value) => Math.min(255, Math.max(0, halfToEven(255 * value))));
   const places = [];
   for (let row = 1 - COVERED; row < cells; row++) {
     for (let column = 1 - COVERED; column < cells; column++) places.push([row, column]);
   }
-  const edge = (cell) => Math.round((size * Math.min(cells, Math.max(0, cell))) / cells);
+  const edge = (cell) => halfToEven((size * Math.min(cells, Math.max(0, cell))) / cells);
   const [whole] = await odds(model, [view], index);
   const values = new Float64Array(cells * cells);
   const counts = new Float64Array(cells * cells);

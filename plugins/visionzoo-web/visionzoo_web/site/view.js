@@ -57,7 +57,8 @@ function shorterSide(spec) {
   return spec.resize === "shorter" ? Math.trunc(spec.image_size / Math.max(spec.crop_fraction, 1 / 4096) + 1e-6) : spec.image_size;
 }
 
-function halfToEven(value) {
+/** The nearest whole number, as numpy rounds. */
+export function halfToEven(value) {
   const below = Math.floor(value);
   return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
