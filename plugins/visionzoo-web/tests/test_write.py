@@ -66,6 +66,16 @@ def test_a_readme_has_no_markup_of_a_card(site):
     assert "<" not in outside
 
 
+def test_models_of_one_name_and_precision_are_numbered(files):
+    one, other = models.read_models(files)
+    assert write._labels([one, other, one]) == ["colours (1)", other.label, "colours (2)"]
+
+
+def test_a_title_is_as_yaml_reads_it(files):
+    text = write.readme({"title": '\u82b1 \U0001f33c \x85 \u2028 "a"'}, models.read_models(files[:1]))
+    assert text.splitlines()[1] == 'title: "\u82b1 \U0001f33c     \\"a\\""'
+
+
 def test_a_file_that_was_changed_is_refused(files, tmp_path):
     path = tmp_path / "model.onnx"
     content = onnx.load(files[0])

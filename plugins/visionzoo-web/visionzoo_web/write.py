@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,10 @@ def _write_descriptions(models: Sequence[Model], runtime: Runtime, folder: Path)
     }
     _write_json(folder / "manifest.webmanifest", manifest)
     described = {
-        "models": [{"name": model.name, "label": model.label, "bytes": model.size} for model in models],
+        "models": [
+            {"name": model.name, "label": label, "bytes": model.size}
+            for model, label in zip(models, _labels(models), strict=True)
+        ],
         "runtime": runtime.folder,
     }
     _write_json(folder / "site.json", described)
@@ -117,6 +121,17 @@ def _write_descriptions(models: Sequence[Model], runtime: Runtime, folder: Path)
     own.remove("sw.js")
     digest = hashlib.sha256("".join(sha256(folder / name) for name in [*own, "sw.js"]).encode())
     _write_json(folder / "files.json", {"version": digest.hexdigest()[:16], "own": own, "kept": kept})
+
+
+def _labels(models: Sequence[Model]) -> list[str]:
+    """For a menu. Models of one name and precision get numbers."""
+    count = Counter(model.label for model in models)
+    seen: Counter[str] = Counter()
+    labels = []
+    for model in models:
+        seen[model.label] += 1
+        labels.append(f"{model.label} ({seen[model.label]})" if count[model.label] > 1 else model.label)
+    return labels
 
 
 def _write_for_hosts(models: Sequence[Model], folder: Path) -> None:
@@ -135,18 +150,27 @@ def _write_for_hosts(models: Sequence[Model], folder: Path) -> None:
 def readme(front: dict[str, Any], models: Sequence[Model]) -> str:
     """A README.md for Hugging Face: its front matter, and what the models are.
 
-    JSON is YAML, too. Texts of cards are in code spans, where they are no markup.
+    JSON is YAML, too, but for characters in two escapes and for control characters. Texts of cards are in code spans, where they are no markup.
     """
-    lines = ["---", *(f"{name}: {json.dumps(value)}" for name, value in front.items()), "---", ""]
+    lines = [
+        "---",
+        *(f"{name}: {_plain(json.dumps(value, ensure_ascii=False))}" for name, value in front.items()),
+        "---",
+        "",
+    ]
     for model in models:
         lines += [_code(model.card.name), "", *(f"- {term}: {_code(value)}" for term, value in model.facts()), ""]
     return "\n".join([*lines, "Made with `zoo export` of visionzoo.", ""])
 
 
 def _code(text: str) -> str:
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = _plain(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
     return f"{fence} {plain} {fence}"
+
+
+def _plain(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _write_json(path: Path, value: Any) -> None:
