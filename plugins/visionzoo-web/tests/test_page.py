@@ -60,27 +60,6 @@ def test_the_button_opens_the_file_chooser(visit):
         best(page).get_by_text("red").wait_for()
 
 
-def test_the_camera_is_classified_until_it_is_stopped(visit):
-    with visit() as page:
-        page.get_by_role("button", name="Use the camera").click()
-        page.get_by_text("pictures a second").wait_for()
-        best(page).get_by_text("green").wait_for()  # Chromium's own picture
-        assert page.locator("#answer").get_attribute("aria-live") == "off"
-        page.evaluate("() => { window.track = document.querySelector('#video').srcObject.getTracks()[0]; }")
-        page.get_by_role("button", name="Stop the camera").click()
-        page.locator("#video").wait_for(state="hidden")
-        assert page.evaluate("() => document.querySelector('#video').srcObject") is None
-        assert page.evaluate("() => window.track.readyState") == "ended"
-        assert page.locator("#rate").inner_text() == ""
-        page.locator("#details").wait_for()
-        # A picture ends it, too.
-        page.get_by_role("button", name="Use the camera").click()
-        page.get_by_text("pictures a second").wait_for()
-        give(page, coloured(RED))
-        page.locator("#video").wait_for(state="hidden")
-        best(page).get_by_text("red").wait_for()
-
-
 def test_drawing_by_mouse_and_by_keys(visit):
     with visit() as page:
         give(page, coloured(BLUE))
@@ -90,6 +69,8 @@ def test_drawing_by_mouse_and_by_keys(visit):
         assert seen(page).max() > 240
         assert page.locator("#preview").is_hidden()
         page.get_by_role("button", name="Clear").click()
+        page.get_by_text("The answer appears here.").wait_for()
+        assert page.locator("#details").is_hidden()
         assert page.get_by_role("button", name="Undo").is_disabled()
         first = page.locator("#answer").inner_text()
         page.locator("#pad").focus()
@@ -277,6 +258,19 @@ def test_example_pictures_of_the_card_are_offered(browser, serve, changed):
     with visiting(browser, serve(folder)[0]) as page:
         page.get_by_role("button", name="Example picture 1: blue").click()
         best(page).get_by_text("blue").wait_for()
+        # Their addresses are given back, whichever model is chosen.
+        page.evaluate(
+            """() => {
+              window.open = new Set();
+              const create = URL.createObjectURL;
+              URL.createObjectURL = (blob) => { const made = create(blob); window.open.add(made); return made; };
+              URL.revokeObjectURL = (address) => window.open.delete(address);
+            }"""
+        )
+        for index in "10":
+            page.get_by_label("Model", exact=True).select_option(index)
+            page.wait_for_function(f"() => document.title.startsWith('{'c<'[int(index)]}')")
+        page.wait_for_function("() => window.open.size === 0")
 
 
 def test_the_example_for_a_page_of_ones_own(browser, site, serve, tmp_path):

@@ -6,14 +6,15 @@ import { heatMap, paintHeat } from "./heat.js";
 import { givenFiles } from "./given.js";
 import { makePad } from "./pad.js";
 import { site, threads } from "./runtime.js";
-import { about, bars, facts, make, paint, percent, short } from "./shown.js";
+import { about, bars, example, facts, make, paint, percent, short } from "./shown.js";
 import { fill, language, say } from "./texts.js";
 import { verify } from "./verify.js";
 import { modelView } from "./view.js";
 
 const $ = (id) => document.getElementById(id) ?? document.querySelector(id);
 const asked = new URLSearchParams(location.search);
-const state = { model: null, pixels: null, answer: null, request: 0, working: null, camera: null, pad: null, address: "" };
+// picture: what was given last, which may wait for a model. load, request: numbers of the newest ones; older ones are dropped.
+const state = { model: null, picture: null, answer: null, load: 0, request: 0, working: null, camera: null, pad: null, address: "" };
 
 /** The sentence of an error. */
 function sentence(error, key = "wrong.run") {
@@ -25,32 +26,49 @@ function showError(text) {
   $("details").hidden = true;
 }
 
+/** Drops the answer, and the work at one. */
+function clearAnswer() {
+  stopWork();
+  state.request++;
+  state.answer = null;
+  $("details").hidden = true;
+  $("answer").replaceChildren(make("p", say("answer.hint")));
+}
+
+/** Drops the picture, too. */
+function reset() {
+  clearAnswer();
+  state.picture = null;
+  $("preview").hidden = true;
+}
+
 // A model
 
 async function choose(index, backend, notice = "") {
+  clearAnswer();
   stopCamera();
-  stopWork();
-  const request = ++state.request;
+  const number = ++state.load;
+  const old = state.model;
+  state.model = null;
+  $("verified").textContent = "";
   const { models } = await site;
   const { name, bytes } = models[index];
   $("loaded").hidden = false;
   let loading = true; // the card may be refused while the file still comes
   const progress = (size) => {
-    if (!loading || request !== state.request) return;
+    if (!loading || number !== state.load) return;
     $("loaded").value = Math.min(1, size / bytes);
     $("status").textContent = say("loading", { share: percent(Math.min(1, size / bytes)) });
     if (size >= bytes) $("status").textContent = say("starting");
   };
-  const old = state.model;
-  state.model = null;
-  if (old) await dispose(old);
+  if (old) await dispose(old).catch(() => {});
   try {
     const model = await load(`models/${name}`, { backend, progress });
-    if (request !== state.request) return await dispose(model);
+    if (number !== state.load) return await dispose(model);
     state.model = model;
   } catch (error) {
     loading = false;
-    if (request !== state.request) return;
+    if (number !== state.load) return;
     $("loaded").hidden = true;
     if (backend === "wasm") {
       $("main").hidden = true;
@@ -63,7 +81,7 @@ async function choose(index, backend, notice = "") {
   $("loaded").hidden = true;
   $("status").textContent = notice;
   showModel(state.model);
-  if (state.pixels) await look(state.pixels);
+  if (state.picture) await look(state.picture);
 }
 
 function showModel({ card, backend }) {
@@ -72,22 +90,11 @@ function showModel({ card, backend }) {
   $("name").textContent = document.title = short(card.name);
   $("about").textContent = about(card);
   $("facts").replaceChildren(...facts(card));
-  $("verified").textContent = "";
   $("drawing").hidden = !card.dataset.drawable;
   $("backend").textContent = say(`backend.${backend}`, { threads: number, s: number > 1 ? "s" : "" });
   $("examples").hidden = !card.examples.length;
-  $("example-list").replaceChildren(...card.examples.map(example));
+  $("example-list").replaceChildren(...card.examples.map((each, index) => example(each, index, show)));
   for (const element of [$("seen"), $("heat-map")]) element.width = element.height = 1;
-}
-
-function example({ label, file }, index) {
-  const bytes = Uint8Array.from(atob(file), (character) => character.charCodeAt(0));
-  const picture = new Blob([bytes], { type: file.startsWith("/9j/") ? "image/jpeg" : "image/png" });
-  const image = make("img", "", { alt: say("examples.alt", { n: index + 1, label: short(label) }) });
-  image.src = URL.createObjectURL(picture);
-  const button = make("button", [image], { type: "button", class: "example" });
-  button.addEventListener("click", () => show(picture));
-  return button;
 }
 
 // A picture
@@ -108,24 +115,25 @@ function show(file, others = 0) {
 function drawn(strokes) {
   stopCamera();
   $("preview").hidden = true;
-  return strokes.length && look(digitOf(strokes));
+  return strokes.length ? look(digitOf(strokes)) : reset();
 }
 
 async function look(picture) {
   stopWork();
+  state.picture = picture;
   const { model } = state;
-  if (!model) return;
+  if (!model) return; // choose() takes it when the model has come
   const request = ++state.request;
   try {
     const answer = await classify(model, picture);
     if (request !== state.request) return;
-    Object.assign(state, { answer, pixels: answer.pixels });
+    stopWork(); // at the answer before
+    state.answer = answer;
     showAnswer(answer);
     showSeen(answer.pixels);
   } catch (error) {
     if (request !== state.request) return;
-    state.pixels = state.answer = null;
-    $("preview").hidden = true;
+    reset();
     showError(sentence(error));
   }
 }
@@ -157,8 +165,9 @@ function stopWork() {
 }
 
 async function lookWhere() {
-  const { model, pixels, answer } = state;
-  const { index, label } = answer;
+  const { model, answer } = state;
+  if (!(model && answer)) return;
+  const { index, label, pixels } = answer;
   stopWork();
   const working = (state.working = new AbortController());
   $("look").disabled = true;
@@ -183,16 +192,19 @@ async function lookWhere() {
 }
 
 async function check() {
+  const { model } = state;
+  if (!model) return;
   $("verify").disabled = true;
-  const tell = (share) => ($("verified").textContent = say("heat.progress", { share: `${Math.round(100 * share)}%` }));
+  const tell = (text) => model === state.model && ($("verified").textContent = text);
+  const progress = (share) => tell(say("heat.progress", { share: `${Math.round(100 * share)}%` }));
   try {
-    tell(0);
-    const found = await verify(state.model, tell);
+    progress(0);
+    const found = await verify(model, progress);
     const [difference, allowed] = [found?.difference.toExponential(1), found?.allowed];
     const key = found ? (found.passed ? "verify.passed" : "verify.failed") : "verify.none";
-    $("verified").textContent = say(key, { n: found?.pictures, difference, allowed });
+    tell(say(key, { n: found?.pictures, difference, allowed }));
   } catch (error) {
-    $("verified").textContent = sentence(error);
+    tell(sentence(error));
   } finally {
     $("verify").disabled = false;
   }
@@ -201,37 +213,41 @@ async function check() {
 // The camera
 
 function stopCamera() {
-  state.camera?.abort();
+  if (!state.camera) return;
+  state.camera.abort();
   state.camera = null;
+  $("camera").textContent = say("camera.start");
+  $("rate").textContent = "";
+  $("video").hidden = true;
+  $("answer").setAttribute("aria-live", "polite");
+  if (state.answer) showSeen(state.answer.pixels);
 }
 
 async function useCamera() {
   if (state.camera) return stopCamera();
-  stopWork();
+  reset();
+  state.pad.clear();
   const camera = (state.camera = new AbortController());
-  state.request++;
   $("camera").textContent = say("camera.stop");
-  $("preview").hidden = $("details").hidden = true;
   $("answer").setAttribute("aria-live", "off"); // else each picture would be read out
+  let problem = null;
   try {
     await watch($("video"), (video, rate) => lookAt(video, rate, camera.signal), camera.signal);
   } catch (error) {
-    showError(sentence(error));
-  } finally {
-    if (state.camera === camera) state.camera = null;
-    $("camera").textContent = say("camera.start");
-    $("rate").textContent = "";
-    $("video").hidden = true;
-    $("answer").setAttribute("aria-live", "polite");
-    if (state.answer) showSeen(state.pixels);
+    problem = error;
   }
+  if (state.camera !== camera) return; // stopped, and maybe used again
+  stopCamera();
+  if (problem) showError(sentence(problem));
 }
 
 async function lookAt(video, rate, signal) {
   $("video").hidden = false;
-  const answer = await classify(state.model, video);
+  const { model } = state;
+  if (!model) return; // it still comes
+  const answer = await classify(model, video);
   if (signal.aborted) return;
-  Object.assign(state, { answer, pixels: answer.pixels });
+  Object.assign(state, { answer, picture: answer.pixels });
   showAnswer(answer);
   $("rate").textContent = say("camera.rate", { rate: rate.toFixed(1) });
 }

@@ -23,6 +23,12 @@ export async function watch(video, look, signal) {
   } catch (error) {
     throw new CameraError(error.name === "NotAllowedError" ? "wrong.camera-denied" : "wrong.camera");
   }
+  const stop = () => {
+    for (const track of stream.getTracks()) track.stop();
+    if (video.srcObject === stream) video.srcObject = null; // else it shows a newer stream
+  };
+  if (signal.aborted) return stop();
+  signal.addEventListener("abort", stop);
   try {
     video.srcObject = stream;
     await video.play();
@@ -36,7 +42,6 @@ export async function watch(video, look, signal) {
       last = now;
     }
   } finally {
-    for (const track of stream.getTracks()) track.stop();
-    video.srcObject = null;
+    stop();
   }
 }

@@ -104,6 +104,8 @@ export function makePad(canvas, undo, clear, changed) {
   return {
     clear() {
       strokes = [];
+      pointer = null; // a stroke that was begun is over
+      if (pen) pen.down = false;
       paint();
     },
   };

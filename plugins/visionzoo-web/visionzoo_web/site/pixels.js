@@ -34,8 +34,14 @@ async function decoded(file) {
   try {
     return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
-    throw new PictureError("wrong.picture");
+    throw new PictureError((await startsAsPicture(file)) ? "wrong.damaged" : "wrong.picture");
   }
+}
+
+/** Whether a file begins as a PNG, JPEG, GIF or WebP file, which each browser can read. */
+async function startsAsPicture(file) {
+  const first = new Uint8Array(await file.slice(0, 12).arrayBuffer().catch(() => new ArrayBuffer(0)));
+  return /^(\x89PNG|\xff\xd8\xff|GIF8|RIFF[^]{4}WEBP)/.test(String.fromCharCode(...first));
 }
 
 function drawn(image) {

@@ -41,6 +41,18 @@ export function bars(top) {
   return make("ol", rows, { class: "bars" });
 }
 
+/** A button for an example picture of a card. `show` is called with the picture, a Blob. */
+export function example({ label, file }, index, show) {
+  const bytes = Uint8Array.from(atob(file), (character) => character.charCodeAt(0));
+  const picture = new Blob([bytes], { type: file.startsWith("/9j/") ? "image/jpeg" : "image/png" });
+  const image = make("img", "", { alt: say("examples.alt", { n: index + 1, label: short(label) }) });
+  image.src = URL.createObjectURL(picture);
+  for (const kind of ["load", "error"]) image.addEventListener(kind, () => URL.revokeObjectURL(image.src));
+  const button = make("button", [image], { type: "button", class: "example" });
+  button.addEventListener("click", () => show(picture));
+  return button;
+}
+
 /** RGB pixels on a canvas. */
 export function paint(canvas, { data, width, height }) {
   canvas.width = width;

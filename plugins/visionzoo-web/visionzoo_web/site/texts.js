@@ -79,6 +79,7 @@ const TEXTS = {
   "wrong.gpu": ["The model does not run on this GPU ({reason}). It runs on the processor again.", "该模型无法在此 GPU 上运行（{reason}），已改回处理器。"],
   "wrong.run": ["The model failed on this picture. Try a smaller one.", "模型处理该图片时出错。请尝试较小的图片。"],
   "wrong.picture": ["This file is not a picture that this browser can read. Choose a PNG, JPEG or WebP file.", "本浏览器无法读取该文件。请选择 PNG、JPEG 或 WebP 图片。"],
+  "wrong.damaged": ["This picture is damaged or not complete. Get it again, or choose another one.", "该图片已损坏或不完整。请重新获取，或选择其他图片。"],
   "wrong.file-size": ["This file is larger than {most} MiB. Choose a smaller one.", "文件大于 {most} MiB。请选择较小的文件。"],
   "wrong.size": [
     "The picture has {width} by {height} pixels, and the limit is {most} million pixels and {side} on a side. Choose a smaller one.",
