@@ -18,7 +18,7 @@ def visit(browser, site, serve):
 def hold(page) -> list:
     """Models come when the test says so."""
     held = []
-    page.route("**/*.onnx", lambda route: held.append(route))
+    page.route("**/*.onnx", lambda route: held.append(route))  # noqa: PLW0108 - it needs a function of Python
     return held
 
 

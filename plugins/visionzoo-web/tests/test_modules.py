@@ -217,13 +217,14 @@ def test_heat_maps_cover_the_squares_of_zoo(size, tmp_path):
     run(tmp_path, "return 0;")
     stub = """export const logitsOf = async (model, data) => {
   const length = 3 * model.card.preprocess.image_size ** 2;
-  return Float64Array.from({ length: (2 * data.length) / length }, (_, place) =>
-    place % 2 ? 0 : data.subarray((place / 2) * length, (place / 2 + 1) * length).reduce((sum, value) => sum + value, 0));
+  const sum = (first) => data.subarray(first, first + length).reduce((one, other) => one + other, 0);
+  return Float64Array.from({ length: (2 * data.length) / length }, (_, at) => (at % 2 ? 0 : sum((at / 2) * length)));
 };
 export const run = null;"""
     (tmp_path / "site" / "runtime.js").write_text(stub)
     code = """import { heatMap } from "./site/heat.js";
-const preprocess = { image_size: given, resize: "squash", interpolation: "bilinear", channels: "rgb", mean: [0, 0, 0], crop_fraction: 1 };
+const preprocess = { image_size: given, resize: "squash", interpolation: "bilinear", channels: "rgb" };
+Object.assign(preprocess, { mean: [0, 0, 0], crop_fraction: 1 });
 const pixels = { data: new Uint8Array(3 * given * given).fill(1), width: given, height: given };
 return [...(await heatMap({ card: { preprocess, classes: ["a", "b"] } }, pixels, 0)).values];"""
     cells = min(8, size)

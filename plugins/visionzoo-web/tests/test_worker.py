@@ -14,7 +14,8 @@ ANSWERS = """
 const handlers = {};
 const self = { location: "https://host/page/sw.js?v=1", registration: { scope: "https://host/page/" },
   addEventListener: (kind, handler) => { handlers[kind] = handler; } };
-const cache = { match: async () => undefined, put: () => given.full ? Promise.reject(new Error("full")) : new Promise(() => {}) };
+const put = () => (given.full ? Promise.reject(new Error("full")) : new Promise(() => {}));
+const cache = { match: async () => undefined, put };
 const caches = { open: async () => cache };
 const fetch = async () => new Response("content");
 new Function("self", "caches", "fetch", readFileSync("site/sw.js", "utf8"))(self, caches, fetch);
@@ -23,7 +24,8 @@ for (const path of given.paths) {
   let answered = null;
   const request = { method: "GET", url: new URL(path, self.registration.scope).href };
   handlers.fetch({ request, respondWith: (answer) => { answered = answer; }, waitUntil: () => {} });
-  answers[path] = answered && [await (await answered).text(), (await answered).headers.get("Cross-Origin-Embedder-Policy")];
+  const response = await answered;
+  answers[path] = response && [await response.text(), response.headers.get("Cross-Origin-Embedder-Policy")];
 }
 return answers;
 """

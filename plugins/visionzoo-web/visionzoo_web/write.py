@@ -150,7 +150,8 @@ def _write_for_hosts(models: Sequence[Model], folder: Path) -> None:
 def readme(front: dict[str, Any], models: Sequence[Model]) -> str:
     """A README.md for Hugging Face: its front matter, and what the models are.
 
-    JSON is YAML, too, but for characters in two escapes and for control characters. Texts of cards are in code spans, where they are no markup.
+    JSON is YAML, too, but for characters in two escapes and for control characters. Texts of cards are in code spans,
+    where they are no markup.
     """
     lines = [
         "---",
