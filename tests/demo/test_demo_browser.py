@@ -150,6 +150,7 @@ def test_the_menu_changes_the_model_and_untrusted_names_stay_text(visit, blue):
         page.locator("[role=tab][aria-disabled=true]", has_text="Draw").wait_for()
         page.locator("#one [role=tab][aria-selected=true]", has_text="Picture").wait_for()
         page.locator("#answer .name", has_text="<img").wait_for()
+        page.locator("#facts h1", has_text="<img").wait_for()
         page.locator("#facts summary").click()
         assert page.locator("#answer .name").all_inner_texts() == ["blue", "green", NASTY]
         assert page.locator("#facts h1").inner_text() == NASTY

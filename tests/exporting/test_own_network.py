@@ -167,7 +167,7 @@ def test_the_demo_answers_with_such_a_file(exported, bars):
     from zoo_demo.card_html import describe
     from zoo_demo.service import Service
 
-    assert "accuracy not measured" in describe(zoo.load(exported).card)
+    assert "Accuracy not measured" in describe(zoo.load(exported).card)
     picture = next((bars / "test" / "line").iterdir())
     service = Service(exported, "cpu", 60)
     try:

@@ -173,7 +173,8 @@ def card(files) -> dict:
     return json.loads(registry().exporter("onnx").spec.read_card(files[0]))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: its event loop would stay in the process of other tests.
+@pytest.fixture(scope="module")
 def playwright():
     from playwright.sync_api import sync_playwright
 
@@ -181,7 +182,7 @@ def playwright():
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright):
     with chromium(playwright) as browser:
         yield browser
