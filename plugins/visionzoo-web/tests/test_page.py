@@ -52,8 +52,9 @@ def test_a_picture_is_uploaded_dropped_or_pasted(visit):
 
 def test_the_button_opens_the_file_chooser(visit):
     with visit() as page:
-        page.keyboard.press("Tab")  # the menu of models
+        page.locator("#models").focus()
         page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "choose"
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Enter")
         chooser.value.set_files(coloured(RED))
