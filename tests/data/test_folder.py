@@ -123,7 +123,7 @@ def test_given_val_replaces_its_own(tmp_path):
             ("/val'", "'c'", "/train'"),
         ),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "class-without-training-pictures", ("/test'", "'c'")),
-        (["train/a/1.png", "train/b/1.png", "val/1.png"], "folder-without-classes", ("/val'", "1 pictures")),
+        (["train/a/1.png", "train/b/1.png", "val/1.png"], "folder-without-classes", ("/val'", "1 picture.")),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "split-twice", ("'val', 'valid'",)),
     ],
 )

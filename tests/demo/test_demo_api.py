@@ -104,6 +104,8 @@ def turns():
 def test_page_and_programs_take_turns(turns):
     turns, service = turns
     programs = [turns.submit(f"api {number}".encode(), 1, 30) for number in range(4)]
+    while not turns.running_seconds:
+        time.sleep(0.01)
 
     def visit():
         for number in range(2):
