@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from zoo.errors import ZooError
 from zoo_demo.about_html import about_html, checks_html
 from zoo_demo.answers import Answers, refuse_late
-from zoo_demo.picture_tab import LIVE, ONE_MODEL, arrived
+from zoo_demo.picture_tab import INSIDE, LIVE, ONE_MODEL, arrived
 from zoo_demo.shown import error_html
 from zoo_demo.texts import language_of
-
-_INSIDE: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
 
 
 def add(answers: Answers, tab: gr.Tab, choice: gr.Dropdown, texts: gr.I18n) -> None:
@@ -38,6 +34,6 @@ def add(answers: Answers, tab: gr.Tab, choice: gr.Dropdown, texts: gr.I18n) -> N
             return error_html(error)
 
     for event in (tab.select, choice.change):
-        event(shown, choice, about, concurrency_limit=None, **_INSIDE)
-    check.click(checked, choice, found, **_INSIDE, **ONE_MODEL)
+        event(shown, choice, about, concurrency_limit=None, **INSIDE)
+    check.click(checked, choice, found, **INSIDE, **ONE_MODEL)
     choice.change(None, None, found, js="() => ''", queue=False, api_visibility="private")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from zoo.artifacts.card import Card
 from zoo.report.html import name as shown_name
@@ -102,12 +102,8 @@ def _table(batch: Batch, true: Sequence[str] | None, title: str, language: Langu
             cells.append(f"<td>{shown_name(short(true[number]))}</td>")
             cells.append(f"<td>{text(say(f'batch.{verdict}', language))}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    caption = text(say("batch.caption", language, model=title))
-    return (
-        f"<div class='answers' role='region' aria-label='{text(say('batch.answers', language))}' tabindex='0'>"
-        f"<table class='sortable'><caption><span>{caption}</span></caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    caption = say("batch.caption", language, model=title)
+    return framed(say("batch.answers", language), caption, head, rows, kind="sortable")
 
 
 def figures_html(figures: Figures, language: Language) -> str:
@@ -145,23 +141,37 @@ def _matrix(figures: Figures, language: Language) -> str:
     if len(shown) < len(figures.classes):
         caption += " " + say("batch.matrix-part", language, n=len(shown), total=len(figures.classes))
     head = "".join(f"<th scope='col'>{shown_name(short(figures.classes[number], 40))}</th>" for number in shown)
-    rows = "".join(
+    rows = (
         f"<tr><th scope='row'>{shown_name(short(figures.classes[row], 40))}</th>"
         + "".join(_cell(int(figures.counts[row, column]), right=row == column) for column in shown)
         + "</tr>"
         for row in shown
     )
     corner = text(say("batch.matrix-corner", language))
-    return (
-        f"<div class='answers' role='region' aria-label='{text(say('batch.matrix-name', language))}' tabindex='0'>"
-        f"<table class='matrix'><caption><span>{text(caption)}</span></caption>"
-        f"<thead><tr><th scope='col'>{corner}</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    head = f"<th scope='col'>{corner}</th>{head}"
+    return framed(say("batch.matrix-name", language), caption, head, rows, kind="matrix")
 
 
 def _cell(count: int, *, right: bool) -> str:
     kind = " class='right'" if right else "" if count else " class='none'"
     return f"<td{kind}>{count}</td>"
+
+
+def framed(name: str, caption: str, head: str, rows: Iterable[str], kind: str = "") -> str:
+    """A table in a region of its own, which scrolls.
+
+    Args:
+        name: of the region, for screen readers.
+        head: the cells of the first row, as HTML.
+        rows: the others, as HTML.
+        kind: a class of the style sheet.
+    """
+    styled = f" class='{kind}'" if kind else ""
+    return (
+        f"<div class='answers' role='region' aria-label='{text(name)}' tabindex='0'>"
+        f"<table{styled}><caption><span>{text(caption)}</span></caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def short(value: str, most: int = MAX_NAME) -> str:

@@ -72,9 +72,9 @@ def labels_of(row: Row) -> list[str]:
     return [prediction.label for prediction in row.predictions]
 
 
-def disagreements(batch: Batch) -> list[Row]:
-    """The pictures to which not all models answer the same class."""
-    return [row for row in batch.rows if len(set(labels_of(row))) > 1]
+def disagreements(batch: Batch) -> list[tuple[int, Row]]:
+    """The pictures to which not all models answer the same class, with their places in the batch."""
+    return [(number, row) for number, row in enumerate(batch.rows) if len(set(labels_of(row))) > 1]
 
 
 def agreement(batch: Batch, one: int, other: int) -> float:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from zoo.report.html import name as shown_name
 from zoo.report.html import text
-from zoo_demo.batch import Batch
-from zoo_demo.batch_html import short, unread_html
+from zoo_demo.batch import Batch, Row
+from zoo_demo.batch_html import framed, short, unread_html
 from zoo_demo.compare import (
     accuracy,
     agreement,
     disagreements,
     groups,
-    labels_of,
     largest_difference,
     latency_ms,
     same_classes,
@@ -74,7 +73,7 @@ def over_batch(models: Sequence[Model], batch: Batch, language: Language) -> str
     return (
         f"<p class='best'>{text(share)}</p><p>{text(say('compare.agreement-of', language, **facts))}</p>"
         f"{_classes(models, language)}{_summary(models, batch, language)}{unread_html(batch, language)}"
-        f"{_apart(models, batch, language) if apart else ''}"
+        f"{_apart(models, apart, language) if apart else ''}"
     )
 
 
@@ -86,7 +85,7 @@ def _summary(models: Sequence[Model], batch: Batch, language: Language) -> str:
     heads += [say("compare.same-as", language, model=short(model.title, 60)) for model in models]
     heads += [say("compare.median", language)] + ([say("compare.accuracy", language)] if labelled else [])
     head = "".join(f"<th scope='col'>{text(title)}</th>" for title in heads)
-    rows = ""
+    rows = []
     for number, model in enumerate(models):
         cells = [
             NOTHING if number == other else percent(agreement(batch, number, other)) for other in range(len(models))
@@ -95,11 +94,12 @@ def _summary(models: Sequence[Model], batch: Batch, language: Language) -> str:
         share = right[number]
         cells += [NOTHING if share is None else percent(share)] if labelled else []
         row = "".join(f"<td>{text(cell)}</td>" for cell in cells)
-        rows += f"<tr><th scope='row'>{shown_name(short(model.title))}</th>{row}</tr>"
-    return _table(say("compare.summary", language), head, rows, "")
+        rows.append(f"<tr><th scope='row'>{shown_name(short(model.title))}</th>{row}</tr>")
+    caption = say("compare.summary", language)
+    return framed(caption, caption, head, rows)
 
 
-def _apart(models: Sequence[Model], batch: Batch, language: Language) -> str:
+def _apart(models: Sequence[Model], apart: Sequence[tuple[int, Row]], language: Language) -> str:
     """The pictures on which the models disagree."""
     titles = [say("batch.head-number", language), say("batch.head-file", language)]
     titles += [short(model.title, 60) for model in models]
@@ -108,23 +108,15 @@ def _apart(models: Sequence[Model], batch: Batch, language: Language) -> str:
         f"<button type='button'>{text(title)}</button></th>"
         for number, title in enumerate(titles)
     )
-    rows = ""
-    for number, row in enumerate(batch.rows):
-        if len(set(labels_of(row))) > 1:
-            cells = "".join(
-                f"<td>{shown_name(short(prediction.label))} {text(percent(prediction.probability))}</td>"
-                for prediction in row.predictions
-            )
-            rows += (
-                f"<tr><td data-value='{number}'><img src='{source(row.thumbnail)}' alt='' loading='lazy'> {number + 1}"
-                f"</td><th scope='row'>{shown_name(short(row.file))}</th>{cells}</tr>"
-            )
-    return _table(say("compare.pictures", language), head, rows, " class='sortable'")
-
-
-def _table(caption: str, head: str, rows: str, kind: str) -> str:
-    return (
-        f"<div class='answers' role='region' aria-label='{text(caption)}' tabindex='0'><table{kind}>"
-        f"<caption><span>{text(caption)}</span></caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        "</div>"
-    )
+    rows = []
+    for number, row in apart:
+        cells = "".join(
+            f"<td>{shown_name(short(prediction.label))} {text(percent(prediction.probability))}</td>"
+            for prediction in row.predictions
+        )
+        rows.append(
+            f"<tr><td data-value='{number}'><img src='{source(row.thumbnail)}' alt='' loading='lazy'> {number + 1}"
+            f"</td><th scope='row'>{shown_name(short(row.file))}</th>{cells}</tr>"
+        )
+    caption = say("compare.pictures", language)
+    return framed(caption, caption, head, rows, kind="sortable")

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 
 from zoo.errors import ZooError
 from zoo_demo import picture_tab
 from zoo_demo.answers import Answers, Upload, refuse_late
-from zoo_demo.batch_html import ended_html
-from zoo_demo.batch_tab import Found, begin_and_stop, connect, done, many_files, steps
+from zoo_demo.batch_tab import add_batch
 from zoo_demo.compare import chosen, on_picture
 from zoo_demo.compare_html import over_batch, side_by_side
 from zoo_demo.models import Model
-from zoo_demo.picture_tab import LIVE, ONE_MODEL, arrived
+from zoo_demo.picture_tab import INSIDE, LIVE, ONE_MODEL, arrived
 from zoo_demo.shown import error_html
-from zoo_demo.steps import Stops
-from zoo_demo.texts import language_of, say
+from zoo_demo.texts import Language, language_of, say
 from zoo_demo.uploads import Uploads
 
 FIRST = 2  # models that are chosen when the page opens
-_INSIDE: dict[str, Any] = {"preprocess": False, "api_visibility": "private", "trigger_mode": "always_last"}
 _AS_TEXT = "(given, models) => [given, JSON.stringify(models)]"  # the guard reads no lists
 
 
@@ -33,21 +29,11 @@ def add(answers: Answers, uploads: Uploads, models: Sequence[Model], texts: gr.I
     picture = picture_tab.picture_input(texts, "compare-picture")
     answer = gr.HTML(texts("compare.hint"), elem_id="compare-answer", js_on_load=LIVE)
     _connect_picture(answers, uploads, choice, picture, answer)
-    files = many_files(texts, "compare-files")
-    parts = begin_and_stop(texts, "compare")
-    stops = Stops()
 
-    def found(paths: str, titles: str, request: gr.Request) -> Found:
-        language = language_of(request.headers)
-        try:
-            refuse_late(arrived(request), language)
-            models = chosen(titles, answers, language)
-            batch = yield from steps(paths, models, uploads, stops, request)
-            yield done(ended_html(batch, language), over_batch(models, batch, language))
-        except ZooError as error:
-            yield done(error_html(error))
+    def compared(titles: str, language: Language) -> list[Model]:
+        return chosen(titles, answers, language)
 
-    connect(parts, stops, found, [files, choice], js=_AS_TEXT)
+    add_batch(uploads, choice, texts, "compare", models=compared, result=over_batch, js=_AS_TEXT)
 
 
 def _connect_picture(
@@ -64,4 +50,4 @@ def _connect_picture(
         return side_by_side(models, found, language) if found else say("compare.hint", language)
 
     for changed in (picture.input, choice.input):
-        changed(shown, [picture, choice], answer, js=_AS_TEXT, **_INSIDE, **ONE_MODEL)
+        changed(shown, [picture, choice], answer, js=_AS_TEXT, trigger_mode="always_last", **INSIDE, **ONE_MODEL)

@@ -32,7 +32,7 @@ _CHANGED = "() => { window.zooChanges = (window.zooChanges || 0) + 1; return '';
 _ASKED = "(...given) => { window.zooAsked = window.zooChanges; return given; }"
 _IF_UNCHANGED = "(map) => window.zooAsked === window.zooChanges ? map : ''"
 # Calls that only the page makes; Gradio's preprocessing would open, convert and rewrite an upload.
-_INSIDE: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
+INSIDE: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
 _HERE: dict[str, Any] = {"queue": False, "api_visibility": "private"}
 ONE_MODEL: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 
@@ -58,8 +58,8 @@ def add(answers: Answers, uploads: Uploads, models: Sequence[Model], choice: gr.
             heat = gr.HTML(elem_id="heat", js_on_load=LIVE)
     asking = _connect(answers, choice, picture, pad, answer)
     examples = Examples(answers, uploads)
-    strip.input(examples.chosen, [strip, choice], [picture, tabs], postprocess=False, **_INSIDE).success(**asking)
-    choice.change(examples.strip, choice, strip, concurrency_limit=None, **_INSIDE)
+    strip.input(examples.chosen, [strip, choice], [picture, tabs], postprocess=False, **INSIDE).success(**asking)
+    choice.change(examples.strip, choice, strip, concurrency_limit=None, **INSIDE)
     _connect_model(answers, choice, [drawing, tabs])
     _connect_look(answers, (look, stop, heat), (picture, pad, choice))
     _for_programs(answers, models[0].title)
@@ -76,7 +76,7 @@ def _connect(answers: Answers, choice: gr.Dropdown, picture: gr.Image, pad: gr.H
             return error_html(error)
         return answer_html(found, language) if found else hint_html(drawable, language)
 
-    asking = {**_INSIDE, **ONE_MODEL, "fn": shown, "inputs": [picture, pad, choice], "outputs": answer}
+    asking = {**INSIDE, **ONE_MODEL, "fn": shown, "inputs": [picture, pad, choice], "outputs": answer}
     pad.input(None, None, picture, js="() => null", **_HERE).then(**asking)
     picture.input(**asking, trigger_mode="always_last")
     pad.clear(**asking, trigger_mode="always_last")
@@ -90,7 +90,7 @@ def _connect_model(answers: Answers, choice: gr.Dropdown, changed: list[Any]) ->
         # Not `visible`: Gradio 6.31 does not change it for tabs.
         return gr.Tab(interactive=drawable), gr.skip() if drawable else gr.Tabs(selected="upload")
 
-    choice.change(fits, choice, changed, concurrency_limit=None, **_INSIDE)
+    choice.change(fits, choice, changed, concurrency_limit=None, **INSIDE)
 
 
 def _connect_look(
@@ -114,17 +114,22 @@ def _connect_look(
             except ZooError as error:
                 yield "" if error.code == "heat-map-stopped" else error_html(error), shown, hidden
 
-    looked = look.click(found, [*given], [heat, look, stop], js=_ASKED, **_INSIDE, **ONE_MODEL)
+    looked = look.click(found, [*given], [heat, look, stop], js=_ASKED, **INSIDE, **ONE_MODEL)
     # The map of another picture, or by another model, must neither stay beside the answer nor come later.
     looked.then(None, heat, heat, js=_IF_UNCHANGED, **_HERE)
     picture, pad, choice = given
     for changed in (picture.change, pad.input, pad.clear, choice.change):
         changed(None, None, heat, js=_CHANGED, **_HERE)
+    connect_stop(stop, stops)
+
+
+def connect_stop(button: gr.Button, stops: Stops) -> None:
+    """Lets a button stop what its visitor waits for."""
 
     def stopped(request: gr.Request) -> None:
         stops.stop(str(request.session_hash))
 
-    stop.click(stopped, None, None, concurrency_limit=None, **_INSIDE)
+    button.click(stopped, None, None, concurrency_limit=None, **INSIDE)
 
 
 def _for_programs(answers: Answers, first: str) -> None:
