@@ -17,6 +17,22 @@ def arc(x: float, y: float, wide: float, high: float, *angles: float) -> Stroke:
     return [(x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in turns]
 
 
+# Draws strokes on the canvas of a page that a selector names: `page.evaluate(DRAW, [selector, strokes])`.
+DRAW = """
+([selector, strokes]) => {
+  const canvas = document.querySelector(selector);
+  const box = canvas.getBoundingClientRect();
+  const send = (kind, [x, y]) => canvas.dispatchEvent(new PointerEvent(kind, {
+    pointerId: 1, bubbles: true, clientX: box.left + x * box.width, clientY: box.top + y * box.height}));
+  canvas.setPointerCapture = () => {};
+  for (const stroke of strokes) {
+    send('pointerdown', stroke[0]);
+    for (const point of stroke.slice(1)) send('pointermove', point);
+    send('pointerup', stroke.at(-1));
+  }
+}
+"""
+
 # In a box of 1 by 1, x to the right and y down.
 HANDS: dict[int, tuple[list[Stroke], list[Stroke]]] = {
     0: ([arc(0.5, 0.5, 0.3, 0.48, -90, 270)], [arc(0.5, 0.5, 0.36, 0.46, -60, -425)]),

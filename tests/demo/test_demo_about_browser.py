@@ -22,6 +22,17 @@ def choose(page, number):
     page.get_by_role("option").nth(number).click()
 
 
+def unfold(page):
+    """Opens the tab about the second model with all its parts, and checks the file."""
+    choose(page, 1)
+    open_tab(page, "About the model")
+    page.locator("#about h2").first.wait_for()
+    for summary in page.locator("#about summary").all():
+        summary.click()
+    page.get_by_role("button", name="Check this file now").click()
+    page.locator("#checked .verdict").wait_for()
+
+
 def test_the_tab_tells_the_card_of_the_chosen_model_and_checks_its_file(visit):
     with visit() as page:
         about = page.locator("#about")
@@ -46,26 +57,14 @@ def test_the_tab_tells_the_card_of_the_chosen_model_and_checks_its_file(visit):
 
 def test_the_tab_fits_a_phone(visit):
     with visit(**PHONE) as page:
-        choose(page, 1)
-        open_tab(page, "About the model")
-        page.locator("#about h2").first.wait_for()
-        for summary in page.locator("#about summary").all():
-            summary.click()
-        page.get_by_role("button", name="Check this file now").click()
-        page.locator("#checked .verdict").wait_for()
+        unfold(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_the_tab(visit, scheme):
     with visit(color_scheme=scheme) as page:
-        choose(page, 1)
-        open_tab(page, "About the model")
-        page.locator("#about h2").first.wait_for()
-        for summary in page.locator("#about summary").all():
-            summary.click()
-        page.get_by_role("button", name="Check this file now").click()
-        page.locator("#checked .verdict").wait_for()
+        unfold(page)
         assert findings(page) == []
 
 

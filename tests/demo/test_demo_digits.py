@@ -16,25 +16,10 @@ from zoo_demo.models import loaded
 from zoo_demo.server import running
 
 from ..attacks.site import wait_until
-from ..digits import sixty
+from ..digits import DRAW, sixty
 from .browsing import need_browser
 
 need_browser()
-
-DRAW = """
-async (strokes) => {
-  const canvas = document.querySelector('.pad canvas');
-  const box = canvas.getBoundingClientRect();
-  const send = (kind, [x, y]) => canvas.dispatchEvent(new PointerEvent(kind, {
-    pointerId: 1, bubbles: true, clientX: box.left + x * box.width, clientY: box.top + y * box.height}));
-  canvas.setPointerCapture = () => {};
-  for (const stroke of strokes) {
-    send('pointerdown', stroke[0]);
-    for (const point of stroke.slice(1)) send('pointermove', point);
-    send('pointerup', stroke.at(-1));
-  }
-}
-"""
 
 
 def test_the_digits_differ_and_stay_on_the_pad():
@@ -64,7 +49,7 @@ def test_most_drawn_digits_are_read(browser, tmp_path):
         page.goto(site)
         page.get_by_text("The answer appears here.").wait_for()
         for digit, strokes in sixty():
-            page.evaluate(DRAW, strokes)
+            page.evaluate(DRAW, [".pad canvas", strokes])
             assert wait_until(partial(shows, page, digit_from_strokes(strokes)), 30)
             right.append(page.locator("#answer .best").inner_text() == str(digit))
             page.get_by_role("button", name="Clear").click()

@@ -13,7 +13,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import zoo
-from zoo import parity
 from zoo.artifacts.examples import MAX_EXAMPLE_BYTES
 from zoo.artifacts.predictor import read_card
 from zoo.cli import app
@@ -21,7 +20,6 @@ from zoo.data import ArrayPictures, Split
 from zoo.exporting.examples import check_examples, chosen_examples, encoded, may_be_copied
 from zoo.exporting.pipeline import export
 from zoo.exporting.source import RunSource
-from zoo.parity.references import reference_of
 from zoo.registry import registry
 from zoo.runs.run import Run
 from zoo.specs import DatasetSpec
@@ -29,17 +27,6 @@ from zoo.specs import DatasetSpec
 from ..refusals import refused
 
 pytestmark = pytest.mark.usefixtures("artifacts_here")
-
-
-@pytest.fixture(scope="module")
-def reference(trained) -> parity.Reference:
-    return reference_of(trained, "quick")
-
-
-@pytest.fixture
-def no_work(monkeypatch):
-    """The classifier does not run over the pictures."""
-    monkeypatch.setattr("zoo.exporting.source.reference_of", lambda *_: pytest.fail("it started"))
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt", ".pt2"])

@@ -12,28 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 import zoo.exporting.pipeline
-from zoo import parity
 from zoo.artifacts.predictor import load
 from zoo.cli import app
 from zoo.errors import DataError, UsageError
 from zoo.exporting.pipeline import export
-from zoo.parity.references import reference_of
 from zoo.registry import registry
 
 from ..refusals import refused
 
 pytestmark = pytest.mark.usefixtures("artifacts_here")
-
-
-@pytest.fixture(scope="module")
-def reference(trained) -> parity.Reference:
-    return reference_of(trained, "quick")
-
-
-@pytest.fixture
-def no_work(monkeypatch):
-    """The classifier does not run over the pictures."""
-    monkeypatch.setattr("zoo.exporting.source.reference_of", lambda *_: pytest.fail("it started"))
 
 
 def run_zoo(*arguments: object):

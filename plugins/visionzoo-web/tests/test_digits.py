@@ -12,20 +12,6 @@ from browsing import need_browser, visiting
 
 need_browser()
 DIGITS = Path(__file__).parents[3] / "tests" / "digits.py"
-DRAW = """
-async (strokes) => {
-  const canvas = document.querySelector('#pad');
-  const box = canvas.getBoundingClientRect();
-  const send = (kind, [x, y]) => canvas.dispatchEvent(new PointerEvent(kind, {
-    pointerId: 1, bubbles: true, clientX: box.left + x * box.width, clientY: box.top + y * box.height}));
-  canvas.setPointerCapture = () => {};
-  for (const stroke of strokes) {
-    send('pointerdown', stroke[0]);
-    for (const point of stroke.slice(1)) send('pointermove', point);
-    send('pointerup', stroke.at(-1));
-  }
-}
-"""
 # The answer to the whole drawing, not to its first strokes: it stays.
 SETTLED = """
 () => new Promise((done) => {
@@ -39,18 +25,19 @@ SETTLED = """
 """
 
 
-def sixty():
+def shared_digits():
+    """The drawings of the project's tests, which this distribution does not install."""
     spec = importlib.util.spec_from_file_location("digits", DIGITS)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return list(module.sixty())
+    return module
 
 
 def digits_read(page) -> list[bool]:
     """Draws all digits and says which were read."""
-    right = []
-    for digit, strokes in sixty():
-        page.evaluate(DRAW, strokes)
+    digits, right = shared_digits(), []
+    for digit, strokes in digits.sixty():
+        page.evaluate(digits.DRAW, ["#pad", strokes])
         right.append(page.evaluate(SETTLED) == str(digit))
         page.get_by_role("button", name="Clear").click()
     return right
