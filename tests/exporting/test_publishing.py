@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,23 @@ def test_the_command_takes_the_file_of_a_run_and_makes_it_where_there_is_none(tr
         run(trained.path, "--publish", f"poster={tmp_path / 'three'}", "--examples", "3")
 
 
+def test_the_smallest_file_of_a_run_is_taken_unless_a_precision_is_asked_for(trained, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(trained.path, copied, ignore=shutil.ignore_patterns("export"))
+    sizes = {}
+    for precision in ("fp32", "fp16"):
+        made = zoo.export(copied, precision=precision)
+        sizes[precision] = str(made.path.stat().st_size)
+    assert int(sizes["fp16"]) < int(sizes["fp32"])
+    for number, (options, taken) in enumerate({(): "fp16", ("--precision", "fp32"): "fp32"}.items()):
+        site = tmp_path / str(number)
+        ended = CliRunner().invoke(app, ["export", str(copied), "--publish", f"poster={site}", *options])
+        assert ended.exit_code == 0, ended.output
+        assert (site / "pages" / "one.txt").read_text() == sizes[taken]
+        assert f"({taken}, " in ended.stderr
+        assert ("the smallest of the run: fp32 has" in ended.stderr) == (taken == "fp16")
+
+
 REFUSED = {
     "bad-publish": ["--publish", "poster"],
     "folder-twice": ["--publish", "poster=site", "--publish", "poster=./site"],
@@ -154,7 +172,14 @@ def test_the_command_refuses_before_any_work(code, monkeypatch, tmp_path):
 
 def test_options_that_would_have_no_effect_are_refused(model, trained, tmp_path):
     place = ["--publish", f"poster={tmp_path / 'site'}"]
-    for options in (["--precision", "int8"], ["--onnx"], ["--heatmap"], ["--examples", "3"], ["--output", "a.onnx"]):
+    for options in (
+        ["--precision", "int8"],
+        ["--precision", "fp32"],
+        ["--onnx"],
+        ["--heatmap"],
+        ["--examples", "3"],
+        ["--output", "a.onnx"],
+    ):
         with refused("option-without-export"):
             run(model, *place, *options)
     for paths in ([trained.path, trained.path], [trained.path, model]):

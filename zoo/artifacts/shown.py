@@ -39,12 +39,13 @@ def card_rows(card: Card) -> list[tuple[str, str]]:
     """Facts of an exported file. Cards are untrusted: their texts are escaped where they are shown."""
     shown, more = ", ".join(card.classes[:SHOWN_CLASSES]), len(card.classes) - SHOWN_CLASSES
     top1, largest = card.metrics.get("top1"), card.parity.get("max")
+    before = "" if card.precision == "fp32" else f", before the conversion to {card.precision}"
     return [
         ("format", f"{card.format}, {card.precision}, takes {card.input}"),
         ("backbone", card.backbone),
         ("classes", f"{shown} and {more} more" if more > 0 else shown),
         ("image size", f"{card.preprocess.image_size} pixels"),
-        ("accuracy", f"{top1:.2%} ({card.metrics_split})" if isinstance(top1, float | int) else "not measured"),
+        ("accuracy", f"{top1:.2%} ({card.metrics_split}{before})" if isinstance(top1, float | int) else "not measured"),
         ("largest difference", f"{largest:.1e} of the logits' spread" if isinstance(largest, float | int) else ""),
     ]
 

@@ -42,7 +42,14 @@ def export(
             "--input", help="pixels: uint8 pictures of any size. tensor: pictures that are preprocessed already."
         ),
     ] = "pixels",
-    precision: Annotated[Precision, typer.Option(help="Number format of the network in the file.")] = "fp32",
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Number format of the network in the file. Default: fp32; with --web, --space or --publish that of "
+            "the smallest earlier export.",
+            show_default=False,
+        ),
+    ] = None,
     opset: Annotated[int | None, typer.Option(help="Version of ONNX operators. Default: 18.")] = None,
     external_data: Annotated[
         bool, typer.Option("--external-data", help="Write the weights to a separate file; needed above 2 GB.")
@@ -129,7 +136,8 @@ def export(
         ready = publishing.ready_files(folder, places, chosen, output, asked)
         missing = [name for name in publishing.formats(places) if name not in {*chosen, *ready}]
         if chosen or missing:
-            artifacts, failed = _export(folder, chosen + missing, output, asked, overwrite=overwrite, data=data)
+            written = {**asked, "precision": precision or "fp32"}
+            artifacts, failed = _export(folder, chosen + missing, output, written, overwrite=overwrite, data=data)
         files = [*ready.values(), *(artifact.path for artifact in artifacts)]
     records = [_record(artifact) for artifact in artifacts]
     if artifacts and not as_json:

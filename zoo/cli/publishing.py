@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from zoo.cli.console import stderr, stdout
 from zoo.errors import UsageError, ZooError
+from zoo.specs import Precision
+
+if TYPE_CHECKING:
+    from zoo.exporting.source import Source
 
 Place = tuple[str, Path]  # the name of a publisher and the folder to write
 
@@ -80,7 +84,7 @@ def given_files(
 
     for name, _ in places:
         check_files(publisher_of(name).spec, paths)
-    fresh = {"precision": "fp32", "heatmap": False, "examples": 0, **USUAL}
+    fresh = {"precision": None, "heatmap": False, "examples": 0, **USUAL}
     if exporting or any(asked[name] != value for name, value in fresh.items()):
         raise UsageError(
             "Options of an export have no effect on files that exist.",
@@ -104,29 +108,43 @@ def one_run(paths: Sequence[Path] | None) -> Path | None:
 def ready_files(
     folder: Path | None, places: Sequence[Place], chosen: Sequence[str], output: str | None, asked: Mapping[str, Any]
 ) -> dict[str, Path]:
-    """By format, the files of earlier exports of a run that the publishers can take."""
+    """By format, the smallest file of a run's earlier exports that has what was asked for."""
     wanted = [name for name in formats(places) if name not in chosen]
     if not wanted or output is not None or any(asked[name] != value for name, value in USUAL.items()):
         return {}
-    from zoo.artifacts.predictor import read_card
-    from zoo.exporting.options import checked
-    from zoo.exporting.pipeline import target_of
     from zoo.exporting.source import RunSource
     from zoo.runs.run import Run, latest_run
 
     source = RunSource(latest_run() if folder is None else Run(folder))
-    ready = {}
-    for name in wanted:
-        spec, options = checked(name, **asked)
-        path = target_of(source, spec, options, None, overwrite=True)
+    found = {name: _smallest(source, name, asked) for name in wanted}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _smallest(source: Source, name: str, asked: Mapping[str, Any]) -> Path | None:
+    from zoo.artifacts.predictor import read_card
+    from zoo.exporting.options import checked
+    from zoo.exporting.pipeline import target_of
+
+    precisions = [asked["precision"]] if asked["precision"] else get_args(Precision)
+    ready = []
+    for precision in precisions:
         try:
+            spec, options = checked(name, **{**asked, "precision": precision})
+            path = target_of(source, spec, options, None, overwrite=True)
             made = read_card(path)
-        except ZooError:
+        except ZooError:  # there is none
             continue
         mapped = made.exported.get("heatmap") is True or not options.heatmap
         if mapped and asked["examples"] in (0, len(made.examples)):
-            ready[name] = path
-    return ready
+            ready.append((path.stat().st_size, precision, path))
+    if not ready:
+        return None
+    size, precision, path = min(ready)
+    said = f"Taking {path} ({precision}, {size / 2**20:.1f} MiB)"
+    others = [f"{each} has {bytes_ / 2**20:.1f} MiB" for bytes_, each, _ in ready if each != precision]
+    more = f", the smallest of the run: {' and '.join(others)} (--precision takes another)" if others else ""
+    stderr().print(f"{said}{more}.", markup=False, soft_wrap=True)
+    return path
 
 
 def publish_all(

@@ -243,6 +243,29 @@ def test_a_hostile_card_is_a_sentence_and_another_model_still_works(browser, ser
         assert page.locator("#status").inner_text() == ""
 
 
+CONVERTED = {"max": 0.3, "accuracy": {"classifier": 0.984, "artifact": 0.972, "pictures": 1500}}
+
+
+def test_the_accuracy_of_an_int8_file_is_told_as_its_own(browser, serve, changed):
+    folder = changed(lambda card: card.update(precision="int8", parity=CONVERTED))
+    with visiting(browser, serve(folder)[0]) as page:
+        page.locator("#card summary").click()
+        told = dict(zip(*(page.locator(f"#facts {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
+    assert told["Accuracy before the conversion"] == "98.71% of 1,234 pictures of the test split"
+    after = told["Accuracy after the conversion"]
+    assert after == "97.20% of 1,500 pictures that were compared (98.40% of them before)"
+
+
+def test_a_hostile_accuracy_after_the_conversion_is_left_out(browser, serve, changed):
+    damaged = {"classifier": "<b>1</b>", "artifact": [1], "pictures": 1e99}
+    folder = changed(lambda card: card.update(precision="int8", parity={"accuracy": damaged}))
+    with visiting(browser, serve(folder)[0]) as page:
+        page.locator("#card summary").click()
+        told = page.locator("#facts dt").all_inner_texts()
+    assert "Accuracy before the conversion" in told
+    assert "Accuracy after the conversion" not in told
+
+
 def test_a_folder_without_its_model_is_told(browser, serve, changed):
     folder = changed(lambda card: None)
     name = json.loads((folder / "site.json").read_text())["models"][0]["name"]

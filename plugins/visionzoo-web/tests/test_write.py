@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -69,6 +70,20 @@ def test_a_readme_has_no_markup_of_a_card(site):
 def test_models_of_one_name_and_precision_are_numbered(files):
     one, other = models.read_models(files)
     assert write._labels([one, other, one]) == ["colours (1)", other.label, "colours (2)"]
+
+
+def test_the_accuracy_of_a_converted_file_is_told(files):
+    (plain,) = models.read_models(files[:1])
+    compared = {"classifier": 0.984, "artifact": 0.972, "pictures": 1500}
+    card = plain.card.model_copy(update={"precision": "int8", "parity": {"accuracy": compared}})
+    told = dict(dataclasses.replace(plain, card=card).facts())
+    assert told["accuracy before the conversion to int8"] == "98.71% of 1,234 test pictures"
+    after = told["accuracy after the conversion to int8"]
+    assert after == "97.20% of 1,500 compared pictures (98.40% of them before)"
+    for found in (None, {}, compared | {"artifact": "1"}, compared | {"pictures": True}):
+        card = plain.card.model_copy(update={"precision": "int8", "parity": {"accuracy": found}})
+        assert "accuracy after the conversion to int8" not in dict(dataclasses.replace(plain, card=card).facts())
+    assert not [term for term, _ in plain.facts() if "conversion" in term]
 
 
 def test_a_title_is_as_yaml_reads_it(files):

@@ -47,8 +47,21 @@ class Model:
         if isinstance(accuracy, float) and type(number) is int:
             term = "accuracy" if card.precision == "fp32" else f"accuracy before the conversion to {card.precision}"
             rows.append((term, f"{accuracy:.2%} of {number:,} {card.metrics_split} pictures"))
+        rows += _after(card)
         rows += [("precision", card.precision), ("exported", card.created)]
         return [(term, value) for term, value in rows if value]
+
+
+def _after(card: Card) -> list[tuple[str, str]]:
+    """What the conversion to another precision did to the accuracy, on the pictures that were compared."""
+    found = card.parity.get("accuracy")
+    if card.precision == "fp32" or not isinstance(found, dict):
+        return []
+    file, network, number = found.get("artifact"), found.get("classifier"), found.get("pictures")
+    if not (isinstance(file, float) and isinstance(network, float) and type(number) is int):
+        return []
+    told = f"{file:.2%} of {number:,} compared pictures ({network:.2%} of them before)"
+    return [(f"accuracy after the conversion to {card.precision}", told)]
 
 
 def sha256(path: Path) -> str:

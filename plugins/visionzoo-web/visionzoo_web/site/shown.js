@@ -79,6 +79,7 @@ export function about({ classes }) {
 export function facts(card) {
   const rows = [
     [card.precision === "fp32" ? "card.accuracy" : "card.accuracy-before", accuracy(card)],
+    ["card.accuracy-after", accuracyAfter(card)],
     ["card.parity", parity(card)],
     ["card.backbone", card.backbone],
     ["card.weights", card.weights],
@@ -95,11 +96,19 @@ export function facts(card) {
 function accuracy({ metrics, split }) {
   const { top1, num_pictures: pictures } = metrics;
   if (!(isShare(top1) && Number.isSafeInteger(pictures))) return say("card.unmeasured");
-  return say("card.measured", { share: `${(100 * top1).toFixed(2)}%`, n: count(pictures), split: short(split) });
+  return say("card.measured", { share: share(top1), n: count(pictures), split: short(split) });
+}
+
+/** What the conversion to another precision did, on the pictures that were compared at the export. */
+function accuracyAfter({ precision, parity }) {
+  const { artifact, classifier, pictures } = parity.accuracy ?? {};
+  if (precision === "fp32" || !isShare(artifact) || !isShare(classifier) || !Number.isSafeInteger(pictures)) return "";
+  return say("card.compared", { share: share(artifact), before: share(classifier), n: count(pictures) });
 }
 
 function parity({ parity: { max } }) {
   return typeof max === "number" && max >= 0 && max < 1e6 ? say("card.agreement", { most: max.toExponential(1) }) : "";
 }
 
+const share = (value) => `${(100 * value).toFixed(2)}%`;
 const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1;

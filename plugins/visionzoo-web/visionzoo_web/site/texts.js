@@ -60,6 +60,11 @@ const TEXTS = {
   "card.about-more": ["An image classifier for {n} classes: {names} and {more} more.", "图像分类模型，共 {n} 个类别：{names}，另有 {more} 个。"],
   "card.accuracy": ["Accuracy", "准确率"],
   "card.accuracy-before": ["Accuracy before the conversion", "转换前的准确率"],
+  "card.accuracy-after": ["Accuracy after the conversion", "转换后的准确率"],
+  "card.compared": [
+    "{share} of {n} pictures that were compared ({before} of them before)",
+    "比较所用的 {n} 张图片中 {share} 正确（转换前 {before}）",
+  ],
   "card.measured": ["{share} of {n} pictures of the {split} split", "{split} 部分的 {n} 张图片中 {share} 正确"],
   "card.unmeasured": ["not measured", "未测量"],
   "card.parity": ["Parity", "一致性"],
