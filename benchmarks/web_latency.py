@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import functools
 import http.server
 import io
@@ -48,6 +49,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         for name, value in self.more.items():
             self.send_header(name, value)
         super().end_headers()
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a browser that closes may end a connection early
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         pass
