@@ -136,3 +136,20 @@ def test_details_of_an_answer_are_not_shown_beside_an_error_of_the_camera(visit)
         page.get_by_role("button", name="Use the camera").click()
         page.get_by_text(re.compile("No camera was found")).wait_for()
         assert page.locator("#details").is_hidden()
+
+
+def test_another_model_comes_although_the_one_before_cannot_be_freed(browser, site, serve):
+    text = (site / "classifier.js").read_text()
+    failing = text.replace("model.session.release()", "Promise.reject(new Error('lost'))")
+    assert failing != text
+    context = browser.new_context()
+    context.route("**/classifier.js", lambda route: route.fulfill(body=failing, content_type="text/javascript"))
+    try:
+        with visiting(context, serve(site)[0]) as page:
+            give(page, coloured(RED))
+            best(page).get_by_text("red").wait_for()
+            choose(page, "1")
+            page.wait_for_function("() => document.title.startsWith('<img')")
+            best(page).wait_for()
+    finally:
+        context.close()
