@@ -277,11 +277,12 @@ def test_a_degenerate_reference_is_refused(scale):
         parity.reference(classifier, "test", make_split(20))
 
 
-def test_a_reference_of_nan_is_refused():
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_reference_that_is_not_finite_is_refused(value):
     classifier = make_classifier()
     with torch.no_grad():
-        classifier.network[4].bias[0] = float("nan")
-    with refused("degenerate-reference", "nan", kind=ParityError):
+        classifier.network[4].bias[0] = value
+    with refused("classifier-not-finite", "pictures are not finite numbers", "learning rate", kind=ParityError):
         parity.reference(classifier, "test", make_split(20))
 
 

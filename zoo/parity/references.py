@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -111,8 +111,8 @@ def reference(
         progress: called with the number of finished pictures of the split, and of all its pictures.
 
     Raises:
-        ParityError: there are fewer than two readable pictures, or the logits differ between pictures by no more than
-            `MIN_SPREAD` times the rounding noise of fp32.
+        ParityError: there are fewer than two readable pictures, the logits are not finite, or they differ between
+            pictures by no more than `MIN_SPREAD` times the rounding noise of fp32.
     """
     started = time.perf_counter()
     pictures = readable(split)
@@ -139,6 +139,7 @@ def reference(
         cases.append(case.without_copy())
         if progress:
             progress(sum(len(case.indices) for case in cases), len(split))
+    check_finite(logits)
     logit_std = _logit_std([rows for case, rows in zip(cases, logits, strict=True) if case.kind in ("real", "row")])
     if not logit_std > MIN_SPREAD * rounding:
         raise ParityError(
@@ -159,6 +160,17 @@ def reference(
         rounding=rounding,
         seconds=time.perf_counter() - started,
     )
+
+
+def check_finite(logits: Sequence[np.ndarray]) -> None:
+    """Refuses logits `[n, K]` with NaN or infinity. Raises `ParityError`."""
+    broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in logits)
+    if broken:
+        raise ParityError(
+            f"The classifier's logits of {broken:,} of {sum(map(len, logits)):,} pictures are not finite numbers.",
+            "Train it again with a smaller learning rate.",
+            code="classifier-not-finite",
+        )
 
 
 def answers(classifier: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
@@ -192,9 +204,11 @@ def rounding_on(classifier: Classifier, *batches: np.ndarray) -> float:
         ) from None
     finally:
         torch.set_default_dtype(default)
-    return max(
-        float(np.abs(answers(classifier, images) - right).max()) for images, right in zip(batches, exact, strict=True)
-    )
+    with np.errstate(invalid="ignore"):  # infinite ones are refused later
+        return max(
+            float(np.abs(answers(classifier, images) - right).max())
+            for images, right in zip(batches, exact, strict=True)
+        )
 
 
 def reference_of(run: Run, depth: Depth = "quick", progress: Callable[[str], None] = say_nothing) -> Reference:
