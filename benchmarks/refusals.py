@@ -116,6 +116,12 @@ def page(records: dict[str, dict[str, Any]], known: int) -> str:
     refused += [f"| {name} | all | | {each['ended']} |" for name, each in records.items() if "ended" in each]
     codes = Counter(row.split("|")[3].strip() for row in refused)
     lines += ["", *(f"- {code or 'ended'}: {count}" for code, count in codes.most_common())]
+    other = [each["exports"] for each in records.values() if "code" in each.get("exports", {}).get("int8", {})]
+    agree = sum("code" not in each["fp16"] for each in other)
+    lines += [
+        "",
+        f"Of the {len(other)} networks that are refused in int8, {agree} agree in fp16, the remedy that is named.",
+    ]
     lines += ["", "| network | export | code | cause and remedy |", "|---|---|---|---|", *refused, ""]
     return "\n".join(lines)
 
