@@ -78,8 +78,8 @@ def test_a_folder_with_a_damaged_list_is_kept(listed, model, tmp_path):
 def test_places_that_are_no_folder(model, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path)
-    for name in ("file", "link"):
-        with refused("not-a-folder", name):
+    for name, kind in (("file", "is not a folder"), ("link", "is a link")):
+        with refused("not-a-folder", name, kind):
             publish([model], "poster", tmp_path / name, overwrite=True)
     with refused("missing-folder", "nowhere"):
         publish([model], "poster", tmp_path / "nowhere" / "site")
@@ -131,7 +131,9 @@ def test_the_command_takes_the_file_of_a_run_and_makes_it_where_there_is_none(tr
     assert made.stat().st_mtime_ns == written
     sizes = [(tmp_path / name / "pages" / "one.txt").read_text() for name in ("one", "two")]
     assert sizes == [str(made.stat().st_size)] * 2
-    # It holds no example pictures, so it is not what was asked for.
+    # It holds no example pictures, so it is not what was asked for; nor is it where an export was asked for.
+    with refused("output-exists", "model.onnx"):
+        run(trained.path, "--publish", f"poster={tmp_path / 'three'}", "--data", tmp_path)
     with refused("output-exists", "model.onnx"):
         run(trained.path, "--publish", f"poster={tmp_path / 'three'}", "--examples", "3")
 
@@ -153,21 +155,50 @@ def test_the_smallest_file_of_a_run_is_taken_unless_a_precision_is_asked_for(tra
         assert ("the smallest of the run: fp32 has" in ended.stderr) == (taken == "fp16")
 
 
+def test_a_file_that_cannot_be_shown_is_not_taken(trained, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(trained.path, copied, ignore=shutil.ignore_patterns("export"))
+    made = zoo.export(copied, external_data=True).path
+    command = ["export", str(copied), "--publish"]
+    ended = CliRunner().invoke(app, [*command, f"poster={tmp_path / 'one'}"])
+    assert f"Not taken: {made} has its weights in another file." in ended.stderr
+    zoo.export(copied, overwrite=True)
+    ended = CliRunner().invoke(app, [*command, f"poster={tmp_path / 'two'}"])
+    assert ended.exit_code == 0, ended.output
+    facts = json.loads((copied / "run.json").read_text())
+    facts["metrics"]["top1"] /= 2
+    (copied / "run.json").write_text(json.dumps(facts))
+    ended = CliRunner().invoke(app, [*command, f"poster={tmp_path / 'three'}"])
+    assert f"Not taken: {made} was exported before the run was trained further." in ended.stderr
+    assert isinstance(ended.exception, ZooError)
+    assert ended.exception.code == "output-exists"
+    assert [(tmp_path / name).exists() for name in ("one", "two", "three")] == [False, True, False]
+
+
 REFUSED = {
     "bad-publish": ["--publish", "poster"],
-    "folder-twice": ["--publish", "poster=site", "--publish", "poster=./site"],
+    "folder-twice": ["--publish", "poster=site", "--publish", "poster=../{here}/site"],
+    "working-folder": ["--publish", "poster=."],
     "not-showable": ["--publish", "poster=site", "--input", "tensor"],
-    "foreign-folder": ["--publish", "poster=."],
+    "foreign-folder": ["--publish", "poster=mine"],
 }
 
 
 @pytest.mark.parametrize("code", REFUSED)
 def test_the_command_refuses_before_any_work(code, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    Path("mine.txt").touch()
+    Path("mine").mkdir()
+    Path("mine", "mine.txt").touch()
     with pytest.raises(ZooError) as caught:
-        run("no-run", *REFUSED[code])
+        run("no-run", *(part.format(here=tmp_path.name) for part in REFUSED[code]))
     assert caught.value.code == code
+    assert Path("mine", "mine.txt").exists()
+
+
+@pytest.mark.parametrize("option", ["--web", "--space"])
+def test_an_option_without_a_folder_is_refused(option):
+    with refused("bad-publish", option, "FOLDER"):
+        run("no-run", "--onnx", option, "")
 
 
 def test_options_that_would_have_no_effect_are_refused(model, trained, tmp_path):

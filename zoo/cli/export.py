@@ -133,7 +133,7 @@ def export(
     files = publishing.given_files(run, places, bool(chosen or output or data), asked)
     if not files:
         folder = publishing.one_run(run)
-        ready = publishing.ready_files(folder, places, chosen, output, asked)
+        ready = publishing.ready_files(folder, places, chosen, asked) if output is None and data is None else {}
         missing = [name for name in publishing.formats(places) if name not in {*chosen, *ready}]
         if chosen or missing:
             written = {**asked, "precision": precision or "fp32"}

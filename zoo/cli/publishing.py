@@ -11,9 +11,10 @@ from zoo.errors import UsageError, ZooError
 from zoo.specs import Precision
 
 if TYPE_CHECKING:
-    from zoo.exporting.source import Source
+    from zoo.exporting.source import RunSource
 
 Place = tuple[str, Path]  # the name of a publisher and the folder to write
+Ready = dict[str, Path]  # files by their format
 
 # With these values, an export makes the file that it made before; others may change it.
 USUAL = {
@@ -29,7 +30,11 @@ USUAL = {
 
 def places(web: str | None, space: str | None, others: Iterable[str] | None) -> list[Place]:
     """What is to be written where. Raises `UsageError`."""
-    found = [(name, Path(folder)) for name, folder in (("web", web), ("space", space)) if folder]
+    given = [(name, folder) for name, folder in (("web", web), ("space", space)) if folder is not None]
+    for name, folder in given:
+        if not folder:
+            raise UsageError(f"--{name} names no folder.", f"Write it as --{name} FOLDER.", code="bad-publish")
+    found = [(name, Path(folder)) for name, folder in given]
     for each in others or ():
         name, equals, folder = each.partition("=")
         if not (name and equals and folder):
@@ -37,7 +42,7 @@ def places(web: str | None, space: str | None, others: Iterable[str] | None) -> 
                 f"--publish cannot be '{each}'.", "Write it as NAME=FOLDER, for example web=site.", code="bad-publish"
             )
         found.append((name, Path(folder)))
-    folders = [folder.absolute() for _, folder in found]
+    folders = [folder.resolve() for _, folder in found]
     if len(set(folders)) < len(folders):
         raise UsageError(
             "One folder is named twice.", "Give each of --web, --space and --publish its own.", code="folder-twice"
@@ -105,12 +110,14 @@ def one_run(paths: Sequence[Path] | None) -> Path | None:
     return paths[0] if paths else None
 
 
-def ready_files(
-    folder: Path | None, places: Sequence[Place], chosen: Sequence[str], output: str | None, asked: Mapping[str, Any]
-) -> dict[str, Path]:
-    """By format, the smallest file of a run's earlier exports that has what was asked for."""
+def ready_files(folder: Path | None, places: Sequence[Place], chosen: Sequence[str], asked: Mapping[str, Any]) -> Ready:
+    """By format, the smallest file of a run's earlier exports that has what was asked for.
+
+    Args:
+        chosen: formats that are exported anyway.
+    """
     wanted = [name for name in formats(places) if name not in chosen]
-    if not wanted or output is not None or any(asked[name] != value for name, value in USUAL.items()):
+    if not wanted or any(asked[name] != value for name, value in USUAL.items()):
         return {}
     from zoo.exporting.source import RunSource
     from zoo.runs.run import Run, latest_run
@@ -120,23 +127,25 @@ def ready_files(
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _smallest(source: Source, name: str, asked: Mapping[str, Any]) -> Path | None:
-    from zoo.artifacts.predictor import read_card
+def _smallest(source: RunSource, name: str, asked: Mapping[str, Any]) -> Path | None:
     from zoo.exporting.options import checked
     from zoo.exporting.pipeline import target_of
 
     precisions = [asked["precision"]] if asked["precision"] else get_args(Precision)
-    ready = []
+    ready, left = [], []
     for precision in precisions:
         try:
             spec, options = checked(name, **{**asked, "precision": precision})
             path = target_of(source, spec, options, None, overwrite=True)
-            made = read_card(path)
+            lacks = _lacks(path, source, asked)
         except ZooError:  # there is none
             continue
-        mapped = made.exported.get("heatmap") is True or not options.heatmap
-        if mapped and asked["examples"] in (0, len(made.examples)):
+        if lacks:
+            left.append(f"{path} {lacks}")
+        else:
             ready.append((path.stat().st_size, precision, path))
+    for reason in left:
+        stderr().print(f"Not taken: {reason}.", markup=False, soft_wrap=True)
     if not ready:
         return None
     size, precision, path = min(ready)
@@ -145,6 +154,23 @@ def _smallest(source: Source, name: str, asked: Mapping[str, Any]) -> Path | Non
     more = f", the smallest of the run: {' and '.join(others)} (--precision takes another)" if others else ""
     stderr().print(f"{said}{more}.", markup=False, soft_wrap=True)
     return path
+
+
+def _lacks(path: Path, source: RunSource, asked: Mapping[str, Any]) -> str:
+    """Why a file of an earlier export cannot be shown, as a clause, or nothing. Raises `ArtifactError`."""
+    from zoo.artifacts.predictor import read_card
+    from zoo.exporting.card_writing import facts_of
+
+    card, now = read_card(path), facts_of(source.run).fields
+    if (card.metrics, card.curves) != (now["metrics"], now["curves"]):
+        return "was exported before the run was trained further"
+    if card.exported.get("external_data"):
+        return "has its weights in another file"
+    if asked["heatmap"] and card.exported.get("heatmap") is not True:
+        return "has no heat maps"
+    if asked["examples"] not in (0, len(card.examples)):
+        return f"holds {len(card.examples)} example pictures"
+    return ""
 
 
 def publish_all(

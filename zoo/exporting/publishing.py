@@ -110,7 +110,11 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         remedy = "Create it first, or choose another folder."
         raise UsageError(f"Folder '{folder.absolute().parent}' does not exist.", remedy, code="missing-folder")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UsageError(f"'{folder}' is not a folder.", "Choose another folder.", code="not-a-folder")
+        kind = "is a link" if folder.is_symlink() else "is not a folder"
+        raise UsageError(f"'{folder}' {kind}.", "Choose another folder.", code="not-a-folder")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        cause = f"Folder '{folder}' is the working folder or contains it, so it cannot be replaced."
+        raise UsageError(cause, "Name a folder inside it, such as 'site'.", code="working-folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
     foreign = sorted(set(_files(folder)) - _listed(folder))

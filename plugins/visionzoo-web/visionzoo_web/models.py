@@ -48,7 +48,7 @@ class Model:
             term = "accuracy" if card.precision == "fp32" else f"accuracy before the conversion to {card.precision}"
             rows.append((term, f"{accuracy:.2%} of {number:,} {card.metrics_split} pictures"))
         rows += _after(card)
-        rows += [("precision", card.precision), ("exported", card.created)]
+        rows += [("precision", card.precision), ("created", card.created)]
         return [(term, value) for term, value in rows if value]
 
 
