@@ -99,14 +99,14 @@ def _exported(shipped: Program, opset: int) -> Any:
     import torch
     from onnxscript.version_converter import convert_version
 
-    from zoo_exporters.program import FlatAttention, quiet
+    from zoo_exporters.program import FlatAttention, HalfNormalize, quiet
 
     names = ("batch",) if shipped.tensor_size else ("batch", "height", "width")
     free = dict.fromkeys(range(len(names)), torch.export.Dim.DYNAMIC)
     try:
         with quiet():
             # Not by torch.onnx.export itself: its size-oblivious mode cannot trace the crop.
-            with FlatAttention():
+            with FlatAttention(), HalfNormalize():
                 traced = torch.export.export(shipped, (shipped.example(),), dynamic_shapes=(free,), strict=False)
             exported = torch.onnx.export(
                 traced,

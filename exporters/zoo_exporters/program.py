@@ -141,6 +141,21 @@ class FlatAttention(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+class HalfNormalize(TorchFunctionMode):
+    """While a network in half precision is traced, its `normalize` divides by at least the smallest normal number.
+
+    The usual 1e-12 is 0 in half precision: a vector of zeros, as SwinV2 has in padded windows, would become NaN.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is nn.functional.normalize and args[0].dtype == torch.half:
+            kwargs = kwargs | {"eps": max(kwargs["eps"], torch.finfo(torch.half).tiny)}
+        return func(*args, **kwargs)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silences developer messages of torch and its exporters. Errors are still raised."""

@@ -491,6 +491,30 @@ def test_attention_in_windows(mask, flat, tmp_path):
     assert np.abs(format_.load(path, LoadOptions())(pictures) - wanted).max() < 1e-5
 
 
+class Directions(nn.Module):
+    """Normalises vectors of which some are zero."""
+
+    def __init__(self, *positional):
+        super().__init__()
+        self.positional, self.head = positional, nn.Linear(192, 3)
+
+    def forward(self, x):
+        kept = nn.functional.pad(x[:, :, :, :4], (0, 4))
+        return self.head(nn.functional.normalize(kept, *self.positional).flatten(1))
+
+
+@pytest.mark.parametrize("positional", [(), (2.0, 1, 1e-12)], ids=["defaults", "by position"])
+def test_vectors_of_zeros_are_normalised_in_half_precision(positional, tmp_path):
+    torch.manual_seed(0)
+    classifier = Classifier(Directions(*positional), "abc", PreprocessSpec(image_size=8), check=False).eval()
+    path = tmp_path / "model.onnx"
+    format_.write(classifier, path, WriteOptions(precision="fp16"))
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    with torch.no_grad():
+        wanted = classifier(torch.from_numpy(pictures)).numpy()
+    assert np.abs(format_.load(path, LoadOptions())(pictures) - wanted).max() < 5e-3
+
+
 def test_attention_with_a_mask_of_each_window_is_refused(tmp_path):
     network = Windows(torch.zeros(1, 4, 2, 16, 16))
     classifier = Classifier(network, "abc", PreprocessSpec(image_size=8), check=False).eval()
