@@ -10,6 +10,9 @@ furthest apart. export_matrix.py and timm_families.py do the same in fp32, in ev
 Each network runs in its own process. Finished ones are saved in refusals.json at once. So you can stop the script at
 any time, and the same command continues it. Networks of more than 100 million parameters run only with `--large`.
 
+A network that is refused in fp16 is also run by PyTorch in half precision, with eager modules and no file: how far it
+is from itself in fp32 shows whether the file or the precision is at fault.
+
 Claimed: each refusal names a cause that holds. The script updates refusals.md while it runs.
 """
 
@@ -94,7 +97,29 @@ def look_at(name: str) -> dict[str, Any]:
                     "words": words[:600],
                 }
         found["exports"][precision]["seconds"] = round(time.monotonic() - begun)
+    if "code" in found["exports"]["fp16"]:
+        found["half_without_file"] = in_half(classifier, pictures) / spread(logits)
     return found
+
+
+def in_half(classifier: Any, pictures: list[Any]) -> float:
+    """The largest difference of a logit between PyTorch's half precision and fp32, on pictures of a parity check."""
+    import copy
+
+    import numpy as np
+    import torch
+
+    from zoo.parity.cases import core, edges
+
+    half, size = copy.deepcopy(classifier.network).half(), classifier.spec.image_size
+    batches = [picture[None] for picture in pictures]
+    batches += [case.pixels(None) for case in (*core(pictures, size), *edges(pictures, size))]
+    differences = []
+    with torch.no_grad():
+        for batch in batches:
+            inputs = classifier.preprocess(torch.from_numpy(batch))
+            differences.append((classifier.network(inputs) - half(inputs.half()).float()).abs().max().item())
+    return float(np.max(differences))  # NaN stays NaN
 
 
 def page(records: dict[str, dict[str, Any]], known: int) -> str:
