@@ -425,3 +425,20 @@ def test_an_interrupt_leaves_no_process(expected, honest):
         artifact(expected.cases[0].pixels(expected.split))
         raise KeyboardInterrupt
     assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "remedy"),
+    [
+        (("logits", "row alone", "unoptimised session"), "parity-logits", "Calibrate with more pictures"),
+        (("logits", "row alone"), "parity-row-alone", "Try another format"),
+    ],
+    ids=["the runtime rounds", "it depends on the batch"],
+)
+def test_answers_of_int8_that_depend_on_the_batch_are_rounding_only_where_optimisation_moves_them(names, code, remedy):
+    found = [compare.CheckResult(name=name, covered="", reason=f"{name} differs") for name in names]
+    with refused(
+        code, f"{names[0] if 'unoptimised session' in names else 'row alone'} differs", kind=ParityError
+    ) as error:
+        checking._refuse(None, None, found, "int8")
+    assert error.value.remedy.startswith(remedy)
