@@ -4,35 +4,23 @@ import { classify, dispose, load } from "./classifier.js";
 import { digitOf } from "./drawing.js";
 import { heatMap, paintHeat } from "./heat.js";
 import { givenFiles } from "./given.js";
+import { $, sentence, showAnswer, showError, showNothing, showSeen } from "./output.js";
 import { makePad } from "./pad.js";
 import { site, threads } from "./runtime.js";
-import { about, bars, example, facts, make, paint, percent, short } from "./shown.js";
+import { about, example, facts, make, percent, short } from "./shown.js";
 import { fill, language, say } from "./texts.js";
 import { verify } from "./verify.js";
-import { modelView } from "./view.js";
 
-const $ = (id) => document.getElementById(id) ?? document.querySelector(id);
 const asked = new URLSearchParams(location.search);
 // picture: what was given last, which may wait for a model. load, request: numbers of the newest ones; older ones are dropped.
 const state = { model: null, picture: null, answer: null, load: 0, request: 0, working: null, camera: null, pad: null, address: "" };
-
-/** The sentence of an error. */
-function sentence(error, key = "wrong.run") {
-  return error.key ? say(error.key, error.values) : say(key, { reason: short(String(error?.message ?? error), 300) });
-}
-
-function showError(text) {
-  $("answer").replaceChildren(make("p", text, { class: "wrong", role: "alert" }));
-  $("details").hidden = true;
-}
 
 /** Drops the answer, and the work at one. */
 function clearAnswer() {
   stopWork();
   state.request++;
   state.answer = null;
-  $("details").hidden = true;
-  $("answer").replaceChildren(make("p", say("answer.hint")));
+  showNothing();
 }
 
 /** Drops the picture, too. */
@@ -130,31 +118,12 @@ async function look(picture) {
     stopWork(); // at the answer before
     state.answer = answer;
     showAnswer(answer);
-    showSeen(answer.pixels);
+    showSeen(answer.pixels, model.card.preprocess);
   } catch (error) {
     if (request !== state.request) return;
     reset();
     showError(sentence(error));
   }
-}
-
-function showAnswer({ top, milliseconds, pixels }) {
-  const { width, height } = pixels;
-  $("answer").replaceChildren(
-    make("p", [make("bdi", short(top[0].label))], { class: "best" }),
-    bars(top),
-    make("p", say("answer.time", { ms: milliseconds.toFixed(1), width, height })),
-  );
-}
-
-function showSeen(pixels) {
-  const spec = state.model.card.preprocess;
-  const text = say("answer.seen", { side: spec.image_size });
-  paint($("seen"), modelView(pixels, spec));
-  $("seen").setAttribute("aria-label", text);
-  $("seen-text").textContent = text;
-  $("heat").hidden = true;
-  $("details").hidden = false;
 }
 
 // Longer work, which may be stopped
@@ -220,7 +189,7 @@ function stopCamera() {
   $("rate").textContent = "";
   $("video").hidden = true;
   $("answer").setAttribute("aria-live", "polite");
-  if (state.answer) showSeen(state.answer.pixels);
+  if (state.answer) showSeen(state.answer.pixels, state.model.card.preprocess);
 }
 
 async function useCamera() {
