@@ -153,3 +153,32 @@ def test_another_model_comes_although_the_one_before_cannot_be_freed(browser, si
             best(page).wait_for()
     finally:
         context.close()
+
+
+def test_of_models_chosen_quickly_only_the_last_is_downloaded(visit):
+    with visit() as page:
+        held = hold(page)
+        ended = []
+        page.on("requestfailed", lambda request: ended.append(request.url))
+        choose(page, "1")
+        page.wait_for_timeout(300)
+        choose(page, "0")
+        page.wait_for_timeout(300)
+        assert [route.request.url for route in held[:-1]] == [url for url in ended if url.endswith(".onnx")]
+        let_go(page, held[-1:])
+        page.locator("#loaded").wait_for(state="hidden")
+        # Of three in one moment, two end before their download.
+        held = hold(page)
+        page.evaluate(
+            """() => {
+              for (const value of [1, 0, 1]) {
+                document.querySelector('#models').value = value;
+                document.querySelector('#models').dispatchEvent(new Event('change'));
+              }
+            }"""
+        )
+        page.wait_for_timeout(300)
+        assert len(held) == 1
+        let_go(page, held)
+        page.wait_for_function("() => document.title.startsWith('<img')")
+        assert page.locator("[role=alert]").count() == 0

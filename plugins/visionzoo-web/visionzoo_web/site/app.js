@@ -12,8 +12,8 @@ import { fill, language, say } from "./texts.js";
 import { verify } from "./verify.js";
 
 const asked = new URLSearchParams(location.search);
-// picture: what was given last, which may wait for a model. load, request: numbers of the newest ones; older ones are dropped.
-const state = { model: null, picture: null, answer: null, load: 0, request: 0, working: null, camera: null, pad: null, address: "" };
+// picture: what was given last, which may wait for a model. request: the number of the newest one; older ones are dropped.
+const state = { model: null, picture: null, answer: null, loading: null, request: 0, working: null, camera: null, pad: null, address: "" };
 
 /** Drops the answer, and the work at one. */
 function clearAnswer() {
@@ -35,28 +35,29 @@ function reset() {
 async function choose(index, backend, notice = "") {
   clearAnswer();
   stopCamera();
-  const number = ++state.load;
+  state.loading?.abort();
+  const loading = (state.loading = new AbortController());
   const old = state.model;
   state.model = null;
   $("verified").textContent = "";
   const { models } = await site;
   const { name, bytes } = models[index];
   $("loaded").hidden = false;
-  let loading = true; // the card may be refused while the file still comes
   const progress = (size) => {
-    if (!loading || number !== state.load) return;
+    if (loading.signal.aborted) return;
     $("loaded").value = Math.min(1, size / bytes);
     $("status").textContent = say("loading", { share: percent(Math.min(1, size / bytes)) });
     if (size >= bytes) $("status").textContent = say("starting");
   };
   if (old) await dispose(old).catch(() => {});
+  if (loading.signal.aborted) return; // another one was chosen
   try {
-    const model = await load(`models/${name}`, { backend, progress });
-    if (number !== state.load) return await dispose(model);
+    const model = await load(`models/${name}`, { backend, progress, signal: loading.signal });
+    if (loading.signal.aborted) return await dispose(model);
     state.model = model;
   } catch (error) {
-    loading = false;
-    if (number !== state.load) return;
+    if (loading.signal.aborted) return;
+    loading.abort(); // the card may be refused while the file still comes
     $("loaded").hidden = true;
     if (backend === "wasm") {
       $("main").hidden = true;

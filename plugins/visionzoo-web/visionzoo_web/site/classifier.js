@@ -6,13 +6,13 @@ import { fetchBytes, logitsOf, openSession, softmax, start } from "./runtime.js"
 /**
  * Loads a model.
  * @param place address of its files without the suffix, relative to this module: "models/NAME"
- * @param options backend: "wasm" or "webgpu"; progress: a function of the bytes that have come
+ * @param options backend: "wasm" or "webgpu"; progress: a function of the bytes that have come; signal: an AbortSignal
  * @returns a model, whose `card` has the names of the classes
  */
-export async function load(place, { backend = "wasm", progress } = {}) {
+export async function load(place, { backend = "wasm", progress, signal } = {}) {
   const address = new URL(place, import.meta.url).href;
-  const text = fetchBytes(`${address}.json`).then((bytes) => new TextDecoder().decode(bytes));
-  const parts = [text.then(readCard), fetchBytes(`${address}.onnx`, progress), start(backend)];
+  const text = fetchBytes(`${address}.json`, { signal }).then((bytes) => new TextDecoder().decode(bytes));
+  const parts = [text.then(readCard), fetchBytes(`${address}.onnx`, { progress, signal }), start(backend)];
   const [card, bytes] = await Promise.all(parts);
   return { card, backend, ...(await openSession(bytes, backend)) };
 }

@@ -75,8 +75,8 @@ export function softmax(logits) {
 }
 
 /** What an address has, as a Uint8Array. `progress` is called with the number of bytes so far. */
-export async function fetchBytes(address, progress = () => {}) {
-  const response = await fetch(address);
+export async function fetchBytes(address, { progress, signal } = {}) {
+  const response = await fetch(address, { signal });
   if (!response.ok) throw new Error(`${response.status} ${new URL(address).pathname}`);
   const parts = [];
   let size = 0;
@@ -84,7 +84,8 @@ export async function fetchBytes(address, progress = () => {}) {
     const { done, value } = await reader.read();
     if (done) break;
     parts.push(value);
-    progress((size += value.length));
+    size += value.length;
+    progress?.(size);
   }
   const bytes = new Uint8Array(size);
   let place = 0;
