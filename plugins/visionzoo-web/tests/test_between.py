@@ -182,3 +182,35 @@ def test_of_models_chosen_quickly_only_the_last_is_downloaded(visit):
         let_go(page, held)
         page.wait_for_function("() => document.title.startsWith('<img')")
         assert page.locator("[role=alert]").count() == 0
+
+
+COUNT = """() => {
+  window.told = [];
+  new MutationObserver(() => window.told.push(document.querySelector("#status").textContent))
+    .observe(document.querySelector("#status"), { childList: true, characterData: true, subtree: true });
+  const real = window.fetch;
+  window.fetch = async (address, options) => {
+    if (!String(address).endsWith(".onnx")) return real(address, options);
+    const bytes = new Uint8Array(await (await real(address, options)).arrayBuffer());
+    const pieces = new ReadableStream({ async start(sink) {
+      for (let at = 0; at < bytes.length; at += 1 + (bytes.length >> 6)) {
+        sink.enqueue(bytes.slice(at, at + 1 + (bytes.length >> 6)));
+        await new Promise((next) => setTimeout(next, 5));
+      }
+      sink.close();
+    } });
+    return new Response(pieces);
+  };
+}"""
+
+
+def test_a_screen_reader_is_told_once_that_a_model_comes(visit):
+    with visit() as page:
+        page.evaluate(COUNT)
+        choose(page, "1")
+        page.locator("#share").get_by_text(re.compile(r"^[1-9]\d?%$")).wait_for()
+        assert page.locator("#loaded").get_attribute("aria-label") == "Loading the model"
+        page.wait_for_function("() => document.title.startsWith('<img')")
+        assert page.evaluate("window.told") == ["Loading the model", "Starting the model", ""]
+        assert page.locator("#share").inner_text() == ""
+        assert page.locator("[role=status] #share").count() == 0

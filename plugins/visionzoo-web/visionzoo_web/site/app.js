@@ -4,10 +4,11 @@ import { classify, dispose, load } from "./classifier.js";
 import { digitOf } from "./drawing.js";
 import { heatMap, paintHeat } from "./heat.js";
 import { givenFiles } from "./given.js";
+import { showEnd, showRefused, showShare, showStart } from "./loading.js";
 import { $, sentence, showAnswer, showError, showNothing, showSeen } from "./output.js";
 import { makePad } from "./pad.js";
 import { site, threads } from "./runtime.js";
-import { about, example, facts, make, percent, short } from "./shown.js";
+import { about, example, facts, make, short } from "./shown.js";
 import { fill, language, say } from "./texts.js";
 import { verify } from "./verify.js";
 
@@ -42,13 +43,8 @@ async function choose(index, backend, notice = "") {
   $("verified").textContent = "";
   const { models } = await site;
   const { name, bytes } = models[index];
-  $("loaded").hidden = false;
-  const progress = (size) => {
-    if (loading.signal.aborted) return;
-    $("loaded").value = Math.min(1, size / bytes);
-    $("status").textContent = say("loading", { share: percent(Math.min(1, size / bytes)) });
-    if (size >= bytes) $("status").textContent = say("starting");
-  };
+  showStart();
+  const progress = (size) => loading.signal.aborted || showShare(Math.min(1, size / bytes));
   if (old) await dispose(old).catch(() => {});
   if (loading.signal.aborted) return; // another one was chosen
   try {
@@ -58,17 +54,11 @@ async function choose(index, backend, notice = "") {
   } catch (error) {
     if (loading.signal.aborted) return;
     loading.abort(); // the card may be refused while the file still comes
-    $("loaded").hidden = true;
-    if (backend === "wasm") {
-      $("main").hidden = true;
-      $("status").replaceChildren(make("span", sentence(error, "wrong.model"), { class: "wrong", role: "alert" }));
-      return;
-    }
+    if (backend === "wasm") return showRefused(error);
     $("webgpu").checked = false;
     return await choose(index, "wasm", sentence(error, "wrong.gpu"));
   }
-  $("loaded").hidden = true;
-  $("status").textContent = notice;
+  showEnd(notice);
   showModel(state.model);
   if (state.picture) await look(state.picture);
 }
@@ -262,6 +252,6 @@ async function keepOffline() {
 try {
   await start();
 } catch (error) {
-  $("status").replaceChildren(make("span", sentence(error, "wrong.model"), { class: "wrong", role: "alert" }));
+  showRefused(error);
 }
 document.documentElement.dataset.ready = language;

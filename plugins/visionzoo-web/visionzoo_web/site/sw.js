@@ -10,7 +10,7 @@ const within = (address) => new URL(address).pathname.slice(new URL(scope).pathn
 const isFixed = (address) => /^(vendor\/onnxruntime-web-[^/]+\/[^/]+|models\/[^/]+-[0-9a-f]{10}\.(json|onnx))$/.test(within(address));
 // Other pages below the folder, as at the root of a host, are left as they are: the headers could break them.
 const OWN = new Set(["", "index.html", "style.css", "manifest.webmanifest", "icon-192.png", "icon-512.png", "site.json", "files.json"]);
-for (const module of "app camera card classifier drawing given heat output pad pixels runtime shown synthetic texts verify view".split(" ")) {
+for (const module of "app camera card classifier drawing given heat loading output pad pixels runtime shown synthetic texts verify view".split(" ")) {
   OWN.add(`${module}.js`);
 }
 const isOurs = (address) => address.startsWith(scope) && (OWN.has(within(address)) || isFixed(address));

@@ -3,7 +3,7 @@
 const TEXTS = {
   title: ["Image classifier", "图像分类模型"],
   model: ["Model", "模型"],
-  loading: ["Loading the model: {share}", "正在加载模型：{share}"],
+  loading: ["Loading the model", "正在加载模型"],
   starting: ["Starting the model", "正在启动模型"],
   private: [
     "Your pictures stay on this machine: the model runs in this browser, and nothing is sent.",
