@@ -195,26 +195,6 @@ def test_phones_the_dark_and_chinese_without_a_finding_of_axe(visit, options):
         assert found == []
 
 
-def test_the_page_works_without_a_network_after_the_first_visit(browser, site, serve):
-    address, server = serve(site)
-    context = browser.new_context()
-    try:
-        with visiting(context, address) as page:
-            page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
-            page.reload()  # served by the worker, isolated: threads
-            page.locator("html[data-ready]").wait_for(state="attached")
-            assert page.evaluate("crossOriginIsolated") is True
-            give(page, coloured(BLUE))
-            best(page).get_by_text("blue").wait_for()
-        server.shutdown()
-        server.server_close()
-        with visiting(context, address, noted=("ERR_CONNECTION", "ERR_FAILED", "ERR_SOCKET")) as page:
-            give(page, coloured(RED))
-            best(page).get_by_text("red").wait_for()
-    finally:
-        context.close()
-
-
 @pytest.fixture
 def changed(site, tmp_path):
     """A function that copies the page with another first card."""

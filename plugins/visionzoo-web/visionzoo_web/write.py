@@ -117,10 +117,10 @@ def _write_descriptions(models: Sequence[Model], runtime: Runtime, folder: Path)
     _write_json(folder / "site.json", described)
     own = sorted(path.relative_to(folder).as_posix() for path in folder.iterdir() if path.is_file())
     kept = [f"{runtime.folder}/{name}" for name in RUNTIME]
-    kept += [f"models/{models[0].name}{suffix}" for suffix in (".json", ".onnx")]
+    used = [f"models/{model.name}{suffix}" for model in models for suffix in (".json", ".onnx")]  # kept once loaded
     own.remove("sw.js")
     digest = hashlib.sha256("".join(sha256(folder / name) for name in [*own, "sw.js"]).encode())
-    _write_json(folder / "files.json", {"version": digest.hexdigest()[:16], "own": own, "kept": kept})
+    _write_json(folder / "files.json", {"version": digest.hexdigest()[:16], "own": own, "kept": kept, "models": used})
 
 
 def _labels(models: Sequence[Model]) -> list[str]:

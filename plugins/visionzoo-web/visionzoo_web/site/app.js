@@ -5,6 +5,7 @@ import { digitOf } from "./drawing.js";
 import { heatMap, paintHeat } from "./heat.js";
 import { givenFiles } from "./given.js";
 import { showEnd, showRefused, showShare, showStart } from "./loading.js";
+import { isReplaced, keepModel, keepPage } from "./offline.js";
 import { $, sentence, showAnswer, showError, showNothing, showSeen } from "./output.js";
 import { makePad } from "./pad.js";
 import { site, threads } from "./runtime.js";
@@ -51,10 +52,11 @@ async function choose(index, backend, notice = "") {
     const model = await load(`models/${name}`, { backend, progress, signal: loading.signal });
     if (loading.signal.aborted) return await dispose(model);
     state.model = model;
+    keepModel(name);
   } catch (error) {
     if (loading.signal.aborted) return;
     loading.abort(); // the card may be refused while the file still comes
-    if (backend === "wasm") return showRefused(error);
+    if (backend === "wasm") return showRefused(error.status === 404 && (await isReplaced(name)) ? { key: "wrong.version" } : error);
     $("webgpu").checked = false;
     return await choose(index, "wasm", sentence(error, "wrong.gpu"));
   }
@@ -235,18 +237,7 @@ async function start() {
   givenFiles({ drop: $("drop"), input: $("file"), button: $("choose"), taken: show });
   state.pad = makePad($("pad"), $("undo"), $("clear"), drawn);
   await again();
-  await keepOffline();
-}
-
-/** Keeps the page for use without a network, where the browser can. */
-async function keepOffline() {
-  if (!navigator.serviceWorker) return;
-  try {
-    const { version } = await (await fetch("files.json", { cache: "no-cache" })).json();
-    await navigator.serviceWorker.register(`sw.js?v=${version}`, { updateViaCache: "none" });
-  } catch {
-    // Without it, the page works as long as there is a network.
-  }
+  await keepPage();
 }
 
 try {

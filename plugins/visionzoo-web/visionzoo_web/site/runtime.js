@@ -74,14 +74,20 @@ export function softmax(logits) {
   return powers.map((value) => value / sum);
 }
 
+// An error of this type is all that a browser tells about a lost network.
+function withoutNetwork(error) {
+  throw error instanceof TypeError ? Object.assign(error, { key: "wrong.offline" }) : error;
+}
+
 /** What an address has, as a Uint8Array. `progress` is called with the number of bytes so far. */
 export async function fetchBytes(address, { progress, signal } = {}) {
-  const response = await fetch(address, { signal });
-  if (!response.ok) throw new Error(`${response.status} ${new URL(address).pathname}`);
+  const response = await fetch(address, { signal }).catch(withoutNetwork);
+  const { ok, status } = response;
+  if (!ok) throw Object.assign(new Error(`${status} ${new URL(address).pathname}`), { status });
   const parts = [];
   let size = 0;
   for (const reader = response.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(withoutNetwork);
     if (done) break;
     parts.push(value);
     size += value.length;

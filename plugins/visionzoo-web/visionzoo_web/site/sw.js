@@ -10,27 +10,37 @@ const within = (address) => new URL(address).pathname.slice(new URL(scope).pathn
 const isFixed = (address) => /^(vendor\/onnxruntime-web-[^/]+\/[^/]+|models\/[^/]+-[0-9a-f]{10}\.(json|onnx))$/.test(within(address));
 // Other pages below the folder, as at the root of a host, are left as they are: the headers could break them.
 const OWN = new Set(["", "index.html", "style.css", "manifest.webmanifest", "icon-192.png", "icon-512.png", "site.json", "files.json"]);
-for (const module of "app camera card classifier drawing given heat loading output pad pixels runtime shown synthetic texts verify view".split(" ")) {
+for (const module of "app camera card classifier drawing given heat loading offline output pad pixels runtime shown synthetic texts verify view".split(" ")) {
   OWN.add(`${module}.js`);
 }
 const isOurs = (address) => address.startsWith(scope) && (OWN.has(within(address)) || isFixed(address));
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(removeOld()));
+self.addEventListener("message", (event) => event.waitUntil(keep(event.data.keep).catch(() => {})));
 self.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   if (method === "GET" && isOurs(url)) event.respondWith(answer(event));
 });
 
 async function install() {
-  const { own, kept } = await (await fetch(`${scope}files.json`, { cache: "no-cache" })).json();
+  const { own, kept, models } = await (await fetch(`${scope}files.json`, { cache: "no-cache" })).json();
   const cache = await caches.open(name);
   await cache.addAll(["./", "files.json", ...own].map((file) => new Request(`${scope}${file}`, { cache: "no-cache" })));
-  for (const file of kept) {
-    const known = await caches.match(`${scope}${file}`);
-    await (known ? cache.put(`${scope}${file}`, known) : cache.add(`${scope}${file}`));
-  }
+  await keep(kept);
+  await keep(models, false).catch(() => {}); // that the visitor used in the version before; the storage may be full
   await self.skipWaiting();
+}
+
+/** Keeps files that never change. */
+async function keep(files, fetched = true) {
+  const cache = await caches.open(name);
+  for (const address of files.map((file) => `${scope}${file}`).filter(isFixed)) {
+    if (await cache.match(address)) continue;
+    const known = await caches.match(address);
+    // The browser has most likely just loaded it.
+    if (known || fetched) await (known ? cache.put(address, known) : cache.add(new Request(address, { cache: "force-cache" })));
+  }
 }
 
 async function removeOld() {

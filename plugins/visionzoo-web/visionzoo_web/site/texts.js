@@ -81,6 +81,8 @@ const TEXTS = {
   "card.notes": ["Notes", "说明"],
 
   "wrong.model": ["The model cannot be loaded ({reason}). Check that the folder is complete.", "无法加载模型（{reason}）。请检查文件夹是否完整。"],
+  "wrong.offline": ["You are offline, and this model was not loaded before.", "您处于离线状态，且此模型之前未加载过。"],
+  "wrong.version": ["This page has a newer version. Load it again.", "本页已有新版本，请重新加载。"],
   "wrong.gpu": ["The model does not run on this GPU ({reason}). It runs on the processor again.", "该模型无法在此 GPU 上运行（{reason}），已改回处理器。"],
   "wrong.run": ["The model failed on this picture. Try a smaller one.", "模型处理该图片时出错。请尝试较小的图片。"],
   "wrong.picture": ["This file is not a picture that this browser can read. Choose a PNG, JPEG or WebP file.", "本浏览器无法读取该文件。请选择 PNG、JPEG 或 WebP 图片。"],
