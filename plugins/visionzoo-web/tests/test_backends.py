@@ -70,3 +70,50 @@ def test_without_a_gpu_the_page_says_so_and_goes_on(browser, site, serve):
         page.get_by_text("It runs on WebAssembly").wait_for()
         give(page, coloured(BLUE))
         best(page).get_by_text("blue").wait_for()
+
+
+# A runtime that opens models on a GPU and fails when they run.
+FAILING = """export const env = { wasm: {} };
+export class Tensor {}
+const run = async () => { throw new Error("The device was lost."); };
+export const InferenceSession = { create: async () => ({ run, release: async () => {} }) };"""
+
+
+@pytest.fixture
+def failing(browser, site, serve):
+    """A page on a GPU that fails."""
+    context = browser.new_context()
+    context.add_init_script("Object.defineProperty(navigator, 'gpu', { value: {} });")
+    stub = {"body": FAILING, "content_type": "text/javascript"}
+    context.route("**/ort.webgpu.min.mjs", lambda route: route.fulfill(**stub))
+    try:
+        with visiting(context, f"{serve(site)[0]}?backend=webgpu") as page:
+            page.get_by_text("It runs on the GPU, with WebGPU.").wait_for()
+            yield page
+            # The reason ends in a full stop, too.
+            told = "The model does not run on this GPU (The device was lost). It runs on the processor again."
+            page.locator("#status").get_by_text(told, exact=True).wait_for()
+            page.get_by_text("It runs on WebAssembly").wait_for()
+            assert not page.locator("#webgpu").is_checked()
+            assert page.locator("[role=alert]").count() == 0
+    finally:
+        context.close()
+
+
+def test_a_picture_on_which_the_gpu_fails_is_answered_by_the_processor(failing):
+    give(failing, coloured(BLUE))
+    best(failing).get_by_text("blue").wait_for()
+
+
+def test_the_camera_on_which_the_gpu_fails_is_answered_by_the_processor(failing):
+    failing.get_by_role("button", name="Use the camera").click()
+    best(failing).get_by_text("green").wait_for()  # Chromium's own picture
+    failing.get_by_role("button", name="Use the camera").wait_for()
+
+
+def test_a_check_in_which_the_gpu_fails_is_made_on_the_processor(failing):
+    failing.locator("#card summary").click()
+    failing.get_by_role("button", name="Check this browser").click()
+    failing.get_by_text("It runs on WebAssembly").wait_for()
+    failing.get_by_role("button", name="Check this browser").click()
+    failing.get_by_text("Yes: on 7 reference pictures").wait_for()

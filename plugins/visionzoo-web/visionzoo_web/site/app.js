@@ -8,6 +8,7 @@ import { showEnd, showRefused, showShare, showStart } from "./loading.js";
 import { isReplaced, keepModel, keepPage } from "./offline.js";
 import { $, sentence, showAnswer, showError, showNothing, showSeen } from "./output.js";
 import { makePad } from "./pad.js";
+import { pixelsOf } from "./pixels.js";
 import { site, threads } from "./runtime.js";
 import { about, example, facts, make, short } from "./shown.js";
 import { fill, language, say } from "./texts.js";
@@ -65,6 +66,14 @@ async function choose(index, backend, notice = "") {
   if (state.picture) await look(state.picture);
 }
 
+/** Goes on without the GPU after an error there. Returns whether it did. */
+function leftGpu(error, { backend }) {
+  if (backend !== "webgpu" || error.key) return false; // a picture that cannot be read fails anywhere
+  $("webgpu").checked = false;
+  choose(Number($("models").value), "wasm", sentence(error, "wrong.gpu"));
+  return true;
+}
+
 function showModel({ card, backend }) {
   const number = threads();
   $("main").hidden = false;
@@ -113,7 +122,7 @@ async function look(picture) {
     showAnswer(answer);
     showSeen(answer.pixels, model.card.preprocess);
   } catch (error) {
-    if (request !== state.request) return;
+    if (request !== state.request || leftGpu(error, model)) return;
     reset();
     showError(sentence(error));
   }
@@ -144,7 +153,7 @@ async function lookWhere() {
     $("heat-text").textContent = say("heat.title", { label: short(label) });
     $("heat").hidden = false;
   } catch (error) {
-    if (!working.signal.aborted) showError(sentence(error));
+    if (!working.signal.aborted && !leftGpu(error, model)) showError(sentence(error));
   } finally {
     if (state.working === working) state.working = null;
     $("look").disabled = false;
@@ -166,7 +175,7 @@ async function check() {
     const key = found ? (found.passed ? "verify.passed" : "verify.failed") : "verify.none";
     tell(say(key, { n: found?.pictures, difference, allowed }));
   } catch (error) {
-    tell(sentence(error));
+    if (model === state.model && !leftGpu(error, model)) tell(sentence(error));
   } finally {
     $("verify").disabled = false;
   }
@@ -207,9 +216,14 @@ async function lookAt(video, rate, signal) {
   $("video").hidden = false;
   const { model } = state;
   if (!model) return; // it still comes
-  const answer = await classify(model, video);
+  const picture = await pixelsOf(video);
   if (signal.aborted) return;
-  Object.assign(state, { answer, picture: answer.pixels });
+  state.picture = picture; // another model answers to it, also where this one fails
+  const answer = await classify(model, picture).catch((error) => {
+    if (signal.aborted || !leftGpu(error, model)) throw error;
+  });
+  if (signal.aborted) return;
+  state.answer = answer;
   showAnswer(answer);
   $("rate").textContent = say("camera.rate", { rate: rate.toFixed(1) });
 }

@@ -7,7 +7,8 @@ export const $ = (id) => document.getElementById(id) ?? document.querySelector(i
 
 /** The sentence of an error. */
 export function sentence(error, key = "wrong.run") {
-  return error.key ? say(error.key, error.values) : say(key, { reason: short(String(error?.message ?? error), 300) });
+  if (error.key) return say(error.key, error.values);
+  return say(key, { reason: short(String(error?.message ?? error), 300).replace(/\.$/, "") }); // the sentence has its own
 }
 
 export function showError(text) {
