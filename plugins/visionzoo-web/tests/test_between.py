@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browsing import BLUE, RED, best, coloured, fire, give, need_browser, visiting
+from browsing import BLUE, RED, best, coloured, draw, fire, give, need_browser, visiting
 
 need_browser()
 
@@ -214,3 +214,45 @@ def test_a_screen_reader_is_told_once_that_a_model_comes(visit):
         assert page.evaluate("window.told") == ["Loading the model", "Starting the model", ""]
         assert page.locator("#share").inner_text() == ""
         assert page.locator("[role=status] #share").count() == 0
+
+
+def focused(page) -> str:
+    """Where the focus is, after the browser has dropped it from what cannot have it."""
+    page.evaluate("() => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))")
+    return page.evaluate("document.activeElement.id || document.activeElement.localName")
+
+
+def test_the_focus_of_the_keyboard_is_not_lost(visit):
+    with visit() as page:
+        give(page, coloured(RED))
+        best(page).get_by_text("red").wait_for()
+        page.locator("#look").focus()
+        # Runs wait until the test says so.
+        page.evaluate(
+            """async () => {
+              const real = Worker.prototype.postMessage;
+              const held = [];
+              Worker.prototype.postMessage = function (...given) { held.push([this, given]); };
+              window.go = () => {
+                Worker.prototype.postMessage = real;
+                for (const [worker, given] of held) real.apply(worker, given);
+              };
+            }"""
+        )
+        page.keyboard.press("Enter")
+        page.locator("#stop").wait_for()
+        assert focused(page) == "stop"
+        page.evaluate("window.go()")
+        page.locator("#heat").wait_for()
+        assert focused(page) == "look"
+        page.locator("#card summary").click()
+        page.locator("#verify").focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("Yes: on 7 reference pictures").wait_for()
+        page.locator("#verify:enabled").wait_for()
+        assert focused(page) == "verify"
+        for button in ("clear", "undo"):
+            draw(page, (0.3, 0.3), (0.7, 0.3))
+            page.locator(f"#{button}:enabled").focus()
+            page.keyboard.press("Enter")
+            assert focused(page) == "pad"

@@ -6,7 +6,7 @@ import { heatMap, paintHeat } from "./heat.js";
 import { givenFiles } from "./given.js";
 import { showEnd, showRefused, showShare, showStart } from "./loading.js";
 import { isReplaced, keepModel, keepPage } from "./offline.js";
-import { $, sentence, showAnswer, showError, showNothing, showSeen } from "./output.js";
+import { $, passFocus, sentence, showAnswer, showError, showNothing, showSeen } from "./output.js";
 import { makePad } from "./pad.js";
 import { pixelsOf } from "./pixels.js";
 import { site, threads } from "./runtime.js";
@@ -141,8 +141,9 @@ async function lookWhere() {
   const { index, label, pixels } = answer;
   stopWork();
   const working = (state.working = new AbortController());
-  $("look").disabled = true;
   $("stop").hidden = false;
+  passFocus([$("look")], $("stop"));
+  $("look").disabled = true;
   const progress = (share) => ($("heat-progress").textContent = say("heat.progress", { share: `${Math.round(100 * share)}%` }));
   try {
     progress(0);
@@ -157,6 +158,7 @@ async function lookWhere() {
   } finally {
     if (state.working === working) state.working = null;
     $("look").disabled = false;
+    passFocus([$("stop"), document.body], $("look"));
     $("stop").hidden = true;
     $("heat-progress").textContent = "";
   }
@@ -165,6 +167,7 @@ async function lookWhere() {
 async function check() {
   const { model } = state;
   if (!model) return;
+  const focused = document.activeElement === $("verify");
   $("verify").disabled = true;
   const tell = (text) => model === state.model && ($("verified").textContent = text);
   const progress = (share) => tell(say("heat.progress", { share: `${Math.round(100 * share)}%` }));
@@ -178,6 +181,7 @@ async function check() {
     if (model === state.model && !leftGpu(error, model)) tell(sentence(error));
   } finally {
     $("verify").disabled = false;
+    if (focused) passFocus([document.body], $("verify"));
   }
 }
 

@@ -5,6 +5,11 @@ import { modelView } from "./view.js";
 
 export const $ = (id) => document.getElementById(id) ?? document.querySelector(id);
 
+/** Gives the focus on: a browser drops it from an element that is disabled or hidden. */
+export function passFocus(from, to) {
+  if (from.includes(document.activeElement)) to.focus({ preventScroll: true });
+}
+
 /** The sentence of an error. */
 export function sentence(error, key = "wrong.run") {
   if (error.key) return say(error.key, error.values);

@@ -98,8 +98,13 @@ export function makePad(canvas, undo, clear, changed) {
     pen = null;
     paint();
   });
-  undo.addEventListener("click", () => change(strokes.slice(0, -1)));
-  clear.addEventListener("click", () => change([]));
+  function take(next) {
+    change(next);
+    if (!next.length) canvas.focus({ preventScroll: true }); // the buttons are disabled now
+  }
+
+  undo.addEventListener("click", () => take(strokes.slice(0, -1)));
+  clear.addEventListener("click", () => take([]));
   paint();
   return {
     clear() {
