@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import shutil
 import sys
 import threading
 from importlib.metadata import distributions
@@ -171,6 +172,23 @@ def card(files) -> dict:
     from zoo.registry import registry
 
     return json.loads(registry().exporter("onnx").spec.read_card(files[0]))
+
+
+@pytest.fixture
+def changed(site, tmp_path):
+    """A function that copies the page with another first card."""
+
+    def copy(change):
+        folder = tmp_path / "changed"
+        shutil.copytree(site, folder)
+        name = json.loads((folder / "site.json").read_text())["models"][0]["name"]
+        path = folder / "models" / f"{name}.json"
+        card = json.loads(path.read_text(encoding="utf-8"))
+        change(card)
+        path.write_text(json.dumps(card), encoding="utf-8")
+        return folder
+
+    return copy
 
 
 # Not for the session: its event loop would stay in the process of other tests.

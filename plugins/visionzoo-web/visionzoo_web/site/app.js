@@ -105,6 +105,7 @@ function show(file, others = 0) {
 function drawn(strokes) {
   stopCamera();
   $("preview").hidden = true;
+  $("hint").textContent = say("input.hint");
   return strokes.length ? look(digitOf(strokes)) : reset();
 }
 
@@ -178,7 +179,7 @@ async function check() {
     const key = found ? (found.passed ? "verify.passed" : "verify.failed") : "verify.none";
     tell(say(key, { n: found?.pictures, difference, allowed }));
   } catch (error) {
-    if (model === state.model && !leftGpu(error, model)) tell(sentence(error));
+    if (model === state.model && !leftGpu(error, model)) tell(sentence(error, "wrong.check"));
   } finally {
     $("verify").disabled = false;
     if (focused) passFocus([document.body], $("verify"));
@@ -202,6 +203,7 @@ async function useCamera() {
   if (state.camera) return stopCamera();
   reset();
   state.pad.clear();
+  $("hint").textContent = say("input.hint");
   const camera = (state.camera = new AbortController());
   $("camera").textContent = say("camera.stop");
   $("answer").setAttribute("aria-live", "off"); // else each picture would be read out

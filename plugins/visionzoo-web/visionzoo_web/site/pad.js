@@ -74,6 +74,7 @@ export function makePad(canvas, undo, clear, changed) {
   canvas.addEventListener("pointerup", finish);
   canvas.addEventListener("pointercancel", finish);
   canvas.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // a shortcut of the browser
     pen ??= { x: 0.5, y: 0.5, down: false };
     if (event.key === " ") {
       pen.down = !pen.down;

@@ -62,7 +62,8 @@ export function run(model, data, shape, outputs) {
 export async function logitsOf(model, data, shape) {
   const { logits } = await run(model, data, shape, ["logits"]);
   const expected = shape[0] * model.card.classes.length;
-  if (logits.data.length !== expected || !logits.data.every(Number.isFinite)) throw new Error("logits");
+  if (logits.data.length !== expected) throw Object.assign(new Error("classes"), { key: "wrong.classes" });
+  if (!logits.data.every(Number.isFinite)) throw new Error("logits");
   return logits.data;
 }
 

@@ -85,6 +85,8 @@ const TEXTS = {
   "wrong.version": ["This page has a newer version. Load it again.", "本页已有新版本，请重新加载。"],
   "wrong.gpu": ["The model does not run on this GPU ({reason}). It runs on the processor again.", "该模型无法在此 GPU 上运行（{reason}），已改回处理器。"],
   "wrong.run": ["The model failed on this picture. Try a smaller one.", "模型处理该图片时出错。请尝试较小的图片。"],
+  "wrong.classes": ["The card of this model has another number of classes than the file answers with.", "该模型的卡片所列类别数与文件的输出数不同。"],
+  "wrong.check": ["The check failed ({reason}). Load the page again.", "检查失败（{reason}）。请重新加载本页。"],
   "wrong.picture": ["This file is not a picture that this browser can read. Choose a PNG, JPEG or WebP file.", "本浏览器无法读取该文件。请选择 PNG、JPEG 或 WebP 图片。"],
   "wrong.damaged": ["This picture is damaged or not complete. Get it again, or choose another one.", "该图片已损坏或不完整。请重新获取，或选择其他图片。"],
   "wrong.file-size": ["This file is larger than {most} MiB. Choose a smaller one.", "文件大于 {most} MiB。请选择较小的文件。"],
