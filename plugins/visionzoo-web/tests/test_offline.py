@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
-from browsing import BLUE, RED, best, coloured, give, need_browser, visiting
+from browsing import BLUE, RED, TIMEOUT_MS, best, coloured, give, need_browser, visiting
 
 need_browser()
 LOST = ("ERR_CONNECTION", "ERR_FAILED", "ERR_SOCKET")
@@ -14,6 +14,15 @@ KEPT = "(name) => caches.match(`models/${name}.onnx`).then(Boolean)"
 
 def names(site):
     return [each["name"] for each in json.loads((site / "site.json").read_text())["models"]]
+
+
+def until(page, code, given=None):
+    """Waits for what comes in a promise, which `wait_for_function` takes as true at once."""
+    for _ in range(TIMEOUT_MS // 50):
+        if page.evaluate(code, given):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(code)
 
 
 def test_the_page_works_without_a_network_after_the_first_visit(browser, site, serve):
@@ -43,7 +52,7 @@ def test_the_model_that_was_used_is_there_without_a_network_and_no_other(browser
     context = browser.new_context()
     try:
         with visiting(context, address) as page:
-            page.wait_for_function(KEPT, arg=used)
+            until(page, KEPT, used)
             page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
             assert not page.evaluate(KEPT, first)
         server.shutdown()
@@ -75,12 +84,12 @@ def test_a_new_version_keeps_the_model_that_was_used(browser, site, serve, tmp_p
     try:
         with visiting(context, f"{address}?model=1") as page:
             page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
-            page.wait_for_function(KEPT, arg=names(site)[1])
+            until(page, KEPT, names(site)[1])
         described = json.loads((folder / "files.json").read_text()) | {"version": "newer"}
         (folder / "files.json").write_text(json.dumps(described))
         with visiting(context, address) as page:
             newer = "() => caches.keys().then((keys) => keys.length === 1 && keys[0].endsWith(' newer'))"
-            page.wait_for_function(newer)
+            until(page, newer)
             assert page.evaluate(KEPT, names(site)[1])
     finally:
         context.close()
