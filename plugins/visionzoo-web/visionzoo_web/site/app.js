@@ -57,7 +57,10 @@ async function choose(index, backend, notice = "") {
   } catch (error) {
     if (loading.signal.aborted) return;
     loading.abort(); // the card may be refused while the file still comes
-    if (backend === "wasm") return showRefused(error.status === 404 && (await isReplaced(name)) ? { key: "wrong.version" } : error);
+    if (backend === "wasm") {
+      const why = error.status === 404 && (await isReplaced(name)) ? { key: "wrong.version" } : error;
+      return state.loading === loading && showRefused(why);
+    }
     $("webgpu").checked = false;
     return await choose(index, "wasm", sentence(error, "wrong.gpu"));
   }
