@@ -77,7 +77,7 @@ const TEXTS = {
   "card.data": ["Trained on", "训练数据"],
   "card.licences": ["Licences", "许可"],
   "card.precision": ["Precision", "精度"],
-  "card.created": ["Exported", "导出时间"],
+  "card.created": ["Created", "创建时间"],
   "card.notes": ["Notes", "说明"],
 
   "wrong.model": ["The model cannot be loaded ({reason}). Check that the folder is complete.", "无法加载模型（{reason}）。请检查文件夹是否完整。"],
