@@ -141,6 +141,14 @@ def page(records: dict[str, dict[str, Any]], known: int) -> str:
     refused += [f"| {name} | all | | {each['ended']} |" for name, each in records.items() if "ended" in each]
     codes = Counter(row.split("|")[3].strip() for row in refused)
     lines += ["", *(f"- {code or 'ended'}: {count}" for code, count in codes.most_common())]
+    halves = [
+        f"{name} {each['half_without_file']:.2g}" for name, each in records.items() if "half_without_file" in each
+    ]
+    lines += [
+        "",
+        "PyTorch's own half precision, without a file, differs from its fp32 by this share of the spread where fp16 is",
+        f"refused: {', '.join(halves)}.",
+    ]
     other = [each["exports"] for each in records.values() if "code" in each.get("exports", {}).get("int8", {})]
     agree = sum("code" not in each["fp16"] for each in other)
     lines += [

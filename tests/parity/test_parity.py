@@ -427,18 +427,21 @@ def test_an_interrupt_leaves_no_process(expected, honest):
     assert process.poll() is not None
 
 
+NOISY = ("logits", "row alone", "unoptimised session")
+
+
 @pytest.mark.parametrize(
-    ("names", "code", "remedy"),
+    ("precision", "names", "first", "remedy"),
     [
-        (("logits", "row alone", "unoptimised session"), "parity-logits", "Calibrate with more pictures"),
-        (("logits", "row alone"), "parity-row-alone", "Try another format"),
+        ("int8", NOISY, "logits", "Calibrate with more pictures"),
+        ("int8", ("logits", "row alone"), "row alone", "Try another format"),
+        ("fp16", ("finite",), "finite", "Export it in fp32."),
+        ("int8", ("finite",), "finite", "Try another format"),
     ],
-    ids=["the runtime rounds", "it depends on the batch"],
+    ids=["the runtime rounds", "it depends on the batch", "fp16 overflows", "int8 does not"],
 )
-def test_answers_of_int8_that_depend_on_the_batch_are_rounding_only_where_optimisation_moves_them(names, code, remedy):
+def test_the_remedy_of_what_only_rounds_is_that_of_its_precision(precision, names, first, remedy):
     found = [compare.CheckResult(name=name, covered="", reason=f"{name} differs") for name in names]
-    with refused(
-        code, f"{names[0] if 'unoptimised session' in names else 'row alone'} differs", kind=ParityError
-    ) as error:
-        checking._refuse(None, None, found, "int8")
+    with refused(f"parity-{first.replace(' ', '-')}", f"{first} differs", kind=ParityError) as error:
+        checking._refuse(None, None, found, precision)
     assert error.value.remedy.startswith(remedy)
