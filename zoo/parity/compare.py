@@ -11,7 +11,7 @@ import numpy as np
 from zoo.metrics import predicted
 from zoo.parity.cases import ROWS
 from zoo.parity.differences import Compared, compare, counts, tolerance_scales
-from zoo.parity.references import Reference
+from zoo.parity.references import Reference, not_finite
 from zoo.parity.tolerances import Allowed
 
 
@@ -57,7 +57,7 @@ class Outputs:
 
 def finite(outputs: Outputs) -> CheckResult:
     """Checks whether the answers can be compared at all. Their shapes were checked when they arrived."""
-    broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in outputs.logits)
+    broken = not_finite(outputs.logits)
     reason = f"its logits of {broken} pictures are not finite numbers" if broken else ""
     return CheckResult(name="finite", covered=f"{len(outputs.logits):,} batches", reason=reason)
 

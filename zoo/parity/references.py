@@ -139,7 +139,7 @@ def reference(
         cases.append(case.without_copy())
         if progress:
             progress(sum(len(case.indices) for case in cases), len(split))
-    check_finite(logits)
+    _check_finite(logits)
     logit_std = _logit_std([rows for case, rows in zip(cases, logits, strict=True) if case.kind in ("real", "row")])
     if not logit_std > MIN_SPREAD * rounding:
         raise ParityError(
@@ -162,10 +162,13 @@ def reference(
     )
 
 
-def check_finite(logits: Sequence[np.ndarray]) -> None:
-    """Refuses logits `[n, K]` with NaN or infinity. Raises `ParityError`."""
-    broken = sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in logits)
-    if broken:
+def not_finite(logits: Sequence[np.ndarray]) -> int:
+    """How many rows of logits, `[n, K]` each, have NaN or infinity."""
+    return sum(int((~np.isfinite(rows)).any(axis=1).sum()) for rows in logits)
+
+
+def _check_finite(logits: Sequence[np.ndarray]) -> None:
+    if broken := not_finite(logits):
         raise ParityError(
             f"The classifier's logits of {broken:,} of {sum(map(len, logits)):,} pictures are not finite numbers.",
             "Train it again with a smaller learning rate.",
